@@ -1,0 +1,2 @@
+#![forbid(unsafe_code)]
+//! Components that talk only through inboxes and outboxes.

@@ -1,0 +1,1 @@
+//! Kamaelia's programs, ported: one program a file in `src/bin`.

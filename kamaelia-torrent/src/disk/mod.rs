@@ -1,0 +1,1 @@
+//! Files and hashes, on worker threads.
