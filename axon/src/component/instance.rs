@@ -1,0 +1,324 @@
+//! Components seen from outside.
+
+use std::fmt;
+use std::future::Future;
+use std::ops::Deref;
+use std::rc::Rc;
+
+use super::{Component, ComponentRef, Cx, Outcome, Ports, Service};
+use crate::boxes::{Direction, Opener, PortSet, SlotRef};
+use crate::error::LinkError;
+use crate::id::ProcessId;
+use crate::linkage::{Linkage, find_slot};
+use crate::microprocess::Process;
+use crate::scheduler::Scheduler;
+use crate::tracker::Tracker;
+
+/// What can be done with any microprocess, from outside or by itself (Kamaelia: `Axon/Microprocess.py`).
+pub trait Microprocess {
+    #[doc(hidden)]
+    fn process(&self) -> &Rc<Process>;
+
+    /// Its number.
+    fn id(&self) -> ProcessId {
+        self.process().id()
+    }
+
+    /// Type, number and tag: `demo.Upper_7` (AX-MP-01).
+    fn name(&self) -> String {
+        self.process().name()
+    }
+
+    /// Appends a text to its name (AX-MP-02).
+    fn set_tag(&self, tag: &str) {
+        *self.process().extras().tag.borrow_mut() = tag.to_string();
+    }
+
+    /// Puts it to sleep from the next pass on (AX-MP-12). Nothing happens before activation.
+    fn request_pause(&self) {
+        self.process().request_pause();
+    }
+
+    /// Wakes it (AX-MP-12).
+    fn unpause(&self) {
+        self.process().wake();
+    }
+
+    /// Ends it without running any more of its body; its stop hooks run now, and it is closed down at its next turn
+    /// (AX-MP-09, D-02). A second call does nothing.
+    fn stop(&self) {
+        self.process().stop();
+    }
+
+    /// Whether it has ended or was told to stop (AX-MP-10).
+    fn is_stopped(&self) -> bool {
+        self.process().has_ended()
+    }
+
+    /// Whether the scheduler does not say that it is asleep; true after its end (AX-MP-11).
+    fn is_runnable(&self) -> bool {
+        self.process().has_ended() || !self.process().is_paused()
+    }
+
+    /// Runs `hook` when it is stopped, at its end or by [`Microprocess::stop`]; the original overrides `stop`.
+    fn on_stop(&self, hook: impl FnOnce() + 'static)
+    where
+        Self: Sized,
+    {
+        self.process().extras().on_stop.borrow_mut().push(Box::new(hook));
+    }
+
+    /// Runs `hook` when it is closed down, before its links are undone; the original overrides
+    /// `_closeDownMicroprocess`.
+    fn on_close_down(&self, hook: impl FnOnce() + 'static)
+    where
+        Self: Sized,
+    {
+        self.process().extras().on_close_down.borrow_mut().push(Box::new(hook));
+    }
+
+    /// Ends `other` too when this one ends: the close-down value `shutdownMicroprocess(other)` (AX-SCHED-10, D-05).
+    fn take_along(&self, other: &AnyInstance)
+    where
+        Self: Sized,
+    {
+        self.process().extras().ends_with_it.borrow_mut().push(other.process().clone());
+    }
+}
+
+/// A component whose boxes are known by type; its boxes are the fields behind it.
+///
+/// A clone is the same component.
+pub struct Instance<P: 'static> {
+    process: Rc<Process>,
+    ports: Rc<P>,
+}
+
+/// A component, or a plain microprocess, whose boxes are known by name only.
+///
+/// A clone is the same component.
+#[derive(Clone)]
+pub struct AnyInstance(Rc<Process>);
+
+impl<P> Clone for Instance<P> {
+    fn clone(&self) -> Self {
+        Self { process: self.process.clone(), ports: self.ports.clone() }
+    }
+}
+
+impl<P> Deref for Instance<P> {
+    type Target = P;
+    fn deref(&self) -> &P {
+        &self.ports
+    }
+}
+
+impl<P> Microprocess for Instance<P> {
+    fn process(&self) -> &Rc<Process> {
+        &self.process
+    }
+}
+
+impl Microprocess for AnyInstance {
+    fn process(&self) -> &Rc<Process> {
+        &self.0
+    }
+}
+
+impl<P: 'static> Instance<P> {
+    pub(crate) fn from_parts(process: Rc<Process>, ports: Rc<P>) -> Self {
+        Self { process, ports }
+    }
+
+    /// The same component without the types of its boxes.
+    pub fn any(&self) -> AnyInstance {
+        AnyInstance(self.process.clone())
+    }
+
+    /// Activates it on the scheduler that is running on this thread, else on the thread's default (AX-MP-05).
+    pub fn activate(&self) {
+        Scheduler::ambient().activate(&self.process);
+    }
+
+    /// Gives it a tracker of its own, in place of the shared one (AX-MP-16).
+    pub fn set_tracker(&self, tracker: Rc<Tracker>) {
+        *self.process.extras().tracker.borrow_mut() = Some(tracker);
+    }
+
+    /// The linkages that it made.
+    pub fn linkages(&self) -> Vec<Linkage> {
+        self.any().linkages()
+    }
+
+    /// A reference that can travel in messages.
+    pub fn reference(&self) -> ComponentRef {
+        ComponentRef::to(&self.process)
+    }
+
+    /// The component and one of its inboxes, as a service that others can link to.
+    pub fn service(&self, inbox: &str) -> Service {
+        Service::new(self.reference(), inbox)
+    }
+}
+
+impl<P: Ports> Instance<P> {
+    pub(crate) fn create<C: Component<Ports = P>>(component: C) -> Self {
+        let process = Process::new(C::kind);
+        let ports = Rc::new(P::open(&Opener { owner: &process }));
+        process.set_ports(ports.clone());
+        // The body is made only at the first step, so that nothing refers back to the process before it is activated.
+        let (weak, theirs) = (Rc::downgrade(&process), ports.clone());
+        process.set_code(move || {
+            let process = weak.upgrade().expect("a process that takes its first step exists");
+            component.main(Cx::new(process, theirs))
+        });
+        Self { process, ports }
+    }
+}
+
+impl AnyInstance {
+    pub(crate) fn from_process(process: Rc<Process>) -> Self {
+        Self(process)
+    }
+
+    /// A plain microprocess without boxes.
+    pub(crate) fn microprocess<F>(body: F) -> Self
+    where
+        F: Future<Output: Outcome> + 'static,
+    {
+        let process = Process::new(|| "axon.Microprocess");
+        process.set_code(move || body);
+        Self(process)
+    }
+
+    /// Activates it on the scheduler that is running on this thread, else on the thread's default (AX-MP-05).
+    pub fn activate(&self) {
+        Scheduler::ambient().activate(&self.0);
+    }
+
+    /// The names of its inboxes: declared ones in order, then added ones.
+    pub fn inboxes(&self) -> Vec<String> {
+        let declared = self.0.ports().map_or(&[][..], |p| p.inboxes()).iter().map(|i| i.name.to_string());
+        let mut names: Vec<String> = declared.filter(|n| self.slot(Direction::In, n).is_ok()).collect();
+        if let Some(extras) = self.0.extras_if_any() {
+            names.extend(extras.dynamic.borrow().inboxes().map(|(n, _)| n.to_string()));
+        }
+        names
+    }
+
+    /// The names of its outboxes: declared ones in order, then added ones.
+    pub fn outboxes(&self) -> Vec<String> {
+        let declared = self.0.ports().map_or(&[][..], |p| p.outboxes()).iter().map(|i| i.name.to_string());
+        let mut names: Vec<String> = declared.filter(|n| self.slot(Direction::Out, n).is_ok()).collect();
+        if let Some(extras) = self.0.extras_if_any() {
+            names.extend(extras.dynamic.borrow().outboxes().map(|(n, _)| n.to_string()));
+        }
+        names
+    }
+
+    /// Messages in the own queue of an inbox (AX-COMP-06).
+    ///
+    /// # Errors
+    /// [`LinkError::NoSuchBox`].
+    pub fn data_ready(&self, inbox: &str) -> Result<usize, LinkError> {
+        Ok(self.slot(Direction::In, inbox)?.own_len())
+    }
+
+    /// Bounds the own queue of an inbox, or removes the bound (AX-COMP-15).
+    ///
+    /// # Errors
+    /// [`LinkError::NoSuchBox`].
+    pub fn set_inbox_size(&self, inbox: &str, messages: Option<usize>) -> Result<(), LinkError> {
+        self.slot(Direction::In, inbox)?.set_bound(messages);
+        Ok(())
+    }
+
+    /// The linkages that it made.
+    pub fn linkages(&self) -> Vec<Linkage> {
+        self.0.extras_if_any().map_or(Vec::new(), |e| e.postoffice.borrow().linkages().to_vec())
+    }
+
+    /// The text of its postoffice (AX-PO-02).
+    pub fn postoffice_text(&self) -> String {
+        self.0.extras().postoffice.borrow().to_string()
+    }
+
+    /// A reference that can travel in messages.
+    pub fn reference(&self) -> ComponentRef {
+        ComponentRef::to(&self.0)
+    }
+
+    pub(crate) fn slot(&self, direction: Direction, name: &str) -> Result<SlotRef, LinkError> {
+        find_slot(&self.0, direction, name)
+    }
+
+    pub(crate) fn ports(&self) -> Option<&Rc<dyn PortSet>> {
+        self.0.ports()
+    }
+}
+
+impl PartialEq for AnyInstance {
+    fn eq(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for AnyInstance {}
+
+impl<P> From<Instance<P>> for AnyInstance {
+    fn from(i: Instance<P>) -> Self {
+        Self(i.process)
+    }
+}
+
+impl<P> From<&Instance<P>> for AnyInstance {
+    fn from(i: &Instance<P>) -> Self {
+        Self(i.process.clone())
+    }
+}
+
+impl<P> From<&Cx<P>> for AnyInstance {
+    fn from(cx: &Cx<P>) -> Self {
+        Self(cx.process().clone())
+    }
+}
+
+impl From<&AnyInstance> for AnyInstance {
+    fn from(i: &AnyInstance) -> Self {
+        i.clone()
+    }
+}
+
+impl<C: Component> From<C> for AnyInstance {
+    fn from(c: C) -> Self {
+        c.create().any()
+    }
+}
+
+/// `Component `, the name, then the boxes with the number of their messages (AX-COMP-03).
+impl fmt::Display for AnyInstance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Component {} [ inboxes :", self.name())?;
+        for name in self.inboxes() {
+            let n = self.data_ready(&name).unwrap_or(0);
+            write!(f, " {name}({n})")?;
+        }
+        write!(f, " outboxes :")?;
+        for name in self.outboxes() {
+            write!(f, " {name}")?;
+        }
+        f.write_str(" ]")
+    }
+}
+
+impl fmt::Debug for AnyInstance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name())
+    }
+}
+
+impl<P> fmt::Debug for Instance<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name())
+    }
+}

@@ -1,0 +1,381 @@
+//! A microprocess: a suspended body and its place in a scheduler (Kamaelia: `Axon/Microprocess.py`).
+//!
+//! The rules of sleeping and waking live here. They give Axon's order (AX-SCHED-04 to 07) without queues of requests:
+//! the scheduler counts *ticks* (one each pass and each step), and a process remembers the tick of its last pause and
+//! of its last wake. Comparing them with the tick at which the current pass or step began tells what the original
+//! finds out by applying all pauses and then all wakes between two passes.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::{Rc, Weak};
+use std::task::{Context, Poll, Waker};
+
+use crate::boxes::{Downlink, PortSet};
+use crate::component::Outcome;
+use crate::error::Cause;
+use crate::id::{ProcessId, dotted};
+use crate::postoffice::Postoffice;
+use crate::scheduler::Core;
+
+/// Where a process stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum State {
+    /// Made, not activated: bound to no scheduler (AX-MP-04).
+    New,
+    /// Activation was asked for in this pass; not in the table yet.
+    Activating,
+    /// In the run queue. Going to sleep, if it has a pause from an earlier pass.
+    Active,
+    /// Going to sleep and woken before its turn came: it leaves the queue at its turn and joins the tail.
+    Leaving,
+    /// Asleep, and in no queue.
+    Sleeping,
+    /// Was asleep, woken in this pass: joins the tail of the queue when the pass ends.
+    Woken,
+    /// Asked to stop by somebody; its turn has not come yet.
+    Stopping,
+    /// Ended.
+    Stopped,
+}
+
+type Start = Box<dyn FnOnce() -> Pin<Box<dyn Body>>>;
+
+enum Code {
+    Fresh(Start),
+    Running(Pin<Box<dyn Body>>),
+    /// Being polled, or ended.
+    Absent,
+}
+
+/// A body whose outcome has been brought to one form.
+pub(crate) trait Body: Future<Output = std::result::Result<(), Cause>> {}
+impl<F: Future<Output = std::result::Result<(), Cause>>> Body for F {}
+
+type Hook = Box<dyn FnOnce()>;
+
+/// What few processes need, so that the others do not pay for it.
+#[derive(Default)]
+pub(crate) struct Extras {
+    pub(crate) tag: RefCell<String>,
+    pub(crate) on_stop: RefCell<Vec<Hook>>,
+    pub(crate) on_close_down: RefCell<Vec<Hook>>,
+    pub(crate) children: RefCell<Vec<Rc<Process>>>,
+    /// What the body says went wrong.
+    pub(crate) failure: RefCell<Option<Cause>>,
+    /// Ended when this process ends (AX-SCHED-10, D-05).
+    pub(crate) ends_with_it: RefCell<Vec<Rc<Process>>>,
+    /// To be woken when this process ends (AX-COMP-04), one entry for each time it was adopted.
+    pub(crate) parents: RefCell<Vec<Weak<Process>>>,
+    pub(crate) postoffice: RefCell<Postoffice>,
+    pub(crate) dynamic: RefCell<crate::adaptive::DynamicBoxes>,
+    pub(crate) tracker: RefCell<Option<Rc<crate::tracker::Tracker>>>,
+    /// The final inboxes that this process's outboxes lead to; rebuilt when a link changes.
+    downlinks: RefCell<Option<Vec<Rc<Downlink>>>>,
+    waker: OnceCell<Waker>,
+}
+
+/// One microprocess; public only because traits of the framework mention it. Handles to it are reference counted and stay on one thread.
+pub struct Process {
+    id: ProcessId,
+    kind: fn() -> &'static str,
+    state: Cell<State>,
+    /// Tick of the pause in force, 0 for none.
+    paused_at: Cell<u64>,
+    /// Tick of the last wake that came while it was active.
+    woken_at: Cell<u64>,
+    key: Cell<u32>,
+    /// Whether an outbox of this process leads anywhere, so that its pauses must be told to the far inboxes.
+    pub(crate) has_outlinks: Cell<bool>,
+    code: RefCell<Code>,
+    core: OnceCell<Rc<Core>>,
+    ports: OnceCell<Rc<dyn PortSet>>,
+    extras: OnceCell<Box<Extras>>,
+}
+
+impl Process {
+    pub(crate) fn new(kind: fn() -> &'static str) -> Rc<Self> {
+        Rc::new(Self {
+            id: ProcessId::next(),
+            kind,
+            state: Cell::new(State::New),
+            paused_at: Cell::new(0),
+            woken_at: Cell::new(0),
+            key: Cell::new(u32::MAX),
+            has_outlinks: Cell::new(false),
+            code: RefCell::new(Code::Absent),
+            core: OnceCell::new(),
+            ports: OnceCell::new(),
+            extras: OnceCell::new(),
+        })
+    }
+
+    pub(crate) fn set_ports(&self, ports: Rc<dyn PortSet>) {
+        let _ = self.ports.set(ports);
+    }
+
+    /// Sets what makes the body at activation.
+    pub(crate) fn set_code<F>(&self, make: impl FnOnce() -> F + 'static)
+    where
+        F: Future<Output: Outcome> + 'static,
+    {
+        let start: Start = Box::new(move || {
+            let body = make();
+            Box::pin(async move { body.await.into_cause() })
+        });
+        *self.code.borrow_mut() = Code::Fresh(start);
+    }
+
+    pub(crate) fn id(&self) -> ProcessId {
+        self.id
+    }
+
+    /// Type, number and tag (AX-MP-01).
+    pub(crate) fn name(&self) -> String {
+        let tag = self.extras.get().map(|e| e.tag.borrow().clone()).unwrap_or_default();
+        format!("{}_{}{tag}", dotted((self.kind)()), self.id)
+    }
+
+    pub(crate) fn state(&self) -> State {
+        self.state.get()
+    }
+
+    pub(crate) fn set_state(&self, state: State) {
+        self.state.set(state);
+    }
+
+    pub(crate) fn key(&self) -> u32 {
+        self.key.get()
+    }
+
+    pub(crate) fn set_key(&self, key: u32) {
+        self.key.set(key);
+    }
+
+    pub(crate) fn core(&self) -> Option<&Rc<Core>> {
+        self.core.get()
+    }
+
+    pub(crate) fn ports(&self) -> Option<&Rc<dyn PortSet>> {
+        self.ports.get()
+    }
+
+    pub(crate) fn extras(&self) -> &Extras {
+        self.extras.get_or_init(Default::default)
+    }
+
+    pub(crate) fn extras_if_any(&self) -> Option<&Extras> {
+        self.extras.get().map(|e| &**e)
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        matches!(self.state.get(), State::Stopped | State::Stopping)
+    }
+
+    /// Whether a scheduler would not step it: asleep, or unknown to any (AX-SCHED-08).
+    pub(crate) fn is_paused(&self) -> bool {
+        !matches!(self.state.get(), State::Active | State::Leaving)
+    }
+
+    /// Binds to a scheduler. False if it has ended or is known to one already.
+    pub(crate) fn bind(&self, core: &Rc<Core>) -> bool {
+        self.state.get() == State::New && self.core.set(core.clone()).is_ok()
+    }
+
+    /// Asks for sleep from the next pass on, unless something woke the process in this pass (AX-SCHED-04).
+    pub(crate) fn request_pause(self: &Rc<Self>) {
+        let Some(core) = self.core.get() else { return };
+        if self.state.get() != State::Active || self.paused_at.get() != 0 {
+            return; // D-03: pausing a sleeper changes nothing
+        }
+        if self.woken_at.get() >= core.pass_start() {
+            return;
+        }
+        if self.has_outlinks.get() && self.listen_for_collections(core.pass_start()) {
+            return;
+        }
+        self.paused_at.set(core.tick());
+    }
+
+    /// The sleep of a process that awaits something without having called `pause`: it ends with any wake that came
+    /// since its step began; earlier ones it has seen.
+    pub(crate) fn sleep_unless_woken_in_step(&self, step: u64, tick: u64) {
+        if self.woken_at.get() < step && self.paused_at.get() == 0 {
+            self.paused_at.set(tick);
+        }
+    }
+
+    /// Wakes the process (AX-SCHED-07); safe to call at any time, any number of times.
+    pub(crate) fn wake(self: &Rc<Self>) {
+        let Some(core) = self.core.get() else { return };
+        match self.state.get() {
+            State::Active => {
+                let paused = self.paused_at.get();
+                if paused != 0 && paused < core.pass_start() {
+                    // Still in the queue, on its way out: it leaves at its turn and joins the tail (AX-SCHED-06).
+                    self.state.set(State::Leaving);
+                    core.push_woken(self.clone());
+                } else {
+                    self.paused_at.set(0);
+                    self.woken_at.set(core.tick());
+                }
+            }
+            State::Sleeping => {
+                self.state.set(State::Woken);
+                core.push_woken(self.clone());
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether its pause has taken effect when its turn comes.
+    pub(crate) fn goes_to_sleep(&self, pass_start: u64) -> bool {
+        let paused = self.paused_at.get();
+        paused != 0 && paused < pass_start
+    }
+
+    pub(crate) fn clear_pause(&self) {
+        self.paused_at.set(0);
+    }
+
+    /// Runs the body to its next yield. What has no body has ended.
+    pub(crate) fn poll_body(&self, cx: &mut Context<'_>) -> Poll<std::result::Result<(), Cause>> {
+        let mut code = self.code.borrow_mut();
+        if matches!(&*code, Code::Fresh(_))
+            && let Code::Fresh(start) = std::mem::replace(&mut *code, Code::Absent)
+        {
+            *code = Code::Running(start());
+        }
+        match &mut *code {
+            Code::Running(body) => body.as_mut().poll(cx),
+            _ => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// What the body said went wrong before it ended.
+    pub(crate) fn take_failure(&self) -> Option<Cause> {
+        self.extras.get()?.failure.take()
+    }
+
+    /// Drops the body, and with it whatever it holds.
+    pub(crate) fn drop_code(&self) {
+        // While the body runs it is borrowed; then whoever runs it drops it.
+        let code = self.code.try_borrow_mut().map(|mut c| std::mem::replace(&mut *c, Code::Absent));
+        drop(code);
+    }
+
+    /// Somebody asks it to stop (AX-MP-09): its hooks run now, and it is closed down at its next turn (D-02).
+    pub(crate) fn stop(self: &Rc<Self>) {
+        match self.state.get() {
+            State::Stopped | State::Stopping => {}
+            State::New => self.stopped(),
+            state => {
+                self.run_stop_hooks();
+                self.state.set(State::Stopping);
+                if state == State::Sleeping
+                    && let Some(core) = self.core.get()
+                {
+                    core.push_woken(self.clone());
+                }
+            }
+        }
+    }
+
+    /// Marks the end, running the stop hooks if they have not run yet.
+    pub(crate) fn stopped(&self) {
+        self.run_stop_hooks();
+        self.state.set(State::Stopped);
+    }
+
+    fn run_stop_hooks(&self) {
+        if let Some(extras) = self.extras.get() {
+            for hook in extras.on_stop.take() {
+                hook();
+            }
+        }
+    }
+
+    /// Undoes what it set up (AX-COMP-13): its body goes, its hooks run, parents are woken, its links are undone.
+    pub(crate) fn close_down(self: &Rc<Self>) {
+        self.drop_code();
+        let Some(extras) = self.extras.get() else { return };
+        for hook in extras.on_close_down.take() {
+            hook();
+        }
+        for parent in extras.parents.take() {
+            if let Some(parent) = parent.upgrade() {
+                parent.wake();
+            }
+        }
+        extras.postoffice.borrow_mut().unlink_all();
+        extras.children.take();
+        for other in extras.ends_with_it.take() {
+            if let Some(core) = other.core() {
+                core.end_now(&other);
+            }
+        }
+    }
+
+    pub(crate) fn waker(&self) -> Option<&Waker> {
+        self.extras.get()?.waker.get()
+    }
+
+    pub(crate) fn set_waker(&self, waker: Waker) {
+        let _ = self.extras().waker.set(waker);
+    }
+
+    /// Called when a link of one of its outboxes changed.
+    pub(crate) fn outlinks_changed(&self) {
+        self.has_outlinks.set(true);
+        if let Some(extras) = self.extras.get() {
+            extras.downlinks.replace(None);
+        }
+    }
+
+    /// Has the far inboxes wake this process at their next collection (AX-BOX-10). True if one of them was collected
+    /// from in this pass: then the process stays awake.
+    fn listen_for_collections(self: &Rc<Self>, pass_start: u64) -> bool {
+        let mut downlinks = self.extras().downlinks.borrow_mut();
+        let downlinks = downlinks.get_or_insert_with(|| self.find_downlinks());
+        if downlinks.iter().any(|d| d.collected_since(pass_start)) {
+            return true;
+        }
+        for d in downlinks.iter() {
+            d.wait();
+        }
+        false
+    }
+
+    fn find_downlinks(self: &Rc<Self>) -> Vec<Rc<Downlink>> {
+        let mut found = Vec::new();
+        let mut add = |outbox: &dyn crate::boxes::AnyOutbox| {
+            if let Some((bell, order)) = outbox.far_bell() {
+                found.push(Downlink::new(self, bell, order));
+            }
+        };
+        if let Some(ports) = self.ports.get() {
+            for i in 0..ports.outboxes().len() {
+                add(ports.outbox(i));
+            }
+        }
+        if let Some(extras) = self.extras.get() {
+            extras.dynamic.borrow().outboxes().for_each(|(_, o)| add(&**o));
+        }
+        found
+    }
+}
+
+/// Name, number and the two flags, as the original prints them (AX-MP-03).
+impl fmt::Display for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let flag = |on| u8::from(on);
+        write!(f, "{} :{} :{} :{} :", self.name(), self.id, flag(true), flag(self.has_ended()))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        crate::component::forget_reference(self.id);
+    }
+}

@@ -1,0 +1,102 @@
+//! The linkages that one component made (Kamaelia: `Axon/Postoffice.py`).
+
+use std::fmt;
+use std::rc::Rc;
+
+use crate::boxes::SlotRef;
+use crate::error::LinkError;
+use crate::linkage::{LinkEnd, LinkOptions, Linkage, link_with};
+use crate::microprocess::Process;
+
+/// A register of links. When the component that owns it ends, all of them are undone, whoever their ends belong to.
+#[derive(Default)]
+pub struct Postoffice {
+    debug_name: String,
+    links: Vec<Linkage>,
+}
+
+impl Postoffice {
+    /// An empty register without a name.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// An empty register; the name shows in its text form, followed by `:debug ` (AX-PO-01).
+    pub fn with_name(name: &str) -> Self {
+        Self { debug_name: format!("{name}:debug "), links: Vec::new() }
+    }
+
+    /// Makes a link and registers it (AX-PO-03).
+    ///
+    /// # Errors
+    /// [`LinkError`]; nothing is registered then.
+    pub fn link(&mut self, source: impl LinkEnd, sink: impl LinkEnd) -> Result<Linkage, LinkError> {
+        self.link_with(source, sink, LinkOptions::new())
+    }
+
+    /// Makes a link with options and registers it.
+    ///
+    /// # Errors
+    /// [`LinkError`]; nothing is registered then.
+    pub fn link_with(
+        &mut self,
+        source: impl LinkEnd,
+        sink: impl LinkEnd,
+        options: LinkOptions,
+    ) -> Result<Linkage, LinkError> {
+        let linkage = link_with(source, sink, options)?;
+        self.links.push(linkage.clone());
+        Ok(linkage)
+    }
+
+    /// Undoes a link if it is registered here; otherwise nothing (AX-PO-04).
+    pub fn unlink(&mut self, linkage: &Linkage) {
+        if let Some(at) = self.links.iter().position(|l| l == linkage) {
+            self.links.remove(at).unlink();
+        }
+    }
+
+    /// Undoes every link registered here that has an end at the component (AX-PO-05).
+    pub(crate) fn unlink_component(&mut self, process: &Rc<Process>) {
+        self.unlink_where(|l| l.touches(process));
+    }
+
+    /// Undoes every link registered here that has an end at the box.
+    pub(crate) fn unlink_slot(&mut self, slot: &SlotRef) {
+        self.unlink_where(|l| l.touches_slot(slot));
+    }
+
+    fn unlink_where(&mut self, matches: impl Fn(&Linkage) -> bool) {
+        self.links.retain(|l| {
+            let hit = matches(l);
+            if hit {
+                l.unlink();
+            }
+            !hit
+        });
+    }
+
+    /// Undoes all, oldest first (AX-PO-06).
+    pub fn unlink_all(&mut self) {
+        for l in self.links.drain(..) {
+            l.unlink();
+        }
+    }
+
+    /// How often a link is registered here: 0 or 1 (AX-PO-08).
+    pub fn is_registered(&self, linkage: &Linkage) -> usize {
+        self.links.iter().filter(|l| *l == linkage).count()
+    }
+
+    /// The links, oldest first.
+    pub fn linkages(&self) -> &[Linkage] {
+        &self.links
+    }
+}
+
+/// The text of AX-PO-02.
+impl fmt::Display for Postoffice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{{{{ POSTOFFICE: {}links {:?} }}}}", self.debug_name, self.links)
+    }
+}

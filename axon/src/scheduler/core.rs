@@ -1,0 +1,544 @@
+//! The pass, and what a process's end brings about.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use super::remote::ProcessWaker;
+use super::table::Table;
+use super::timers::Timers;
+use super::{OnFailure, Remote, Request, SchedulerOptions};
+use crate::clock::Time;
+use crate::error::{Cause, Error, Failure, Result};
+use crate::microprocess::{Process, State};
+use crate::wait::Listener;
+
+/// The state of one scheduler.
+pub(crate) struct Core {
+    /// Rises by one each pass and each step; see [`crate::microprocess`].
+    tick: Cell<u64>,
+    pass_start: Cell<u64>,
+    passes: Cell<u64>,
+    queue: RefCell<VecDeque<Rc<Process>>>,
+    /// Processes of the current pass that have not had their turn.
+    left: Cell<usize>,
+    at: Cell<Place>,
+    /// Woken or activated in this pass, to be appended when it ends.
+    woken: RefCell<Vec<Rc<Process>>>,
+    table: RefCell<Table>,
+    current: RefCell<Option<Rc<Process>>>,
+    /// The current step asked to stay in the queue.
+    keep: Cell<bool>,
+    /// The current step asked to go to the tail of the queue.
+    requeue: Cell<bool>,
+    /// Identity of the waker that the current step was given.
+    given_waker: Cell<*const ()>,
+    spare: RefCell<Spare>,
+    remote: Arc<Remote>,
+    requests: RefCell<Vec<Request>>,
+    stop: Cell<bool>,
+    was_stopped: Cell<bool>,
+    wait_for_one: Cell<bool>,
+    timers: Timers,
+    time: Time,
+    pass_time: Cell<Option<(u64, Instant)>>,
+    slowmo: Cell<Duration>,
+    on_failure: Cell<OnFailure>,
+    shuffle: Cell<Option<u64>>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Place {
+    Start,
+    Turns,
+    End,
+}
+
+struct Spare {
+    arc: Arc<ProcessWaker>,
+    waker: Waker,
+}
+
+impl Spare {
+    fn new(remote: &Arc<Remote>) -> Self {
+        let arc = ProcessWaker::spare(remote);
+        Self { waker: Waker::from(arc.clone()), arc }
+    }
+
+    /// Whether a body kept a clone, or rang it.
+    fn was_used(&self) -> bool {
+        Arc::strong_count(&self.arc) > 2 || self.arc.was_rung()
+    }
+}
+
+impl Core {
+    pub(crate) fn new(options: &SchedulerOptions) -> Rc<Self> {
+        let remote = Remote::new();
+        Rc::new(Self {
+            tick: Cell::new(1),
+            pass_start: Cell::new(1),
+            passes: Cell::new(0),
+            queue: RefCell::default(),
+            left: Cell::new(0),
+            at: Cell::new(Place::Start),
+            woken: RefCell::default(),
+            table: RefCell::default(),
+            current: RefCell::default(),
+            keep: Cell::new(false),
+            requeue: Cell::new(false),
+            given_waker: Cell::new(std::ptr::null()),
+            spare: RefCell::new(Spare::new(&remote)),
+            remote,
+            requests: RefCell::default(),
+            stop: Cell::new(false),
+            was_stopped: Cell::new(false),
+            wait_for_one: Cell::new(false),
+            timers: Timers::default(),
+            time: Time::new(options.clock),
+            pass_time: Cell::new(None),
+            slowmo: Cell::new(Duration::ZERO),
+            on_failure: Cell::new(options.on_failure),
+            shuffle: Cell::new(options.shuffle),
+        })
+    }
+
+    pub(crate) fn tick(&self) -> u64 {
+        self.tick.get()
+    }
+
+    pub(crate) fn pass_start(&self) -> u64 {
+        self.pass_start.get()
+    }
+
+    pub(crate) fn pass(&self) -> u64 {
+        self.passes.get().saturating_sub(1)
+    }
+
+    pub(crate) fn remote(&self) -> &Arc<Remote> {
+        &self.remote
+    }
+
+    pub(crate) fn timers(&self) -> &Timers {
+        &self.timers
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.time.now()
+    }
+
+    /// The clock is read once a pass at most, and only if somebody asks: reading it costs as much as a step.
+    pub(crate) fn pass_time(&self) -> Instant {
+        match self.pass_time.get() {
+            Some((pass, at)) if pass == self.passes.get() => at,
+            _ => {
+                let at = self.time.now();
+                self.pass_time.set(Some((self.passes.get(), at)));
+                at
+            }
+        }
+    }
+
+    pub(crate) fn processes(&self) -> Vec<Rc<Process>> {
+        self.table.borrow().in_order()
+    }
+
+    pub(crate) fn set_slowmo(&self, delay: Duration) {
+        self.slowmo.set(delay);
+    }
+
+    pub(crate) fn set_on_failure(&self, policy: OnFailure) {
+        self.on_failure.set(policy);
+    }
+
+    pub(crate) fn wait_for_one(&self) {
+        self.wait_for_one.set(true);
+    }
+
+    pub(crate) fn request_stop(&self) {
+        self.stop.set(true);
+    }
+
+    pub(crate) fn keep_current(&self) {
+        self.keep.set(true);
+    }
+
+    pub(crate) fn requeue_current(&self) {
+        self.keep.set(true);
+        self.requeue.set(true);
+    }
+
+    pub(crate) fn push_woken(&self, process: Rc<Process>) {
+        self.woken.borrow_mut().push(process);
+    }
+
+    pub(crate) fn activate(self: &Rc<Self>, process: &Rc<Process>) {
+        if process.bind(self) {
+            process.set_state(State::Activating);
+            self.push_woken(process.clone());
+        } else {
+            process.wake(); // AX-SCHED-05: activating a known one acts as a wake
+        }
+    }
+
+    /// Who shall be woken for a future that is being polled now with `cx`.
+    pub(crate) fn listener(&self, cx: &Context<'_>) -> Listener {
+        if cx.waker().data() == self.given_waker.get()
+            && let Some(p) = &*self.current.borrow()
+        {
+            return Listener::process(p);
+        }
+        Listener::Waker(cx.waker().clone())
+    }
+
+    /// Whether a future polled with `cx` is polled by `process` directly, not through a combinator's own waker.
+    pub(crate) fn is_direct(&self, cx: &Context<'_>, process: &Rc<Process>) -> bool {
+        cx.waker().data() == self.given_waker.get()
+            && self.current.borrow().as_ref().is_some_and(|p| Rc::ptr_eq(p, process))
+    }
+
+    pub(crate) fn jump(&self, to: Instant) -> bool {
+        self.time.jump(to)
+    }
+
+    pub(crate) fn was_stopped(&self) -> bool {
+        self.was_stopped.get()
+    }
+
+    // ---- running -----------------------------------------------------------------------------------------------
+
+    pub(crate) fn run(self: &Rc<Self>) -> Result<()> {
+        self.forget_stop();
+        loop {
+            if self.at.get() == Place::Start {
+                self.wait_slowmo();
+                self.begin_pass();
+            }
+            self.turns()?;
+            if !self.end_pass(true) {
+                return Ok(());
+            }
+        }
+    }
+
+    pub(crate) fn run_until_idle(self: &Rc<Self>) -> Result<()> {
+        self.forget_stop();
+        while self.one_pass()? {}
+        Ok(())
+    }
+
+    /// One pass without blocking. False when nobody is left in the queue.
+    pub(crate) fn one_pass(self: &Rc<Self>) -> Result<bool> {
+        if self.at.get() == Place::Start {
+            self.begin_pass();
+        }
+        self.turns()?;
+        Ok(self.end_pass(false) && !self.queue.borrow().is_empty())
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.table.borrow().is_empty() && !self.wait_for_one.get()
+    }
+
+    pub(crate) fn step(self: &Rc<Self>) -> Result<bool> {
+        if self.at.get() == Place::End && !self.end_pass(false) {
+            return Ok(false);
+        }
+        if self.at.get() == Place::Start {
+            self.begin_pass();
+        } else {
+            self.guarded(|core| core.turn())?;
+        }
+        if self.left.get() == 0 {
+            self.at.set(Place::End);
+        }
+        Ok(true)
+    }
+
+    /// A stop request from an earlier run is forgotten (D-07), and so are the processes that it ended.
+    fn forget_stop(&self) {
+        self.was_stopped.set(false);
+        let mut table = self.table.borrow_mut();
+        for p in table.in_order() {
+            if p.state() == State::Stopped {
+                table.remove(&p);
+            }
+        }
+    }
+
+    fn wait_slowmo(&self) {
+        if !self.slowmo.get().is_zero() {
+            std::thread::sleep(self.slowmo.get());
+        }
+    }
+
+    fn begin_pass(&self) {
+        self.passes.set(self.passes.get() + 1);
+        self.tick.set(self.tick.get() + 1);
+        self.pass_start.set(self.tick.get());
+        let mut queue = self.queue.borrow_mut();
+        self.left.set(queue.len());
+        self.at.set(Place::Turns);
+        if let Some(seed) = self.shuffle.get() {
+            self.shuffle.set(Some(shuffle(queue.make_contiguous(), seed)));
+        }
+    }
+
+    /// Gives every process of the pass its turn.
+    fn turns(self: &Rc<Self>) -> Result<()> {
+        while self.left.get() > 0 {
+            self.guarded(|core| {
+                while core.left.get() > 0 {
+                    core.turn()?;
+                }
+                Ok(())
+            })?;
+        }
+        self.at.set(Place::End);
+        Ok(())
+    }
+
+    /// Runs `work` with one net for panics around all of its steps, which costs less than one around each.
+    fn guarded(self: &Rc<Self>, work: impl FnOnce(&Rc<Self>) -> Result<()>) -> Result<()> {
+        match catch_unwind(AssertUnwindSafe(|| work(self))) {
+            Ok(result) => result,
+            Err(payload) => {
+                self.given_waker.set(std::ptr::null());
+                let Some(process) = self.current.take() else { resume_unwind(payload) };
+                self.finish(&process, Err(Cause::Panic(panic_text(&*payload))))
+            }
+        }
+    }
+
+    /// The turn of the first process in the queue.
+    fn turn(self: &Rc<Self>) -> Result<()> {
+        self.left.set(self.left.get() - 1);
+        let Some(process) = self.queue.borrow_mut().pop_front() else { return Ok(()) };
+        match process.state() {
+            State::Active if process.goes_to_sleep(self.pass_start.get()) => {
+                process.clear_pause();
+                process.set_state(State::Sleeping);
+                Ok(())
+            }
+            State::Active => self.poll(process),
+            State::Leaving => {
+                process.clear_pause();
+                process.set_state(State::Woken);
+                Ok(())
+            }
+            State::Stopping => self.finish(&process, Ok(())),
+            _ => Ok(()),
+        }
+    }
+
+    fn poll(self: &Rc<Self>, process: Rc<Process>) -> Result<()> {
+        let step = self.tick.get() + 1;
+        self.tick.set(step);
+        self.keep.set(false);
+        *self.current.borrow_mut() = Some(process);
+        let (polled, own_waker) = {
+            let current = self.current.borrow();
+            let process = current.as_ref().expect("set one line above");
+            match process.waker() {
+                Some(waker) => (self.poll_with(process, waker), true),
+                None => {
+                    let spare = self.spare.borrow();
+                    (self.poll_with(process, &spare.waker), false)
+                }
+            }
+        };
+        let process = self.current.take().expect("a step does not take the current process away");
+        match polled {
+            Poll::Ready(outcome) => {
+                let outcome = outcome.and_then(|()| process.take_failure().map_or(Ok(()), Err));
+                self.finish(&process, outcome)
+            }
+            Poll::Pending => {
+                if !own_waker && self.spare.borrow().was_used() {
+                    self.give_waker(&process);
+                }
+                if self.keep.get() {
+                    if self.requeue.replace(false) && process.state() == State::Active {
+                        process.clear_pause();
+                        process.set_state(State::Woken);
+                        self.push_woken(process);
+                        return Ok(());
+                    }
+                } else {
+                    process.sleep_unless_woken_in_step(step, self.tick.get());
+                }
+                self.queue.borrow_mut().push_back(process);
+                Ok(())
+            }
+        }
+    }
+
+    fn poll_with(&self, process: &Process, waker: &Waker) -> Poll<std::result::Result<(), Cause>> {
+        self.given_waker.set(waker.data());
+        let polled = process.poll_body(&mut Context::from_waker(waker));
+        self.given_waker.set(std::ptr::null());
+        polled
+    }
+
+    /// The body has kept the spare waker: it becomes the process's own.
+    fn give_waker(&self, process: &Rc<Process>) {
+        let spare = self.spare.replace(Spare::new(&self.remote));
+        if spare.arc.give_to(process.key(), process.id().get()) {
+            process.wake();
+        }
+        process.set_waker(spare.waker);
+    }
+
+    // ---- between passes ----------------------------------------------------------------------------------------
+
+    /// Steps 6 to 10 of the pass. False when the run is over.
+    fn end_pass(self: &Rc<Self>, block: bool) -> bool {
+        self.at.set(Place::Start);
+        loop {
+            if !self.timers.is_empty() {
+                self.timers.fire(self.time.now());
+            }
+            let stop = self.take_requests() | self.stop.get();
+            self.append_woken(stop);
+            if stop {
+                self.stop_all();
+                return false;
+            }
+            if self.is_over() {
+                return false;
+            }
+            if !block || !self.queue.borrow().is_empty() {
+                return true;
+            }
+            match self.timers.next() {
+                Some(at) if self.time.jump(at) => {}
+                until => self.remote.wait(until),
+            }
+        }
+    }
+
+    /// Honours what came from outside. True if a stop was among it.
+    fn take_requests(self: &Rc<Self>) -> bool {
+        if !self.remote.has_rung() {
+            return false;
+        }
+        let mut requests = self.requests.take();
+        let stop = self.remote.take(&mut requests);
+        for request in requests.drain(..) {
+            self.wait_for_one.set(false);
+            match request {
+                Request::Wake { key, id } => {
+                    let process = self.table.borrow().get(key, id).cloned();
+                    if let Some(p) = process {
+                        p.wake();
+                    }
+                }
+                Request::Job(job) => job(self),
+            }
+        }
+        self.requests.replace(requests);
+        stop
+    }
+
+    /// Puts the woken at the tail of the queue; if a stop waits, only the first of them (AX-SCHED-18).
+    fn append_woken(&self, stop: bool) {
+        let mut woken = self.woken.borrow_mut();
+        if woken.is_empty() {
+            return;
+        }
+        self.wait_for_one.set(false);
+        let mut queue = self.queue.borrow_mut();
+        let handled = if stop { 1 } else { woken.len() };
+        for p in woken.drain(..).take(handled) {
+            match p.state() {
+                State::Activating => {
+                    self.table.borrow_mut().insert(p.clone());
+                    p.set_state(State::Active);
+                    queue.push_back(p);
+                }
+                State::Woken => {
+                    p.set_state(State::Active);
+                    queue.push_back(p);
+                }
+                State::Stopping => queue.push_back(p),
+                _ => {}
+            }
+        }
+    }
+
+    // ---- ends --------------------------------------------------------------------------------------------------
+
+    /// Natural end, stop or failure (AX-SCHED-09 to 11, D-04): out of the table, stopped, closed down.
+    fn finish(self: &Rc<Self>, process: &Rc<Process>, outcome: std::result::Result<(), Cause>) -> Result<()> {
+        self.table.borrow_mut().remove(process);
+        process.stopped();
+        process.close_down();
+        match outcome {
+            Ok(()) => Ok(()),
+            Err(cause) => {
+                let failure = Failure { id: process.id(), name: process.name(), cause };
+                match self.on_failure.get() {
+                    OnFailure::EndRun => Err(Error::Component(failure)),
+                    OnFailure::GoOn => {
+                        log::error!("{failure}");
+                        Ok(())
+                    }
+                }
+            }
+        }
+    }
+
+    /// Ends a process of the table at once, for one whose end brings about another's (D-05).
+    pub(crate) fn end_now(self: &Rc<Self>, process: &Rc<Process>) {
+        let known = self.table.borrow().get(process.key(), process.id().get()).is_some();
+        if known {
+            let _ = self.finish(process, Ok(()));
+        }
+    }
+
+    fn stop_all(&self) {
+        self.remote.clear_stop();
+        self.stop.set(false);
+        self.was_stopped.set(true);
+        self.queue.borrow_mut().clear();
+        self.woken.borrow_mut().clear();
+        let all = self.processes();
+        for p in &all {
+            p.stopped();
+        }
+        for p in &all {
+            p.close_down();
+        }
+    }
+
+    /// Drops all processes; nobody can run this scheduler any more.
+    pub(crate) fn clear(&self) {
+        let queued = self.queue.take();
+        let woken = self.woken.take();
+        let all = self.table.borrow_mut().take();
+        for p in woken.iter().chain(&all).chain(&queued) {
+            p.set_state(State::Stopped);
+            p.drop_code();
+        }
+    }
+}
+
+/// Fisher-Yates with xorshift: the order has to depend on the seed alone. Returns the next seed.
+fn shuffle(items: &mut [Rc<Process>], seed: u64) -> u64 {
+    let mut x = seed | 1;
+    for i in (1..items.len()).rev() {
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        items.swap(i, (x % (i as u64 + 1)) as usize);
+    }
+    x
+}
+
+pub(crate) fn panic_text(payload: &(dyn std::any::Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().map(|s| (*s).to_string());
+    text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "unknown panic".into())
+}

@@ -1,0 +1,178 @@
+//! What reaches a scheduler from outside: wakers, other threads, a request to stop.
+//!
+//! One queue behind one lock, which the scheduler touches only when the flag says that something came.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Wake, Waker};
+use std::time::Instant;
+
+use super::Core;
+
+/// Work that another thread hands to the scheduler's thread.
+pub(crate) type Job = Box<dyn FnOnce(&std::rc::Rc<Core>) + Send>;
+
+pub(crate) struct Remote {
+    rung: AtomicBool,
+    state: Mutex<Inbound>,
+    bell: Condvar,
+}
+
+#[derive(Default)]
+pub(crate) struct Inbound {
+    pub(crate) requests: Vec<Request>,
+    pub(crate) stop: bool,
+    /// Whether the scheduler's thread waits on the bell.
+    waiting: bool,
+    /// The waker of the runtime that the scheduler is embedded in.
+    outer: Option<Waker>,
+}
+
+pub(crate) enum Request {
+    Wake { key: u32, id: u64 },
+    Job(Job),
+}
+
+impl Remote {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self { rung: AtomicBool::new(false), state: Mutex::default(), bell: Condvar::new() })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inbound> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn has_rung(&self) -> bool {
+        self.rung.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn push(&self, request: Request) {
+        self.tell(|inbound| inbound.requests.push(request));
+    }
+
+    pub(crate) fn request_stop(&self) {
+        self.tell(|inbound| inbound.stop = true);
+    }
+
+    fn tell(&self, change: impl FnOnce(&mut Inbound)) {
+        let mut inbound = self.lock();
+        change(&mut inbound);
+        self.rung.store(true, Ordering::Release);
+        if inbound.waiting {
+            self.bell.notify_one();
+        }
+        let outer = inbound.outer.take();
+        drop(inbound);
+        if let Some(outer) = outer {
+            outer.wake();
+        }
+    }
+
+    /// Takes all requests; the second is whether to stop. The stop request stays until [`Remote::clear_stop`].
+    pub(crate) fn take(&self, into: &mut Vec<Request>) -> bool {
+        let mut inbound = self.lock();
+        self.rung.store(inbound.stop, Ordering::Relaxed);
+        into.append(&mut inbound.requests);
+        inbound.stop
+    }
+
+    pub(crate) fn clear_stop(&self) {
+        self.lock().stop = false;
+    }
+
+    /// Blocks until something comes or the deadline has passed.
+    pub(crate) fn wait(&self, until: Option<Instant>) {
+        let mut inbound = self.lock();
+        inbound.waiting = true;
+        while inbound.requests.is_empty() && !inbound.stop {
+            inbound = match until {
+                None => self.bell.wait(inbound).unwrap_or_else(PoisonError::into_inner),
+                Some(at) => {
+                    let left = at.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        break;
+                    }
+                    self.bell.wait_timeout(inbound, left).unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
+        inbound.waiting = false;
+    }
+
+    /// Has the next thing from outside wake `waker`. False if something is there already.
+    pub(crate) fn wake_next(&self, waker: &Waker) -> bool {
+        let mut inbound = self.lock();
+        if !inbound.requests.is_empty() || inbound.stop {
+            return false;
+        }
+        inbound.outer = Some(waker.clone());
+        true
+    }
+}
+
+/// The waker of one process.
+///
+/// Most processes never need one, so it is made on probation: each poll gets the scheduler's spare [`ProcessWaker`],
+/// which belongs to nobody. Only if the body kept a clone (or rang it) is it given to the process for good, and the
+/// scheduler makes another spare.
+pub(crate) struct ProcessWaker {
+    remote: Arc<Remote>,
+    /// Key and number of the owner; number 0 while it belongs to nobody.
+    key: AtomicU64,
+    id: AtomicU64,
+    /// Rung while it belonged to nobody.
+    early: AtomicBool,
+}
+
+impl ProcessWaker {
+    pub(crate) fn spare(remote: &Arc<Remote>) -> Arc<Self> {
+        Arc::new(Self {
+            remote: remote.clone(),
+            key: AtomicU64::new(0),
+            id: AtomicU64::new(0),
+            early: AtomicBool::new(false),
+        })
+    }
+
+    pub(crate) fn was_rung(&self) -> bool {
+        self.early.load(Ordering::Acquire)
+    }
+
+    /// Gives it to a process; true if it was rung before.
+    pub(crate) fn give_to(&self, key: u32, id: u64) -> bool {
+        self.key.store(u64::from(key), Ordering::Relaxed);
+        self.id.store(id, Ordering::SeqCst);
+        // A ring that missed the number has set the flag before; one that comes later finds the number.
+        self.early.load(Ordering::SeqCst)
+    }
+
+    fn ring(&self) {
+        if self.id.load(Ordering::SeqCst) == 0 {
+            self.early.store(true, Ordering::SeqCst);
+        }
+        let id = self.id.load(Ordering::SeqCst);
+        if id != 0 {
+            self.remote.push(Request::Wake { key: self.key.load(Ordering::Relaxed) as u32, id });
+        }
+    }
+}
+
+impl Wake for ProcessWaker {
+    fn wake(self: Arc<Self>) {
+        self.ring();
+    }
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.ring();
+    }
+}
+
+/// A handle to a scheduler that any thread may hold (AX-SCHED-21).
+#[derive(Clone)]
+pub struct SchedulerHandle(pub(crate) Arc<Remote>);
+
+impl SchedulerHandle {
+    /// Asks the scheduler to stop when its current pass is over (AX-SCHED-18).
+    pub fn stop(&self) {
+        self.0.request_stop();
+    }
+}
