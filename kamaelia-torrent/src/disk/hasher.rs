@@ -36,8 +36,7 @@ impl PieceHash {
         PieceHash { sha: Sha1::new(), next: 0, ahead: BTreeMap::new(), kept }
     }
 
-    /// Takes a part that was just written. Gives the buffer back if it was hashed at once or there is no `budget` to
-    /// keep it.
+    /// Takes a part that was just written. Buffers that are no longer needed go to `spent`.
     pub(crate) fn part(
         &mut self,
         storage: &Storage,
@@ -45,32 +44,35 @@ impl PieceHash {
         offset: u32,
         buf: PartBuf,
         budget: usize,
-    ) -> Result<Option<PartBuf>, DiskError> {
+        spent: &mut Vec<PartBuf>,
+    ) -> Result<(), DiskError> {
         // The caller checked that the part lies within the piece.
-        let end = offset + buf.len() as u32;
-        if offset < self.next {
-            // The same bytes a second time, maybe others: what was hashed no longer says what is on the disk.
-            self.restart();
-        }
-        if offset == self.next {
-            self.sha.update(&buf);
-            self.next = end;
-            self.catch_up(storage, piece)?;
-            return Ok(Some(buf));
-        }
         let len = buf.len();
+        let end = offset + len as u32;
+        if offset == self.next {
+            self.sha.update(&buf[..]);
+            self.next = end;
+            spent.push(buf);
+            return self.catch_up(storage, piece, spent);
+        }
+        if offset < self.next {
+            // The same bytes a second time, maybe others: what was hashed no longer says what is on the disk, so
+            // all of it is hashed again from there.
+            self.sha = Sha1::new();
+            self.set_ahead(0, Ahead::OnDisk(end.max(self.next)), spent);
+            self.next = 0;
+            spent.push(buf);
+            return self.catch_up(storage, piece, spent);
+        }
         // Only a count: no other memory hangs on it.
         if self.kept.fetch_add(len, Ordering::Relaxed) + len <= budget {
-            if let Some(Ahead::Kept(old)) = self.ahead.insert(offset, Ahead::Kept(buf)) {
-                self.kept.fetch_sub(old.len(), Ordering::Relaxed);
-                return Ok(Some(old));
-            }
-            return Ok(None);
+            self.set_ahead(offset, Ahead::Kept(buf), spent);
+        } else {
+            self.kept.fetch_sub(len, Ordering::Relaxed);
+            self.set_ahead(offset, Ahead::OnDisk(end), spent);
+            spent.push(buf);
         }
-        self.kept.fetch_sub(len, Ordering::Relaxed);
-        self.forget(offset);
-        self.ahead.insert(offset, Ahead::OnDisk(end));
-        Ok(Some(buf))
+        Ok(())
     }
 
     /// Bytes hashed from the start of the piece.
@@ -78,32 +80,53 @@ impl PieceHash {
         self.next
     }
 
-    /// Hashes what is left of the piece from the disk and ends.
-    pub(crate) fn finish(mut self, storage: &Storage, piece: PieceIndex) -> Result<[u8; 20], DiskError> {
-        let size = storage.geometry().piece_size(piece);
-        self.read_back(storage, piece, size)?;
+    /// Hashes what is left of the piece from the disk.
+    pub(crate) fn finish(&mut self, storage: &Storage, piece: PieceIndex) -> Result<[u8; 20], DiskError> {
+        self.read_back(storage, piece, storage.geometry().piece_size(piece))?;
         Ok(self.sha.clone().finalize().into())
     }
 
+    /// Gives up the buffers that wait for their turn.
+    pub(crate) fn release(&mut self, spent: &mut Vec<PartBuf>) {
+        while let Some((offset, _)) = self.ahead.first_key_value() {
+            let offset = *offset;
+            self.set_ahead(offset, Ahead::OnDisk(offset), spent);
+            self.ahead.remove(&offset);
+        }
+    }
+
     /// Hashes the parts that came early and whose turn it is now.
-    fn catch_up(&mut self, storage: &Storage, piece: PieceIndex) -> Result<(), DiskError> {
+    fn catch_up(
+        &mut self,
+        storage: &Storage,
+        piece: PieceIndex,
+        spent: &mut Vec<PartBuf>,
+    ) -> Result<(), DiskError> {
         while let Some(entry) = self.ahead.first_entry() {
-            if *entry.key() > self.next {
+            let offset = *entry.key();
+            if offset > self.next {
                 break;
             }
-            let exact = *entry.key() == self.next;
             match entry.remove() {
                 Ahead::Kept(buf) => {
                     self.kept.fetch_sub(buf.len(), Ordering::Relaxed);
-                    if exact {
-                        self.sha.update(&buf);
+                    if offset == self.next {
+                        self.sha.update(&buf[..]);
                         self.next += buf.len() as u32;
                     }
+                    spent.push(buf);
                 }
                 Ahead::OnDisk(end) => self.read_back(storage, piece, end)?,
             }
         }
         Ok(())
+    }
+
+    fn set_ahead(&mut self, offset: u32, ahead: Ahead, spent: &mut Vec<PartBuf>) {
+        if let Some(Ahead::Kept(old)) = self.ahead.insert(offset, ahead) {
+            self.kept.fetch_sub(old.len(), Ordering::Relaxed);
+            spent.push(old);
+        }
     }
 
     fn read_back(&mut self, storage: &Storage, piece: PieceIndex, end: u32) -> Result<(), DiskError> {
@@ -116,29 +139,6 @@ impl PieceHash {
             self.next += n as u32;
         }
         Ok(())
-    }
-
-    /// Starts over; everything that was seen is to be read back.
-    fn restart(&mut self) {
-        self.sha = Sha1::new();
-        self.ahead.insert(0, Ahead::OnDisk(self.next));
-        self.next = 0;
-    }
-
-    fn forget(&mut self, offset: u32) {
-        if let Some(Ahead::Kept(buf)) = self.ahead.remove(&offset) {
-            self.kept.fetch_sub(buf.len(), Ordering::Relaxed);
-        }
-    }
-}
-
-impl Drop for PieceHash {
-    fn drop(&mut self) {
-        for ahead in self.ahead.values() {
-            if let Ahead::Kept(buf) = ahead {
-                self.kept.fetch_sub(buf.len(), Ordering::Relaxed);
-            }
-        }
     }
 }
 
