@@ -4,8 +4,12 @@
 //! numbers; `tests/sans_io.rs` searches the sources for them.
 
 pub mod bitfield;
+pub mod buffer;
 pub mod geometry;
+pub mod handshake;
 pub mod info_hash;
+pub mod torrent;
+pub mod wire;
 
 pub use bitfield::{Bitfield, BitfieldError};
 pub use geometry::{BLOCK_LEN, BlockRequest, Geometry, GeometryError, PieceIndex};
