@@ -1,1 +1,4 @@
 //! Sockets and HTTP workers.
+
+pub(crate) mod conn;
+pub(crate) mod listen;
