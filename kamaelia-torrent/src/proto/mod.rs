@@ -3,10 +3,14 @@
 //! Nothing below this module opens a socket or a file, reads a clock, starts a thread or draws unseeded random
 //! numbers; `tests/sans_io.rs` searches the sources for them.
 
+pub mod bencode;
 pub mod bitfield;
 pub mod geometry;
 pub mod info_hash;
+pub mod metainfo;
+pub mod path;
 
 pub use bitfield::{Bitfield, BitfieldError};
 pub use geometry::{BLOCK_LEN, BlockRequest, Geometry, GeometryError, PieceIndex};
 pub use info_hash::InfoHash;
+pub use metainfo::{FileEntry, Metainfo, MetainfoError};
