@@ -3,6 +3,7 @@
 //! Nothing below this module opens a socket or a file, reads a clock, starts a thread or draws unseeded random
 //! numbers; `tests/sans_io.rs` searches the sources for them.
 
+pub mod announce;
 pub mod bencode;
 pub mod bitfield;
 pub mod geometry;
