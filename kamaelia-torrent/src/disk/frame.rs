@@ -10,7 +10,11 @@ pub const PIECE_HEADER: usize = 4 + 1 + 4 + 4;
 ///
 /// The data lands between the headers, so that the whole buffer goes to the socket with one call and no copy. `buf` is
 /// made as long as the messages; what it held before is overwritten.
-pub(crate) fn read_framed(storage: &Storage, blocks: &[BlockRequest], buf: &mut Vec<u8>) -> Result<(), DiskError> {
+pub(crate) fn read_framed(
+    storage: &Storage,
+    blocks: &[BlockRequest],
+    buf: &mut Vec<u8>,
+) -> Result<(), DiskError> {
     let geometry = storage.geometry();
     let mut total = 0usize;
     for block in blocks {

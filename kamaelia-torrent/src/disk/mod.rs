@@ -17,11 +17,12 @@ mod check;
 mod error;
 mod frame;
 mod hasher;
+mod keeper;
 mod layout;
 mod storage;
 mod worker;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -61,12 +62,7 @@ pub struct DiskConfig {
 impl Default for DiskConfig {
     fn default() -> DiskConfig {
         let cores = thread::available_parallelism().map_or(1, |n| n.get());
-        DiskConfig {
-            workers: cores.min(4),
-            open_files: 64,
-            preallocate: false,
-            ahead_bytes: 2 * 1024 * 1024,
-        }
+        DiskConfig { workers: cores.min(4), open_files: 64, preallocate: false, ahead_bytes: 2 * 1024 * 1024 }
     }
 }
 
@@ -138,6 +134,34 @@ pub enum DiskAnswer {
         /// Why the check broke off. The last answer still comes.
         error: Option<DiskError>,
     },
+    /// The files that hold no data are made.
+    Prepared {
+        /// The torrent.
+        key: StorageKey,
+        /// Why not.
+        error: Option<DiskError>,
+    },
+    /// The resume record was compared with the files.
+    Resumed {
+        /// The torrent.
+        key: StorageKey,
+        /// Pieces that are there.
+        have: Bitfield,
+        /// Pieces that have to be hashed.
+        recheck: Bitfield,
+    },
+    /// The data is synced and the resume record written.
+    Saved {
+        /// The torrent.
+        key: StorageKey,
+        /// Why not.
+        error: Option<DiskError>,
+    },
+    /// The files of the torrent are closed. Comes after all other answers about it if nothing was sent later.
+    Closed {
+        /// The torrent.
+        key: StorageKey,
+    },
 }
 
 /// Worker threads for the files of any number of torrents.
@@ -147,6 +171,7 @@ pub struct Disk {
     pieces: Vec<Sender<PieceJob>>,
     any: Sender<AnyJob>,
     checks: Sender<Arc<CheckTask>>,
+    keeper: Option<Sender<KeeperJob>>,
     answers: Receiver<DiskAnswer>,
     rung: Arc<AtomicBool>,
     closing: Arc<AtomicBool>,
@@ -155,6 +180,7 @@ pub struct Disk {
 
 use cache::FileCache;
 use check::CheckTask;
+use keeper::{Keeper, KeeperJob};
 use worker::{AnyJob, PieceJob, Worker};
 
 impl Disk {
@@ -173,7 +199,27 @@ impl Disk {
         let answer_in = Answers { sender: answer_in, rung: Arc::clone(&rung), notify };
         let closing = Arc::new(AtomicBool::new(false));
         let kept = Arc::new(AtomicUsize::new(0));
-        let mut disk = Disk { config, cache, pieces: Vec::new(), any, checks, answers, rung, closing, threads: Vec::new() };
+        let (keeper, keeper_out) = unbounded();
+        let keeper_thread = Keeper {
+            jobs: keeper_out,
+            cache: Arc::clone(&cache),
+            answers: answer_in.clone(),
+            stamps: BTreeMap::new(),
+        };
+        let mut disk = Disk {
+            config,
+            cache,
+            pieces: Vec::new(),
+            any,
+            checks,
+            keeper: Some(keeper),
+            answers,
+            rung,
+            closing,
+            threads: Vec::new(),
+        };
+        let builder = thread::Builder::new().name("kt-keeper".to_owned());
+        disk.threads.push(builder.spawn(move || keeper_thread.run())?);
         for i in 0..count {
             let (sender, pieces) = unbounded();
             let worker = Worker {
@@ -189,7 +235,8 @@ impl Disk {
                 closing: Arc::clone(&disk.closing),
             };
             disk.pieces.push(sender);
-            disk.threads.push(thread::Builder::new().name(format!("kt-disk-{i}")).spawn(move || worker.run())?);
+            disk.threads
+                .push(thread::Builder::new().name(format!("kt-disk-{i}")).spawn(move || worker.run())?);
         }
         Ok(disk)
     }
@@ -204,14 +251,18 @@ impl Disk {
     /// [`DiskAnswer::Written`]. `last` says that all other parts were sent before.
     pub fn write(&self, storage: &Arc<Storage>, piece: PieceIndex, offset: u32, buf: PartBuf, last: bool) {
         let job = PieceJob::Part { storage: Arc::clone(storage), piece, offset, buf, last };
-        let worker = (piece.0 as usize).wrapping_add(storage.key().0 as usize) % self.pieces.len();
         // A worker ends only when this object is dropped, so that nothing can be refused.
-        let _ = self.pieces[worker].send(job);
+        let _ = self.worker_of(storage.key(), piece).send(job);
     }
 
     /// Reads blocks into `buf` as `piece` messages, neighbours together. Answered by [`DiskAnswer::Read`].
     pub fn read(&self, storage: &Arc<Storage>, token: u64, blocks: Vec<BlockRequest>, buf: Vec<u8>) {
         let _ = self.any.send(AnyJob::Read { storage: Arc::clone(storage), token, blocks, buf });
+    }
+
+    /// Forgets what was hashed of a piece so far, and gives its buffers back. Ends no request.
+    pub fn forget_piece(&self, storage: &Arc<Storage>, piece: PieceIndex) {
+        let _ = self.worker_of(storage.key(), piece).send(PieceJob::Forget(storage.key(), Some(piece)));
     }
 
     /// Hashes each block of a piece on the disk. Answered by [`DiskAnswer::BlockHashes`].
@@ -230,6 +281,41 @@ impl Disk {
         CheckHandle(task)
     }
 
+    /// Makes the files that hold no data. Answered by [`DiskAnswer::Prepared`].
+    pub fn prepare(&self, storage: &Arc<Storage>) {
+        self.keep(KeeperJob::Prepare(Arc::clone(storage)));
+    }
+
+    /// Reads the resume record from `state_dir`, or from beside the data. Answered by [`DiskAnswer::Resumed`].
+    pub fn load_resume(&self, storage: &Arc<Storage>, state_dir: Option<PathBuf>) {
+        self.keep(KeeperJob::Load { storage: Arc::clone(storage), state_dir });
+    }
+
+    /// Syncs the data and writes the resume record. Answered by [`DiskAnswer::Saved`]. All pieces of `have` must have
+    /// been reported good.
+    pub fn save_resume(&self, storage: &Arc<Storage>, state_dir: Option<PathBuf>, have: Bitfield) {
+        self.keep(KeeperJob::Save { storage: Arc::clone(storage), state_dir, have });
+    }
+
+    /// Closes the files of a torrent for which nothing is under way but work of the keeper. Answered by
+    /// [`DiskAnswer::Closed`].
+    pub fn close(&self, storage: &Arc<Storage>) {
+        for worker in &self.pieces {
+            let _ = worker.send(PieceJob::Forget(storage.key(), None));
+        }
+        self.keep(KeeperJob::Close(Arc::clone(storage)));
+    }
+
+    fn keep(&self, job: KeeperJob) {
+        if let Some(keeper) = &self.keeper {
+            let _ = keeper.send(job);
+        }
+    }
+
+    fn worker_of(&self, key: StorageKey, piece: PieceIndex) -> &Sender<PieceJob> {
+        &self.pieces[(piece.0 as usize).wrapping_add(key.0 as usize) % self.pieces.len()]
+    }
+
     /// The next answer, if there is one. After `None` the next answer rings again.
     pub fn next_answer(&self) -> Option<DiskAnswer> {
         self.answers.try_recv().ok().or_else(|| {
@@ -246,6 +332,7 @@ impl Drop for Disk {
     fn drop(&mut self) {
         self.closing.store(true, Ordering::Relaxed);
         self.pieces.clear();
+        self.keeper = None;
         for thread in self.threads.drain(..) {
             // A worker that panicked was reported by the panic itself.
             let _ = thread.join();

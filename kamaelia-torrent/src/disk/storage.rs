@@ -13,6 +13,7 @@ use super::layout::{Segment, segments};
 use super::{DiskError, StorageKey};
 use crate::proto::geometry::{Geometry, PieceIndex};
 use crate::proto::metainfo::Metainfo;
+use crate::proto::resume::FileStamp;
 
 /// The files of one torrent, beneath one folder. Made by [`Disk::open`](super::Disk::open); cheap until it is used.
 #[derive(Debug)]
@@ -25,15 +26,6 @@ pub struct Storage {
     dir: OnceLock<Dir>,
     /// Files written since they were last synced.
     dirty: Mutex<BTreeSet<usize>>,
-}
-
-/// Size and time of change of a file, by which a later run tells that nobody touched it.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Stamp {
-    /// Length, bytes.
-    pub(crate) len: u64,
-    /// Nanoseconds since 1970; 0 if the system does not say.
-    pub(crate) mtime: u64,
 }
 
 impl Storage {
@@ -127,10 +119,10 @@ impl Storage {
                 continue;
             }
             let file = self.file(segment.file, Access::Write)?;
-            // Before the write: a failed write may have changed the file too.
+            let result = beneath::write_all_at(&file, head, segment.offset);
+            // After the write, or a sync that goes on meanwhile would take the note away without the data.
             self.dirty().insert(segment.file);
-            beneath::write_all_at(&file, head, segment.offset)
-                .map_err(|e| DiskError::from_io("write", &self.path(segment.file), e))?;
+            result.map_err(|e| self.io_error("write", segment.file, e))?;
         }
         Ok(())
     }
@@ -164,14 +156,14 @@ impl Storage {
     }
 
     /// Size and time of change of a file as it is now; `None` if it is missing.
-    pub(crate) fn stamp(&self, file: usize) -> Result<Option<Stamp>, DiskError> {
+    pub(crate) fn stamp(&self, file: usize) -> Result<Option<FileStamp>, DiskError> {
         let meta = match self.open_file(file, Access::Read).and_then(|f| f.metadata()) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             other => other.map_err(|e| DiskError::from_io("open", &self.path(file), e))?,
         };
         let mtime = meta.modified().ok().and_then(|t| t.duration_since(UNIX_EPOCH).ok());
         let mtime = mtime.and_then(|t| u64::try_from(t.as_nanos()).ok()).unwrap_or(0);
-        Ok(Some(Stamp { len: meta.len(), mtime }))
+        Ok(Some(FileStamp { len: meta.len(), mtime }))
     }
 
     /// True if a range of a file holds no stored data (it reads as zeros).
@@ -184,9 +176,11 @@ impl Storage {
         let short = || DiskError::Short { path: self.path(segment.file), end };
         match beneath::next_data(&file, segment.offset) {
             // Also beyond the end of the file; the range must exist to be a hole.
-            Ok(None) => file.metadata().map_err(|e| self.io_error("read", segment.file, e)).and_then(|meta| {
-                if meta.len() < end { Err(short()) } else { Ok(true) }
-            }),
+            Ok(None) => {
+                file.metadata()
+                    .map_err(|e| self.io_error("read", segment.file, e))
+                    .and_then(|meta| if meta.len() < end { Err(short()) } else { Ok(true) })
+            }
             Ok(Some(at)) => Ok(at >= end),
             Err(e) => Err(self.io_error("read", segment.file, e)),
         }

@@ -19,8 +19,8 @@ use crate::proto::geometry::{BlockRequest, PieceIndex};
 pub(crate) enum PieceJob {
     /// A part of a piece to be written and hashed.
     Part { storage: Arc<Storage>, piece: PieceIndex, offset: u32, buf: PartBuf, last: bool },
-    /// The torrent is closed: pieces in the making are forgotten.
-    Forget(StorageKey),
+    /// Pieces in the making are forgotten: this one, or all of a torrent that is closed.
+    Forget(StorageKey, Option<PieceIndex>),
 }
 
 /// Work that any worker can do.
@@ -57,11 +57,12 @@ impl Worker {
         while !self.closing.load(Ordering::Relaxed) {
             turns = turns.wrapping_add(1);
             // Now and then a check goes first, so that it ends even while a download keeps the disk busy.
-            if turns.is_multiple_of(CHECK_EVERY) || (pieces.is_empty() && any.is_empty()) {
-                if let Ok(task) = checks.try_recv() {
-                    self.check(task);
-                    continue;
-                }
+            let idle = pieces.is_empty() && any.is_empty();
+            if (idle || turns.is_multiple_of(CHECK_EVERY))
+                && let Ok(task) = checks.try_recv()
+            {
+                self.check(task);
+                continue;
             }
             // Of those that are ready one is taken at random: neither reads nor writes can starve the other.
             if !pieces.is_empty() || !any.is_empty() {
@@ -97,7 +98,14 @@ impl Worker {
                 }
                 self.answers.send(DiskAnswer::Written { key, piece, bufs: spent, result });
             }
-            PieceJob::Forget(key) => {
+            PieceJob::Forget(key, Some(piece)) => {
+                let mut spent = Vec::new();
+                if let Some(mut making) = self.making.remove(&(key, piece)) {
+                    making.release(&mut spent);
+                }
+                self.give_back(spent);
+            }
+            PieceJob::Forget(key, None) => {
                 let mut spent = Vec::new();
                 self.making.retain(|(owner, _), making| {
                     if *owner == key {
@@ -105,10 +113,14 @@ impl Worker {
                     }
                     *owner != key
                 });
-                if !spent.is_empty() {
-                    self.answers.send(DiskAnswer::Returned { bufs: spent });
-                }
+                self.give_back(spent);
             }
+        }
+    }
+
+    fn give_back(&self, bufs: Vec<PartBuf>) {
+        if !bufs.is_empty() {
+            self.answers.send(DiskAnswer::Returned { bufs });
         }
     }
 

@@ -204,7 +204,8 @@ impl Engine {
         }
         let slot = &mut self.torrents[t];
         if let Some(swarm) = slot.swarm.take() {
-            slot.last_stats = TorrentStats { down_rate: 0, up_rate: 0, peers: 0, seeds: 0, ..swarm.stats(now) };
+            slot.last_stats =
+                TorrentStats { down_rate: 0, up_rate: 0, peers: 0, seeds: 0, ..swarm.stats(now) };
             slot.have = Some(swarm.have().clone());
         }
         self.touch(t);

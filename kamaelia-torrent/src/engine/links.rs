@@ -99,7 +99,8 @@ impl Engine {
         loop {
             let Some(slot) = self.torrents.get_mut(t) else { return };
             let Some(swarm) = &mut slot.swarm else { return };
-            if self.half_open >= self.settings.max_half_open || self.links.len() >= self.settings.max_connections
+            if self.half_open >= self.settings.max_half_open
+                || self.links.len() >= self.settings.max_connections
             {
                 if swarm.stats(now).candidates > 0 && !self.waiting_to_dial.contains(&t) {
                     self.waiting_to_dial.push_back(t);
@@ -297,7 +298,9 @@ impl Engine {
         if let (false, Some(info_hash)) = (*answered, info_hash) {
             let t = self.by_hash.get(&info_hash).copied();
             let running = t.filter(|t| matches!(self.torrents[*t].phase, Phase::Running));
-            let Some(t) = running else { return Err(format!("wants torrent {info_hash}, which does not run here")) };
+            let Some(t) = running else {
+                return Err(format!("wants torrent {info_hash}, which does not run here"));
+            };
             let slot = &mut self.torrents[t];
             if let Some(swarm) = &slot.swarm {
                 swarm.accepts(link.addr).map_err(|e| e.to_string())?;

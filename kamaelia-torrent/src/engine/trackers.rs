@@ -1,12 +1,12 @@
 //! Asking trackers.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::Engine;
 use super::event::Event;
 use super::slot::Phase;
 use crate::net::http::HttpRequest;
-use crate::proto::announce::{AnnounceEvent, AnnounceOutcome};
+use crate::proto::announce::AnnounceOutcome;
 use crate::proto::torrent::PeerSource;
 
 impl Engine {
@@ -25,12 +25,8 @@ impl Engine {
         slot.announcing = true;
         self.last_token += 1;
         self.asking.insert(self.last_token, (slot.id, request.id));
-        let timeout = match request.event {
-            AnnounceEvent::Stopped => STOPPED_TIMEOUT,
-            _ => TIMEOUT,
-        };
         log::debug!("torrent {}: asking {}", slot.id, request.tracker);
-        self.http.get(HttpRequest { token: self.last_token, url: request.url, timeout });
+        self.http.get(HttpRequest { token: self.last_token, url: request.url, timeout: request.timeout });
     }
 
     /// Takes what the HTTP workers have brought.
@@ -43,7 +39,7 @@ impl Engine {
             let Some(announcer) = &mut slot.announcer else { continue };
             let body = answer.result.as_deref().map_err(Clone::clone);
             let (url, result) = match announcer.response(now, request, body) {
-                AnnounceOutcome::Ok { tracker, peers, warning } => {
+                AnnounceOutcome::Ok { tracker, peers, warning, .. } => {
                     slot.tracker_message = warning;
                     if let (Some(swarm), Phase::Running) = (&mut slot.swarm, &slot.phase) {
                         swarm.add_candidates(now, &peers, PeerSource::Tracker);
@@ -54,14 +50,10 @@ impl Engine {
                     slot.tracker_message = Some(reason.clone());
                     (tracker, Err(reason))
                 }
+                AnnounceOutcome::Ignored => continue,
             };
             self.emit(Event::Tracker { id, url, result });
             self.touch(t);
         }
     }
 }
-
-/// Time for a tracker to answer.
-const TIMEOUT: Duration = Duration::from_secs(30);
-/// Time for a tracker to be told that we stopped; nobody waits for the answer.
-const STOPPED_TIMEOUT: Duration = Duration::from_secs(5);

@@ -29,7 +29,10 @@ pub(crate) fn dial(addr: SocketAddr, from: Option<IpAddr>) -> io::Result<TcpStre
     socket.set_nonblocking(true)?;
     if let Some(from) = from {
         if from.is_ipv4() != addr.is_ipv4() {
-            return Err(io::Error::new(io::ErrorKind::AddrNotAvailable, "other address family than the bound one"));
+            return Err(io::Error::new(
+                io::ErrorKind::AddrNotAvailable,
+                "other address family than the bound one",
+            ));
         }
         socket.bind(&SockAddr::from(SocketAddr::new(from, 0)))?;
     }

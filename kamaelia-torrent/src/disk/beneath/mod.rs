@@ -17,7 +17,9 @@ use portable as back_end;
 #[cfg(unix)]
 use unix as back_end;
 
-pub(crate) use back_end::{Dir, allocate, is_out_of_files, is_symlink_refusal, next_data, read_vectored_at, write_at};
+pub(crate) use back_end::{
+    Dir, allocate, is_out_of_files, is_symlink_refusal, next_data, read_vectored_at, write_at,
+};
 
 /// How a file is opened.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]

@@ -64,7 +64,9 @@ impl Dir {
             match std::fs::symlink_metadata(&full) {
                 Ok(meta) if meta.file_type().is_symlink() => return Err(io::Error::other(LinkInPath)),
                 Ok(_) => {}
-                Err(e) if e.kind() == io::ErrorKind::NotFound && create && !last => std::fs::create_dir(&full)?,
+                Err(e) if e.kind() == io::ErrorKind::NotFound && create && !last => {
+                    std::fs::create_dir(&full)?
+                }
                 Err(e) if e.kind() == io::ErrorKind::NotFound && last => {}
                 Err(e) => return Err(e),
             }

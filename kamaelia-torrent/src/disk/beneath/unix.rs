@@ -248,7 +248,8 @@ mod tests {
         }
         #[cfg(target_os = "linux")]
         {
-            rustix::fs::mknodat(&dir.fd, "fifo", rustix::fs::FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+            rustix::fs::mknodat(&dir.fd, "fifo", rustix::fs::FileType::Fifo, Mode::from_raw_mode(0o600), 0)
+                .unwrap();
             for access in [Access::Read, Access::Write] {
                 let e = dir.open_file(Path::new("fifo"), access).unwrap_err();
                 assert_eq!(e.kind(), io::ErrorKind::IsADirectory);
