@@ -13,6 +13,7 @@ pub mod info_hash;
 pub mod metainfo;
 pub mod path;
 pub mod torrent;
+pub mod tracker;
 pub mod wire;
 
 pub use bitfield::{Bitfield, BitfieldError};

@@ -18,7 +18,6 @@ mod response;
 mod url;
 
 pub use response::{AnnounceError, AnnounceResponse, MAX_PEERS, parse_http_response};
-pub(crate) use url::percent_encode;
 pub use url::{is_supported, redact};
 
 /// What is told with an announce.

@@ -39,7 +39,7 @@ pub(super) fn announce_url(
 }
 
 /// Appends bytes as they may stand in a query.
-pub(crate) fn percent_encode(bytes: &[u8], out: &mut String) {
+fn percent_encode(bytes: &[u8], out: &mut String) {
     for byte in bytes {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
