@@ -1,1 +1,365 @@
 //! Files and hashes, on worker threads.
+//!
+//! [`Disk`] owns the threads. Everything that takes time is a request that returns at once; its answer is fetched with
+//! [`Disk::next_answer`] after the `notify` function given at the start was called. Each request has one answer that
+//! ends it, so a caller can count what is under way.
+//!
+//! * A piece of which all bytes come in one part is hashed first and written only if it is right.
+//! * A larger piece is written part by part and hashed in order as it comes.
+//! * Either way it is called [`PieceResult::Good`] only after it was hashed **and** handed to the file system.
+//!
+//! Work on one piece is always done by the same worker; reads go to whoever is free; checks fill the gaps; what waits
+//! for the medium (sync, resume records) has a thread of its own.
+
+mod beneath;
+mod cache;
+mod check;
+mod error;
+mod frame;
+mod hasher;
+mod keeper;
+mod layout;
+mod storage;
+mod worker;
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+
+use crate::proto::bitfield::Bitfield;
+use crate::proto::buffer::PartBuf;
+use crate::proto::geometry::{BlockRequest, PieceIndex};
+use crate::proto::metainfo::Metainfo;
+
+pub use check::CheckHandle;
+pub use error::DiskError;
+pub use frame::PIECE_HEADER;
+pub use storage::Storage;
+
+/// Number by which answers name a torrent. The caller chooses it and uses it once.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StorageKey(pub u32);
+
+/// Settings of the disk layer.
+#[derive(Clone, Debug)]
+pub struct DiskConfig {
+    /// Worker threads; at least 1. Default: the number of cores, at most 4 (one core hashes 15 Gbit/s).
+    pub workers: usize,
+    /// Files kept open at the same time, of all torrents. Default 64.
+    pub open_files: usize,
+    /// Reserve room for a file when it is made, instead of leaving it sparse. Default off.
+    pub preallocate: bool,
+    /// Bytes of parts that came before their turn that may be kept in memory for hashing; others are read back.
+    /// Default 2 MiB.
+    pub ahead_bytes: usize,
+}
+
+impl Default for DiskConfig {
+    fn default() -> DiskConfig {
+        let cores = thread::available_parallelism().map_or(1, |n| n.get());
+        DiskConfig { workers: cores.min(4), open_files: 64, preallocate: false, ahead_bytes: 2 * 1024 * 1024 }
+    }
+}
+
+/// What became of a piece.
+#[derive(Debug)]
+pub enum PieceResult {
+    /// Its hash is right and it was handed to the file system.
+    Good,
+    /// Its hash is wrong.
+    Bad {
+        /// SHA-1 of each block as it came, for blame.
+        blocks: Vec<[u8; 20]>,
+    },
+    /// It could not be written or read.
+    Failed(DiskError),
+}
+
+/// The answer to a request.
+#[derive(Debug)]
+pub enum DiskAnswer {
+    /// A part was dealt with.
+    Written {
+        /// The torrent.
+        key: StorageKey,
+        /// The piece.
+        piece: PieceIndex,
+        /// Buffers that are free again: that of the part, others of the piece, or none yet.
+        bufs: Vec<PartBuf>,
+        /// Set with the part that decided about the piece.
+        result: Option<PieceResult>,
+    },
+    /// Buffers of a closed torrent; ends no request.
+    Returned {
+        /// Buffers that are free again.
+        bufs: Vec<PartBuf>,
+    },
+    /// Blocks were read.
+    Read {
+        /// The torrent.
+        key: StorageKey,
+        /// The caller's number of the request.
+        token: u64,
+        /// The blocks.
+        blocks: Vec<BlockRequest>,
+        /// One `piece` message for each block; meaningless if there is an error.
+        buf: Vec<u8>,
+        /// Why they could not be read.
+        error: Option<DiskError>,
+    },
+    /// The blocks of a piece were hashed.
+    BlockHashes {
+        /// The torrent.
+        key: StorageKey,
+        /// The piece.
+        piece: PieceIndex,
+        /// SHA-1 of each block.
+        result: Result<Vec<[u8; 20]>, DiskError>,
+    },
+    /// A check went on.
+    Checked {
+        /// The torrent.
+        key: StorageKey,
+        /// Pieces looked at since the last such answer.
+        checked: u32,
+        /// Those that are right.
+        good: Vec<PieceIndex>,
+        /// True for the last answer to the request.
+        end: bool,
+        /// Why the check broke off. The last answer still comes.
+        error: Option<DiskError>,
+    },
+    /// The files that hold no data are made.
+    Prepared {
+        /// The torrent.
+        key: StorageKey,
+        /// Why not.
+        error: Option<DiskError>,
+    },
+    /// The resume record was compared with the files.
+    Resumed {
+        /// The torrent.
+        key: StorageKey,
+        /// Pieces that are there.
+        have: Bitfield,
+        /// Pieces that have to be hashed.
+        recheck: Bitfield,
+    },
+    /// The data is synced and the resume record written.
+    Saved {
+        /// The torrent.
+        key: StorageKey,
+        /// Why not.
+        error: Option<DiskError>,
+    },
+    /// The files of the torrent are closed. Comes after all other answers about it if nothing was sent later.
+    Closed {
+        /// The torrent.
+        key: StorageKey,
+    },
+}
+
+/// Worker threads for the files of any number of torrents.
+pub struct Disk {
+    config: DiskConfig,
+    cache: Arc<FileCache>,
+    pieces: Vec<Sender<PieceJob>>,
+    any: Sender<AnyJob>,
+    checks: Sender<Arc<CheckTask>>,
+    keeper: Option<Sender<KeeperJob>>,
+    answers: Receiver<DiskAnswer>,
+    rung: Arc<AtomicBool>,
+    closing: Arc<AtomicBool>,
+    threads: Vec<thread::JoinHandle<()>>,
+}
+
+use cache::FileCache;
+use check::CheckTask;
+use keeper::{Keeper, KeeperJob};
+use worker::{AnyJob, PieceJob, Worker};
+
+impl Disk {
+    /// Starts the threads. `notify` is called from any of them when answers are to be fetched, once until they are.
+    ///
+    /// # Errors
+    ///
+    /// The system refused a thread.
+    pub fn new(config: DiskConfig, notify: Arc<dyn Fn() + Send + Sync>) -> std::io::Result<Disk> {
+        let count = config.workers.max(1);
+        let cache = Arc::new(FileCache::new(config.open_files));
+        let (any, any_out) = unbounded();
+        let (checks, checks_out) = unbounded();
+        let (answer_in, answers) = unbounded();
+        let rung = Arc::new(AtomicBool::new(false));
+        let answer_in = Answers { sender: answer_in, rung: Arc::clone(&rung), notify };
+        let closing = Arc::new(AtomicBool::new(false));
+        let kept = Arc::new(AtomicUsize::new(0));
+        let (keeper, keeper_out) = unbounded();
+        let keeper_thread = Keeper {
+            jobs: keeper_out,
+            cache: Arc::clone(&cache),
+            answers: answer_in.clone(),
+            stamps: BTreeMap::new(),
+        };
+        let mut disk = Disk {
+            config,
+            cache,
+            pieces: Vec::new(),
+            any,
+            checks,
+            keeper: Some(keeper),
+            answers,
+            rung,
+            closing,
+            threads: Vec::new(),
+        };
+        let builder = thread::Builder::new().name("kt-keeper".to_owned());
+        disk.threads.push(builder.spawn(move || keeper_thread.run())?);
+        for i in 0..count {
+            let (sender, pieces) = unbounded();
+            let worker = Worker {
+                pieces,
+                any: any_out.clone(),
+                checks: checks_out.clone(),
+                checks_again: disk.checks.clone(),
+                answers: answer_in.clone(),
+                ahead_bytes: disk.config.ahead_bytes,
+                kept: Arc::clone(&kept),
+                making: HashMap::new(),
+                scratch: Vec::new(),
+                closing: Arc::clone(&disk.closing),
+            };
+            disk.pieces.push(sender);
+            disk.threads
+                .push(thread::Builder::new().name(format!("kt-disk-{i}")).spawn(move || worker.run())?);
+        }
+        Ok(disk)
+    }
+
+    /// Prepares the storage of a torrent beneath the folder `root`. Touches no file.
+    pub fn open(&self, key: StorageKey, metainfo: Metainfo, root: PathBuf) -> Arc<Storage> {
+        let cache = Arc::clone(&self.cache);
+        Arc::new(Storage::new(key, metainfo, root, self.config.preallocate, cache))
+    }
+
+    /// Writes and hashes a part of a piece: the whole piece, or parts in any order. Answered by
+    /// [`DiskAnswer::Written`]. `last` says that all other parts were sent before.
+    pub fn write(&self, storage: &Arc<Storage>, piece: PieceIndex, offset: u32, buf: PartBuf, last: bool) {
+        let job = PieceJob::Part { storage: Arc::clone(storage), piece, offset, buf, last };
+        // A worker ends only when this object is dropped, so that nothing can be refused.
+        let _ = self.worker_of(storage.key(), piece).send(job);
+    }
+
+    /// Reads blocks into `buf` as `piece` messages, neighbours together. Answered by [`DiskAnswer::Read`].
+    pub fn read(&self, storage: &Arc<Storage>, token: u64, blocks: Vec<BlockRequest>, buf: Vec<u8>) {
+        let _ = self.any.send(AnyJob::Read { storage: Arc::clone(storage), token, blocks, buf });
+    }
+
+    /// Forgets what was hashed of a piece so far, and gives its buffers back. Ends no request.
+    pub fn forget_piece(&self, storage: &Arc<Storage>, piece: PieceIndex) {
+        let _ = self.worker_of(storage.key(), piece).send(PieceJob::Forget(storage.key(), Some(piece)));
+    }
+
+    /// Hashes each block of a piece on the disk. Answered by [`DiskAnswer::BlockHashes`].
+    pub fn block_hashes(&self, storage: &Arc<Storage>, piece: PieceIndex) {
+        let _ = self.any.send(AnyJob::BlockHashes { storage: Arc::clone(storage), piece });
+    }
+
+    /// Hashes the data that is there of the `wanted` pieces, with all workers. Answered by a stream of
+    /// [`DiskAnswer::Checked`]. Missing files, short files and holes cost next to nothing.
+    pub fn check(&self, storage: &Arc<Storage>, wanted: Bitfield) -> CheckHandle {
+        let workers = self.pieces.len() as u32;
+        let task = Arc::new(CheckTask::new(Arc::clone(storage), wanted, workers));
+        for _ in 0..workers {
+            let _ = self.checks.send(Arc::clone(&task));
+        }
+        CheckHandle(task)
+    }
+
+    /// Makes the files that hold no data. Answered by [`DiskAnswer::Prepared`].
+    pub fn prepare(&self, storage: &Arc<Storage>) {
+        self.keep(KeeperJob::Prepare(Arc::clone(storage)));
+    }
+
+    /// Reads the resume record from `state_dir`, or from beside the data. Answered by [`DiskAnswer::Resumed`].
+    pub fn load_resume(&self, storage: &Arc<Storage>, state_dir: Option<PathBuf>) {
+        self.keep(KeeperJob::Load { storage: Arc::clone(storage), state_dir });
+    }
+
+    /// Syncs the data and writes the resume record. Answered by [`DiskAnswer::Saved`]. All pieces of `have` must have
+    /// been reported good.
+    pub fn save_resume(&self, storage: &Arc<Storage>, state_dir: Option<PathBuf>, have: Bitfield) {
+        self.keep(KeeperJob::Save { storage: Arc::clone(storage), state_dir, have });
+    }
+
+    /// Closes the files of a torrent for which nothing is under way but work of the keeper. Answered by
+    /// [`DiskAnswer::Closed`].
+    pub fn close(&self, storage: &Arc<Storage>) {
+        for worker in &self.pieces {
+            let _ = worker.send(PieceJob::Forget(storage.key(), None));
+        }
+        self.keep(KeeperJob::Close(Arc::clone(storage)));
+    }
+
+    fn keep(&self, job: KeeperJob) {
+        if let Some(keeper) = &self.keeper {
+            let _ = keeper.send(job);
+        }
+    }
+
+    fn worker_of(&self, key: StorageKey, piece: PieceIndex) -> &Sender<PieceJob> {
+        &self.pieces[(piece.0 as usize).wrapping_add(key.0 as usize) % self.pieces.len()]
+    }
+
+    /// The next answer, if there is one. After `None` the next answer rings again.
+    pub fn next_answer(&self) -> Option<DiskAnswer> {
+        self.answers.try_recv().ok().or_else(|| {
+            // In this order: an answer that comes after the flag is down rings, one that came before is found now.
+            self.rung.store(false, Ordering::SeqCst);
+            self.answers.try_recv().ok()
+        })
+    }
+}
+
+impl Drop for Disk {
+    /// Ends the threads after the work in hand and waits for them. What is still queued is not done: whoever wants
+    /// it done waits for the answers first.
+    fn drop(&mut self) {
+        self.closing.store(true, Ordering::Relaxed);
+        self.pieces.clear();
+        self.keeper = None;
+        for thread in self.threads.drain(..) {
+            // A worker that panicked was reported by the panic itself.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl fmt::Debug for Disk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Disk").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// Where the threads put their answers.
+#[derive(Clone)]
+pub(crate) struct Answers {
+    sender: Sender<DiskAnswer>,
+    rung: Arc<AtomicBool>,
+    notify: Arc<dyn Fn() + Send + Sync>,
+}
+
+impl Answers {
+    /// Sends an answer and rings unless somebody has since the last time they were fetched.
+    pub(crate) fn send(&self, answer: DiskAnswer) {
+        // Refused only when the owner is gone.
+        if self.sender.send(answer).is_ok() && !self.rung.swap(true, Ordering::SeqCst) {
+            (self.notify)();
+        }
+    }
+}

@@ -1,1 +1,5 @@
 //! Sockets and HTTP workers.
+
+pub(crate) mod conn;
+pub mod http;
+pub(crate) mod listen;

@@ -1,0 +1,77 @@
+//! Opening files beneath a directory, whatever their names say.
+//!
+//! The names of a torrent's files come from strangers. They were sanitised when the torrent was read, but a name that
+//! is harmless as text can still lead away through a symbolic link that stands in the folder. So every file is
+//! opened relative to a handle of the torrent's folder and no link is followed below it. What is special to a platform
+//! is here: [`unix`] asks the kernel, the portable back end looks at each component before it goes on.
+
+use std::io::{self, IoSliceMut};
+
+#[cfg(not(unix))]
+mod portable;
+#[cfg(unix)]
+mod unix;
+
+#[cfg(not(unix))]
+use portable as back_end;
+#[cfg(unix)]
+use unix as back_end;
+
+pub(crate) use back_end::{
+    Dir, allocate, is_out_of_files, is_symlink_refusal, next_data, read_vectored_at, write_at,
+};
+
+/// How a file is opened.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// To be read; a missing file is an error.
+    Read,
+    /// To be read and written; the file and the folders above it are made when missing.
+    Write,
+}
+
+/// Fills all slices from `offset` on, or reports where the file ended.
+///
+/// # Errors
+///
+/// `UnexpectedEof` when the file is too short, and what the system reports.
+pub(crate) fn read_exact_vectored_at(
+    file: &std::fs::File,
+    mut slices: &mut [IoSliceMut<'_>],
+    mut offset: u64,
+) -> io::Result<()> {
+    // Empty slices at the front would look like the end of the file.
+    IoSliceMut::advance_slices(&mut slices, 0);
+    while !slices.is_empty() {
+        match read_vectored_at(file, slices, offset) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(n) => {
+                offset += n as u64;
+                IoSliceMut::advance_slices(&mut slices, n);
+            }
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}
+
+/// Writes all of `data` at `offset`.
+///
+/// # Errors
+///
+/// What the system reports; a write of nothing counts as a full disk.
+pub(crate) fn write_all_at(file: &std::fs::File, mut data: &[u8], mut offset: u64) -> io::Result<()> {
+    while !data.is_empty() {
+        match write_at(file, data, offset) {
+            Ok(0) => return Err(io::ErrorKind::StorageFull.into()),
+            Ok(n) => {
+                offset += n as u64;
+                data = &data[n..];
+            }
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,119 @@
+//! Systems without `openat`: every component is looked at before it is used.
+//!
+//! Between the look and the use somebody with access to the folder could put a link in place; without handles of
+//! folders that cannot be closed, and on such a system nobody but the user writes there.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, IoSliceMut, Read, Seek, SeekFrom, Write};
+use std::path::{Component, Path, PathBuf};
+use std::sync::Mutex;
+
+use super::Access;
+
+/// A folder; names are resolved beneath it.
+#[derive(Debug)]
+pub(crate) struct Dir {
+    path: PathBuf,
+}
+
+impl Dir {
+    /// Opens a folder named by the user. Makes it if `create`.
+    pub(crate) fn open(path: &Path, create: bool) -> io::Result<Dir> {
+        if create {
+            std::fs::create_dir_all(path)?;
+        }
+        if !std::fs::metadata(path)?.is_dir() {
+            return Err(io::ErrorKind::NotADirectory.into());
+        }
+        Ok(Dir { path: path.to_path_buf() })
+    }
+
+    /// Opens a regular file. `path` must be relative and of plain components.
+    pub(crate) fn open_file(&self, path: &Path, access: Access) -> io::Result<File> {
+        let full = self.checked(path, access == Access::Write)?;
+        let mut options = OpenOptions::new();
+        options.read(true);
+        if access == Access::Write {
+            options.write(true).create(true);
+        }
+        let file = options.open(full)?;
+        if !file.metadata()?.is_file() {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
+        Ok(file)
+    }
+
+    /// Writes a file of this folder so that a crash leaves either the old or the new contents.
+    pub(crate) fn replace(&self, name: &str, contents: &[u8]) -> io::Result<()> {
+        let new = self.checked(Path::new(&format!("{name}.new")), false)?;
+        let mut file = File::create(&new)?;
+        file.write_all(contents)?;
+        file.sync_all()?;
+        std::fs::rename(new, self.path.join(name))
+    }
+
+    fn checked(&self, path: &Path, create: bool) -> io::Result<PathBuf> {
+        let mut full = self.path.clone();
+        let mut components = path.components().peekable();
+        while let Some(component) = components.next() {
+            let Component::Normal(name) = component else {
+                return Err(io::ErrorKind::InvalidFilename.into());
+            };
+            full.push(name);
+            let last = components.peek().is_none();
+            match std::fs::symlink_metadata(&full) {
+                Ok(meta) if meta.file_type().is_symlink() => return Err(io::Error::other(LinkInPath)),
+                Ok(_) => {}
+                Err(e) if e.kind() == io::ErrorKind::NotFound && create && !last => {
+                    std::fs::create_dir(&full)?
+                }
+                Err(e) if e.kind() == io::ErrorKind::NotFound && last => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(full)
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("symbolic link in the path")]
+struct LinkInPath;
+
+/// True for the error that says "there is a symbolic link in the path".
+pub(crate) fn is_symlink_refusal(e: &io::Error) -> bool {
+    e.get_ref().is_some_and(|e| e.is::<LinkInPath>())
+}
+
+/// Such a system does not tell "too many open files" apart.
+pub(crate) fn is_out_of_files(_: &io::Error) -> bool {
+    false
+}
+
+/// Reads into the first slice.
+pub(crate) fn read_vectored_at(file: &File, slices: &mut [IoSliceMut<'_>], offset: u64) -> io::Result<usize> {
+    let _seek = SEEK.lock().unwrap_or_else(|e| e.into_inner());
+    let mut file = file;
+    file.seek(SeekFrom::Start(offset))?;
+    file.read_vectored(slices)
+}
+
+/// Writes at an offset.
+pub(crate) fn write_at(file: &File, data: &[u8], offset: u64) -> io::Result<usize> {
+    let _seek = SEEK.lock().unwrap_or_else(|e| e.into_inner());
+    let mut file = file;
+    file.seek(SeekFrom::Start(offset))?;
+    file.write(data)
+}
+
+/// Holes are not known here.
+pub(crate) fn next_data(_: &File, offset: u64) -> io::Result<Option<u64>> {
+    Ok(Some(offset))
+}
+
+/// Reserves the length; room is up to the file system.
+pub(crate) fn allocate(file: &File, len: u64) -> io::Result<()> {
+    file.set_len(len)
+}
+
+/// The position belongs to the file, not to the call, so one call at a time.
+static SEEK: Mutex<()> = Mutex::new(());

@@ -1,0 +1,269 @@
+//! Linux: `openat2` with `RESOLVE_BENEATH`; other Unix systems and old kernels: `openat` component by component.
+
+use std::fs::File;
+use std::io::{self, IoSliceMut};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+use std::path::{Component, Path, PathBuf};
+#[cfg(target_os = "linux")]
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+
+use super::Access;
+
+/// A handle of a folder; names are resolved beneath it.
+#[derive(Debug)]
+pub(crate) struct Dir {
+    fd: OwnedFd,
+}
+
+impl Dir {
+    /// Opens a folder named by the user; links in the user's own path are followed. Makes it if `create`.
+    pub(crate) fn open(path: &Path, create: bool) -> io::Result<Dir> {
+        if create {
+            std::fs::create_dir_all(path)?;
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Dir { fd: rustix::fs::open(path, flags, Mode::empty())? })
+    }
+
+    /// Opens a regular file. `path` must be relative and of plain components.
+    pub(crate) fn open_file(&self, path: &Path, access: Access) -> io::Result<File> {
+        // NONBLOCK: a FIFO in the place of a file must not hang a worker; it has no effect on regular files.
+        let common = OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::NOFOLLOW;
+        let fd = match access {
+            Access::Read => self.resolve(path, common | OFlags::RDONLY)?,
+            Access::Write => {
+                let flags = common | OFlags::RDWR | OFlags::CREATE;
+                match self.resolve(path, flags) {
+                    Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                        self.make_parents(path)?;
+                        self.resolve(path, flags)?
+                    }
+                    other => other?,
+                }
+            }
+        };
+        let file = File::from(fd);
+        if !file.metadata()?.is_file() {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
+        Ok(file)
+    }
+
+    /// Writes a file of this folder (a plain name) so that a crash leaves either the old or the new contents.
+    pub(crate) fn replace(&self, name: &str, contents: &[u8]) -> io::Result<()> {
+        let new = PathBuf::from(format!("{name}.new"));
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let file = File::from(self.resolve(&new, flags)?);
+        super::write_all_at(&file, contents, 0)?;
+        file.sync_all()?;
+        rustix::fs::renameat(&self.fd, &new, &self.fd, name)?;
+        // The rename itself is durable only when the folder is.
+        Ok(rustix::fs::fsync(&self.fd)?)
+    }
+
+    fn resolve(&self, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
+        #[cfg(target_os = "linux")]
+        if !NO_OPENAT2.load(Ordering::Relaxed) {
+            use rustix::fs::ResolveFlags;
+            let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+            let mode = if flags.contains(OFlags::CREATE) { FILE_MODE } else { Mode::empty() };
+            match rustix::fs::openat2(&self.fd, path, flags, mode, resolve) {
+                // Kernels before 5.6, and sandboxes that do not know the call.
+                Err(Errno::NOSYS | Errno::PERM) => NO_OPENAT2.store(true, Ordering::Relaxed),
+                other => return Ok(other?),
+            }
+        }
+        self.walk(path, flags)
+    }
+
+    /// Opens each folder of `path` in turn without following a link, then the file in the last one.
+    fn walk(&self, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
+        let (parent, name) = self.parent(path, false)?;
+        let dir = parent.as_ref().map_or(self.fd.as_fd(), |fd| fd.as_fd());
+        Ok(rustix::fs::openat(dir, name, flags | OFlags::NOFOLLOW, FILE_MODE)?)
+    }
+
+    fn make_parents(&self, path: &Path) -> io::Result<()> {
+        self.parent(path, true).map(drop)
+    }
+
+    /// The folder that holds `path` (`None`: this one) and the last component.
+    fn parent<'p>(&self, path: &'p Path, create: bool) -> io::Result<(Option<OwnedFd>, &'p std::ffi::OsStr)> {
+        let mut dir: Option<OwnedFd> = None;
+        let mut components = path.components().peekable();
+        while let Some(component) = components.next() {
+            let Component::Normal(name) = component else {
+                return Err(io::ErrorKind::InvalidFilename.into());
+            };
+            if components.peek().is_none() {
+                return Ok((dir, name));
+            }
+            let at: BorrowedFd<'_> = dir.as_ref().map_or(self.fd.as_fd(), |fd| fd.as_fd());
+            if create {
+                match rustix::fs::mkdirat(at, name, DIR_MODE) {
+                    Ok(()) | Err(Errno::EXIST) => {}
+                    Err(e) => return Err(e.into()),
+                }
+            }
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let next = match rustix::fs::openat(at, name, flags, Mode::empty()) {
+                // A link opened with DIRECTORY and NOFOLLOW is "not a folder"; say what it is.
+                Err(Errno::NOTDIR) if is_link(at, name) => return Err(Errno::LOOP.into()),
+                other => other?,
+            };
+            dir = Some(next);
+        }
+        Err(io::ErrorKind::InvalidFilename.into())
+    }
+}
+
+/// True for the error that says "there is a symbolic link in the path" (or a path that leads out).
+pub(crate) fn is_symlink_refusal(e: &io::Error) -> bool {
+    let code = e.raw_os_error();
+    code == Some(Errno::LOOP.raw_os_error()) || code == Some(Errno::XDEV.raw_os_error())
+}
+
+/// True for the errors that say "too many open files".
+pub(crate) fn is_out_of_files(e: &io::Error) -> bool {
+    let code = e.raw_os_error();
+    code == Some(Errno::MFILE.raw_os_error()) || code == Some(Errno::NFILE.raw_os_error())
+}
+
+/// Reads into several slices with one call.
+pub(crate) fn read_vectored_at(file: &File, slices: &mut [IoSliceMut<'_>], offset: u64) -> io::Result<usize> {
+    Ok(rustix::io::preadv(file, slices, offset)?)
+}
+
+/// Writes at an offset with one call.
+pub(crate) fn write_at(file: &File, data: &[u8], offset: u64) -> io::Result<usize> {
+    file.write_at(data, offset)
+}
+
+/// The first byte at or after `offset` that is not in a hole; `None` if only a hole follows.
+pub(crate) fn next_data(file: &File, offset: u64) -> io::Result<Option<u64>> {
+    match rustix::fs::seek(file, rustix::fs::SeekFrom::Data(offset)) {
+        Ok(at) => Ok(Some(at)),
+        Err(Errno::NXIO) => Ok(None),
+        // File systems that do not know where their holes are.
+        Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok(Some(offset)),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// Reserves room for the whole file; file systems that cannot are left alone.
+pub(crate) fn allocate(file: &File, len: u64) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, len) {
+        Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => {}
+        Err(e) => return Err(e.into()),
+    }
+    file.set_len(len)
+}
+
+fn is_link(at: BorrowedFd<'_>, name: &std::ffi::OsStr) -> bool {
+    rustix::fs::readlinkat(at, name, Vec::new()).is_ok()
+}
+
+const FILE_MODE: Mode = Mode::from_raw_mode(0o666);
+const DIR_MODE: Mode = Mode::from_raw_mode(0o777);
+
+/// Set once the kernel has said that it does not know `openat2`.
+#[cfg(target_os = "linux")]
+static NO_OPENAT2: AtomicBool = AtomicBool::new(false);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn both(dir: &Dir, path: &str, access: Access) -> [io::Result<()>; 2] {
+        let flags = match access {
+            Access::Read => OFlags::RDONLY,
+            Access::Write => OFlags::RDWR | OFlags::CREATE,
+        };
+        [dir.open_file(Path::new(path), access).map(drop), dir.walk(Path::new(path), flags).map(drop)]
+    }
+
+    #[test]
+    fn folders_are_made_on_the_way() {
+        let tmp = tempfile::tempdir().unwrap();
+        let dir = Dir::open(&tmp.path().join("new"), true).unwrap();
+        let mut file = dir.open_file(Path::new("a/b/c"), Access::Write).unwrap();
+        file.write_all(b"x").unwrap();
+        assert_eq!(std::fs::read(tmp.path().join("new/a/b/c")).unwrap(), b"x");
+    }
+
+    #[test]
+    fn no_link_is_followed() {
+        let tmp = tempfile::tempdir().unwrap();
+        let out = tmp.path().join("out");
+        let inside = tmp.path().join("in");
+        std::fs::create_dir_all(&out).unwrap();
+        std::fs::create_dir_all(inside.join("real")).unwrap();
+        std::fs::write(out.join("f"), b"secret").unwrap();
+        std::os::unix::fs::symlink(&out, inside.join("folder")).unwrap();
+        std::os::unix::fs::symlink(out.join("f"), inside.join("file")).unwrap();
+        std::os::unix::fs::symlink(out.join("none"), inside.join("dangling")).unwrap();
+        // A link that stays inside is refused too.
+        std::os::unix::fs::symlink("real", inside.join("local")).unwrap();
+        let dir = Dir::open(&inside, false).unwrap();
+        for access in [Access::Read, Access::Write] {
+            for path in ["folder/f", "folder/new", "file", "dangling", "local/x"] {
+                for result in both(&dir, path, access) {
+                    let e = result.expect_err(path);
+                    assert!(is_symlink_refusal(&e), "{path} {access:?}: {e}");
+                }
+            }
+        }
+        assert!(!out.join("new").exists() && !out.join("none").exists());
+        assert!(!inside.join("real/x").exists());
+    }
+
+    #[test]
+    fn paths_that_lead_out_are_refused() {
+        let tmp = tempfile::tempdir().unwrap();
+        std::fs::create_dir(tmp.path().join("in")).unwrap();
+        std::fs::write(tmp.path().join("f"), b"x").unwrap();
+        let dir = Dir::open(&tmp.path().join("in"), false).unwrap();
+        let absolute = tmp.path().join("f");
+        for path in ["../f", "..", "a/../../f", absolute.to_str().unwrap()] {
+            for result in both(&dir, path, Access::Read) {
+                result.expect_err(path);
+            }
+        }
+    }
+
+    #[test]
+    fn only_regular_files_are_opened() {
+        let tmp = tempfile::tempdir().unwrap();
+        std::fs::create_dir(tmp.path().join("folder")).unwrap();
+        let dir = Dir::open(tmp.path(), false).unwrap();
+        for access in [Access::Read, Access::Write] {
+            let e = dir.open_file(Path::new("folder"), access).unwrap_err();
+            assert_eq!(e.kind(), io::ErrorKind::IsADirectory);
+        }
+        #[cfg(target_os = "linux")]
+        {
+            rustix::fs::mknodat(&dir.fd, "fifo", rustix::fs::FileType::Fifo, Mode::from_raw_mode(0o600), 0)
+                .unwrap();
+            for access in [Access::Read, Access::Write] {
+                let e = dir.open_file(Path::new("fifo"), access).unwrap_err();
+                assert_eq!(e.kind(), io::ErrorKind::IsADirectory);
+            }
+        }
+    }
+
+    #[test]
+    fn replace_leaves_one_file() {
+        let tmp = tempfile::tempdir().unwrap();
+        let dir = Dir::open(tmp.path(), false).unwrap();
+        dir.replace("r", b"old and long").unwrap();
+        dir.replace("r", b"new").unwrap();
+        assert_eq!(std::fs::read(tmp.path().join("r")).unwrap(), b"new");
+        assert_eq!(std::fs::read_dir(tmp.path()).unwrap().count(), 1);
+    }
+}

@@ -1,0 +1,156 @@
+//! The thread for what waits for the medium: syncing data, resume records, making and closing files.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::io::Read;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crossbeam_channel::Receiver;
+
+use super::beneath::{Access, Dir};
+use super::cache::FileCache;
+use super::{Answers, DiskAnswer, DiskError, Storage, StorageKey};
+use crate::proto::bitfield::Bitfield;
+use crate::proto::geometry::PieceIndex;
+use crate::proto::resume::{FileStamp, Resume};
+
+/// Work for the keeper. All of one torrent is done in the order in which it was sent.
+#[derive(Debug)]
+pub(crate) enum KeeperJob {
+    /// Makes the files that no write would make.
+    Prepare(Arc<Storage>),
+    /// Reads the resume record and compares it with the files.
+    Load { storage: Arc<Storage>, state_dir: Option<PathBuf> },
+    /// Syncs the data, then writes the resume record.
+    Save { storage: Arc<Storage>, state_dir: Option<PathBuf>, have: Bitfield },
+    /// Closes the files.
+    Close(Arc<Storage>),
+}
+
+/// The keeper thread.
+pub(crate) struct Keeper {
+    pub(crate) jobs: Receiver<KeeperJob>,
+    pub(crate) cache: Arc<FileCache>,
+    pub(crate) answers: Answers,
+    /// Stamps of the files that were not written since, so that a save looks only at what changed.
+    pub(crate) stamps: BTreeMap<StorageKey, Vec<Option<FileStamp>>>,
+}
+
+impl Keeper {
+    /// Works until the owner of the queue is gone and the queue is empty.
+    pub(crate) fn run(mut self) {
+        while let Ok(job) = self.jobs.recv() {
+            let answer = match job {
+                KeeperJob::Prepare(storage) => {
+                    DiskAnswer::Prepared { key: storage.key(), error: storage.make_empty_files().err() }
+                }
+                KeeperJob::Load { storage, state_dir } => self.load(&storage, state_dir),
+                KeeperJob::Save { storage, state_dir, have } => {
+                    let error = self.save(&storage, state_dir, have).err();
+                    DiskAnswer::Saved { key: storage.key(), error }
+                }
+                KeeperJob::Close(storage) => {
+                    self.cache.close(storage.key());
+                    self.stamps.remove(&storage.key());
+                    DiskAnswer::Closed { key: storage.key() }
+                }
+            };
+            self.answers.send(answer);
+        }
+    }
+
+    /// What the record vouches for, and what has to be hashed because there is no record that speaks of the files as
+    /// they are now. The record is input like any other: what it says about pieces holds only for files whose size
+    /// and time of change it names correctly.
+    fn load(&mut self, storage: &Storage, state_dir: Option<PathBuf>) -> DiskAnswer {
+        let key = storage.key();
+        let count = storage.geometry().piece_count();
+        let record = read_record(storage, state_dir);
+        let mut have = record.as_ref().map_or_else(|| Bitfield::new(count), |record| record.have.clone());
+        let mut recheck = Bitfield::new(count);
+        let mut stamps = Vec::new();
+        for (i, entry) in storage.metainfo().files().iter().enumerate() {
+            let now = if entry.pad { None } else { storage.stamp(i).unwrap_or(None) };
+            let then = record.as_ref().and_then(|record| record.files.get(i).copied().flatten());
+            stamps.push(now);
+            // Padding needs no file; a file that is not there has nothing to be hashed.
+            let trusted = entry.pad || (now.is_some() && now == then);
+            if trusted || entry.len == 0 {
+                continue;
+            }
+            let piece_len = u64::from(storage.geometry().piece_len());
+            let pieces = entry.offset / piece_len..=(entry.offset + entry.len - 1) / piece_len;
+            for piece in pieces.map(|piece| PieceIndex(piece as u32)) {
+                have.clear(piece);
+                // A piece of a missing file can still be right if that part of it is padding or hashes as zeros
+                // would; only the check knows.
+                recheck.set(piece);
+            }
+        }
+        self.stamps.insert(key, stamps);
+        DiskAnswer::Resumed { key, have, recheck }
+    }
+
+    fn save(
+        &mut self,
+        storage: &Storage,
+        state_dir: Option<PathBuf>,
+        have: Bitfield,
+    ) -> Result<(), DiskError> {
+        // Data first: the record must never speak of something that is not on the medium.
+        let mut changed = storage.sync()?;
+        let count = storage.metainfo().files().len();
+        let stamps = self.stamps.entry(storage.key()).or_insert_with(|| {
+            changed = (0..count).collect::<BTreeSet<_>>();
+            vec![None; count]
+        });
+        for i in changed {
+            if let Some(stamp) = stamps.get_mut(i) {
+                *stamp = storage.stamp(i)?;
+            }
+        }
+        let info_hash = storage.metainfo().info_hash();
+        let record = Resume { info_hash, have, files: stamps.clone() };
+        let path = state_dir.unwrap_or_else(|| storage.root().to_path_buf());
+        let error = |e| DiskError::from_io("write", &path.join(record_name(storage)), e);
+        let dir = Dir::open(&path, true).map_err(error)?;
+        dir.replace(&record_name(storage), &record.encode()).map_err(error)
+    }
+}
+
+/// The resume record of a torrent, if there is one that can be read and is about this torrent.
+fn read_record(storage: &Storage, state_dir: Option<PathBuf>) -> Option<Resume> {
+    let dir = state_dir.unwrap_or_else(|| storage.root().to_path_buf());
+    let file = Dir::open(&dir, false).and_then(|dir| {
+        let name = record_name(storage);
+        dir.open_file(name.as_ref(), Access::Read)
+    });
+    let mut bytes = Vec::new();
+    // No record is normal: the torrent is new.
+    file.ok()?.take(MAX_RECORD).read_to_end(&mut bytes).ok()?;
+    match Resume::parse(&bytes) {
+        Ok(record)
+            if record.info_hash == storage.metainfo().info_hash()
+                && record.have.len() == storage.geometry().piece_count()
+                && record.files.len() == storage.metainfo().files().len() =>
+        {
+            Some(record)
+        }
+        Ok(_) => {
+            log::warn!("resume record of {} is about another torrent", storage.metainfo().info_hash());
+            None
+        }
+        Err(e) => {
+            log::warn!("resume record of {} cannot be used: {e}", storage.metainfo().info_hash());
+            None
+        }
+    }
+}
+
+fn record_name(storage: &Storage) -> String {
+    format!(".{}.resume", storage.metainfo().info_hash())
+}
+
+/// A record holds a bit for each of at most a few million pieces and a line for each file.
+const MAX_RECORD: u64 = 32 * 1024 * 1024;

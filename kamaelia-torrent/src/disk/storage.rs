@@ -1,0 +1,236 @@
+//! The files of one torrent: reading, writing, syncing.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, IoSliceMut};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::time::UNIX_EPOCH;
+
+use super::beneath::{self, Access, Dir};
+use super::cache::FileCache;
+use super::layout::{Segment, segments};
+use super::{DiskError, StorageKey};
+use crate::proto::geometry::{Geometry, PieceIndex};
+use crate::proto::metainfo::Metainfo;
+use crate::proto::resume::FileStamp;
+
+/// The files of one torrent, beneath one folder. Made by [`Disk::open`](super::Disk::open); cheap until it is used.
+#[derive(Debug)]
+pub struct Storage {
+    key: StorageKey,
+    metainfo: Metainfo,
+    root: PathBuf,
+    preallocate: bool,
+    cache: Arc<FileCache>,
+    dir: OnceLock<Dir>,
+    /// Files written since they were last synced.
+    dirty: Mutex<BTreeSet<usize>>,
+}
+
+impl Storage {
+    pub(crate) fn new(
+        key: StorageKey,
+        metainfo: Metainfo,
+        root: PathBuf,
+        preallocate: bool,
+        cache: Arc<FileCache>,
+    ) -> Storage {
+        Storage { key, metainfo, root, preallocate, cache, dir: OnceLock::new(), dirty: Mutex::default() }
+    }
+
+    /// The number under which answers name this torrent.
+    pub fn key(&self) -> StorageKey {
+        self.key
+    }
+
+    /// The folder that holds the torrent's file or folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(crate) fn metainfo(&self) -> &Metainfo {
+        &self.metainfo
+    }
+
+    pub(crate) fn geometry(&self) -> Geometry {
+        self.metainfo.geometry()
+    }
+
+    pub(crate) fn piece_segments(&self, piece: PieceIndex) -> impl Iterator<Item = Segment> + '_ {
+        let geometry = self.geometry();
+        segments(self.metainfo.files(), geometry.piece_offset(piece), geometry.piece_size(piece).into())
+    }
+
+    /// Reads part of the torrent's stream.
+    pub(crate) fn read(&self, offset: u64, data: &mut [u8]) -> Result<(), DiskError> {
+        self.read_scattered(offset, vec![data])
+    }
+
+    /// Reads a part of the torrent's stream into several slices, with one system call for each file that it lies in.
+    pub(crate) fn read_scattered(&self, offset: u64, slices: Vec<&mut [u8]>) -> Result<(), DiskError> {
+        let len = slices.iter().map(|s| s.len() as u64).sum::<u64>();
+        self.check_range(offset, len)?;
+        let mut slices = slices.into_iter();
+        let mut current: &mut [u8] = &mut [];
+        for segment in segments(self.metainfo.files(), offset, len) {
+            let mut part: Vec<IoSliceMut<'_>> = Vec::with_capacity(slices.len() + 1);
+            let mut want = segment.len;
+            while want > 0 {
+                if current.is_empty() {
+                    match slices.next() {
+                        Some(next) => current = next,
+                        None => break,
+                    }
+                    continue;
+                }
+                let n = usize::try_from(want).map_or(current.len(), |want| want.min(current.len()));
+                let (head, tail) = std::mem::take(&mut current).split_at_mut(n);
+                current = tail;
+                want -= n as u64;
+                if segment.pad {
+                    head.fill(0);
+                } else {
+                    part.push(IoSliceMut::new(head));
+                }
+            }
+            if !part.is_empty() {
+                let file = self.file(segment.file, Access::Read)?;
+                beneath::read_exact_vectored_at(&file, &mut part, segment.offset).map_err(|e| {
+                    if e.kind() == io::ErrorKind::UnexpectedEof {
+                        DiskError::Short { path: self.path(segment.file), end: segment.offset + segment.len }
+                    } else {
+                        DiskError::from_io("read", &self.path(segment.file), e)
+                    }
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes part of the torrent's stream; files and folders are made as they are needed.
+    pub(crate) fn write(&self, offset: u64, mut data: &[u8]) -> Result<(), DiskError> {
+        self.check_range(offset, data.len() as u64)?;
+        for segment in segments(self.metainfo.files(), offset, data.len() as u64) {
+            // A segment is never longer than the data it was cut from.
+            let (head, tail) = data.split_at(segment.len as usize);
+            data = tail;
+            if segment.pad {
+                continue;
+            }
+            let file = self.file(segment.file, Access::Write)?;
+            let result = beneath::write_all_at(&file, head, segment.offset);
+            // After the write, or a sync that goes on meanwhile would take the note away without the data.
+            self.dirty().insert(segment.file);
+            result.map_err(|e| self.io_error("write", segment.file, e))?;
+        }
+        Ok(())
+    }
+
+    /// Makes the files that hold no data, which no write would ever make.
+    pub(crate) fn make_empty_files(&self) -> Result<(), DiskError> {
+        for (i, file) in self.metainfo.files().iter().enumerate() {
+            if file.len == 0 && !file.pad {
+                // Not through the cache: nobody will use the handle again.
+                self.open_file(i, Access::Write)
+                    .map_err(|e| DiskError::from_io("create", &self.path(i), e))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings all written data to the medium.
+    pub(crate) fn sync(&self) -> Result<BTreeSet<usize>, DiskError> {
+        let mut dirty = std::mem::take(&mut *self.dirty());
+        let mut synced = BTreeSet::new();
+        while let Some(i) = dirty.pop_first() {
+            let result = self.open_file(i, Access::Read).and_then(|file| file.sync_data());
+            if let Err(e) = result {
+                dirty.insert(i);
+                self.dirty().append(&mut dirty);
+                return Err(DiskError::from_io("sync", &self.path(i), e));
+            }
+            synced.insert(i);
+        }
+        Ok(synced)
+    }
+
+    /// Size and time of change of a file as it is now; `None` if it is missing.
+    pub(crate) fn stamp(&self, file: usize) -> Result<Option<FileStamp>, DiskError> {
+        let meta = match self.open_file(file, Access::Read).and_then(|f| f.metadata()) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            other => other.map_err(|e| DiskError::from_io("open", &self.path(file), e))?,
+        };
+        let mtime = meta.modified().ok().and_then(|t| t.duration_since(UNIX_EPOCH).ok());
+        let mtime = mtime.and_then(|t| u64::try_from(t.as_nanos()).ok()).unwrap_or(0);
+        Ok(Some(FileStamp { len: meta.len(), mtime }))
+    }
+
+    /// True if a range of a file holds no stored data (it reads as zeros).
+    pub(crate) fn is_hole(&self, segment: &Segment) -> Result<bool, DiskError> {
+        if segment.pad {
+            return Ok(true);
+        }
+        let file = self.file(segment.file, Access::Read)?;
+        let end = segment.offset + segment.len;
+        let short = || DiskError::Short { path: self.path(segment.file), end };
+        match beneath::next_data(&file, segment.offset) {
+            // Also beyond the end of the file; the range must exist to be a hole.
+            Ok(None) => {
+                file.metadata()
+                    .map_err(|e| self.io_error("read", segment.file, e))
+                    .and_then(|meta| if meta.len() < end { Err(short()) } else { Ok(true) })
+            }
+            Ok(Some(at)) => Ok(at >= end),
+            Err(e) => Err(self.io_error("read", segment.file, e)),
+        }
+    }
+
+    /// The handle of a file, from the cache or opened now.
+    fn file(&self, i: usize, access: Access) -> Result<Arc<File>, DiskError> {
+        self.cache
+            .get((self.key, i), access, || self.open_file(i, access))
+            .map_err(|e| self.io_error("open", i, e))
+    }
+
+    fn open_file(&self, i: usize, access: Access) -> io::Result<File> {
+        let entry = &self.metainfo.files()[i];
+        let file = self.dir(access)?.open_file(&entry.path, access)?;
+        if access == Access::Write && file.metadata()?.len() != entry.len {
+            if self.preallocate && entry.len > 0 {
+                beneath::allocate(&file, entry.len)?;
+            }
+            // Sparse by default; a longer file of the same name is cut, because it is being overwritten.
+            file.set_len(entry.len)?;
+        }
+        Ok(file)
+    }
+
+    fn dir(&self, access: Access) -> io::Result<&Dir> {
+        if let Some(dir) = self.dir.get() {
+            return Ok(dir);
+        }
+        let dir = Dir::open(&self.root, access == Access::Write)?;
+        // Another worker may have been faster; its handle is as good.
+        Ok(self.dir.get_or_init(|| dir))
+    }
+
+    fn check_range(&self, offset: u64, len: u64) -> Result<(), DiskError> {
+        match offset.checked_add(len) {
+            Some(end) if end <= self.geometry().total_len() => Ok(()),
+            _ => Err(DiskError::Range { offset, len }),
+        }
+    }
+
+    fn io_error(&self, op: &'static str, file: usize, e: io::Error) -> DiskError {
+        DiskError::from_io(op, &self.path(file), e)
+    }
+
+    fn path(&self, file: usize) -> PathBuf {
+        self.root.join(&self.metainfo.files()[file].path)
+    }
+
+    fn dirty(&self) -> MutexGuard<'_, BTreeSet<usize>> {
+        self.dirty.lock().unwrap_or_else(|e| e.into_inner())
+    }
+}

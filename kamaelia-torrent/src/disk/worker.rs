@@ -1,0 +1,202 @@
+//! The threads that read, write and hash.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use crossbeam_channel::{Receiver, Sender, select};
+use sha1::{Digest, Sha1};
+
+use super::check::CheckTask;
+use super::frame::read_framed;
+use super::hasher::{PieceHash, block_hashes, block_hashes_on_disk};
+use super::{Answers, DiskAnswer, DiskError, PieceResult, Storage, StorageKey};
+use crate::proto::buffer::PartBuf;
+use crate::proto::geometry::{BlockRequest, PieceIndex};
+
+/// Work that is bound to the worker of its piece, so that the parts of a piece are hashed in order.
+#[derive(Debug)]
+pub(crate) enum PieceJob {
+    /// A part of a piece to be written and hashed.
+    Part { storage: Arc<Storage>, piece: PieceIndex, offset: u32, buf: PartBuf, last: bool },
+    /// Pieces in the making are forgotten: this one, or all of a torrent that is closed.
+    Forget(StorageKey, Option<PieceIndex>),
+}
+
+/// Work that any worker can do.
+#[derive(Debug)]
+pub(crate) enum AnyJob {
+    /// Blocks to be read into a framed buffer.
+    Read { storage: Arc<Storage>, token: u64, blocks: Vec<BlockRequest>, buf: Vec<u8> },
+    /// The hash of each block of a piece.
+    BlockHashes { storage: Arc<Storage>, piece: PieceIndex },
+}
+
+/// One worker thread.
+pub(crate) struct Worker {
+    pub(crate) pieces: Receiver<PieceJob>,
+    pub(crate) any: Receiver<AnyJob>,
+    /// Checks wait until nothing else is to be done.
+    pub(crate) checks: Receiver<Arc<CheckTask>>,
+    /// A check that is not through goes back to the end of the queue, so that several make progress.
+    pub(crate) checks_again: Sender<Arc<CheckTask>>,
+    pub(crate) answers: Answers,
+    pub(crate) ahead_bytes: usize,
+    pub(crate) kept: Arc<AtomicUsize>,
+    pub(crate) making: HashMap<(StorageKey, PieceIndex), PieceHash>,
+    pub(crate) scratch: Vec<u8>,
+    /// Set when the owner of the queues goes away.
+    pub(crate) closing: Arc<AtomicBool>,
+}
+
+impl Worker {
+    /// Works until the owner of the queue is gone.
+    pub(crate) fn run(mut self) {
+        let (pieces, any, checks) = (self.pieces.clone(), self.any.clone(), self.checks.clone());
+        let mut turns = 0u32;
+        while !self.closing.load(Ordering::Relaxed) {
+            turns = turns.wrapping_add(1);
+            // Now and then a check goes first, so that it ends even while a download keeps the disk busy.
+            let idle = pieces.is_empty() && any.is_empty();
+            if (idle || turns.is_multiple_of(CHECK_EVERY))
+                && let Ok(task) = checks.try_recv()
+            {
+                self.check(task);
+                continue;
+            }
+            // Of those that are ready one is taken at random: neither reads nor writes can starve the other.
+            if !pieces.is_empty() || !any.is_empty() {
+                select! {
+                    recv(pieces) -> job => match job { Ok(job) => self.piece(job), Err(_) => return },
+                    recv(any) -> job => match job { Ok(job) => self.any(job), Err(_) => return },
+                }
+                continue;
+            }
+            select! {
+                recv(pieces) -> job => match job { Ok(job) => self.piece(job), Err(_) => return },
+                recv(any) -> job => match job { Ok(job) => self.any(job), Err(_) => return },
+                recv(checks) -> task => match task { Ok(task) => self.check(task), Err(_) => return },
+            }
+        }
+    }
+
+    fn piece(&mut self, job: PieceJob) {
+        match job {
+            PieceJob::Part { storage, piece, offset, buf, last } => {
+                let key = storage.key();
+                let mut spent = Vec::new();
+                let result = self.part(&storage, piece, offset, buf, last, &mut spent);
+                let result = match result {
+                    Ok(None) => None,
+                    Ok(Some(result)) => Some(result),
+                    Err(e) => Some(PieceResult::Failed(e)),
+                };
+                if result.is_some()
+                    && let Some(mut making) = self.making.remove(&(key, piece))
+                {
+                    making.release(&mut spent);
+                }
+                self.answers.send(DiskAnswer::Written { key, piece, bufs: spent, result });
+            }
+            PieceJob::Forget(key, Some(piece)) => {
+                let mut spent = Vec::new();
+                if let Some(mut making) = self.making.remove(&(key, piece)) {
+                    making.release(&mut spent);
+                }
+                self.give_back(spent);
+            }
+            PieceJob::Forget(key, None) => {
+                let mut spent = Vec::new();
+                self.making.retain(|(owner, _), making| {
+                    if *owner == key {
+                        making.release(&mut spent);
+                    }
+                    *owner != key
+                });
+                self.give_back(spent);
+            }
+        }
+    }
+
+    fn give_back(&self, bufs: Vec<PartBuf>) {
+        if !bufs.is_empty() {
+            self.answers.send(DiskAnswer::Returned { bufs });
+        }
+    }
+
+    fn part(
+        &mut self,
+        storage: &Arc<Storage>,
+        piece: PieceIndex,
+        offset: u32,
+        buf: PartBuf,
+        last: bool,
+        spent: &mut Vec<PartBuf>,
+    ) -> Result<Option<PieceResult>, DiskError> {
+        let geometry = storage.geometry();
+        let size = geometry.piece_size(piece);
+        let start = geometry.piece_offset(piece);
+        let expected = storage.metainfo().piece_hash(piece);
+        let end = u32::try_from(buf.len()).ok().and_then(|len| offset.checked_add(len));
+        if end.is_none_or(|end| end > size || buf.is_empty()) {
+            let len = buf.len() as u64;
+            spent.push(buf);
+            return Err(DiskError::Range { offset: start.saturating_add(offset.into()), len });
+        }
+        if buf.len() == size as usize {
+            // The whole piece: nothing is written before it is known to be right.
+            let good = Sha1::digest(&buf[..])[..] == expected;
+            let result = if good {
+                storage.write(start, &buf).map(|()| PieceResult::Good)
+            } else {
+                Ok(PieceResult::Bad { blocks: block_hashes(&buf) })
+            };
+            spent.push(buf);
+            return result.map(Some);
+        }
+        if let Err(e) = storage.write(start + u64::from(offset), &buf) {
+            spent.push(buf);
+            return Err(e);
+        }
+        let kept = &self.kept;
+        let making =
+            self.making.entry((storage.key(), piece)).or_insert_with(|| PieceHash::new(Arc::clone(kept)));
+        making.part(storage, piece, offset, buf, self.ahead_bytes, spent)?;
+        if !last && making.hashed() < size {
+            return Ok(None);
+        }
+        if making.finish(storage, piece)? == expected {
+            return Ok(Some(PieceResult::Good));
+        }
+        Ok(Some(PieceResult::Bad { blocks: block_hashes_on_disk(storage, piece)? }))
+    }
+
+    fn any(&mut self, job: AnyJob) {
+        match job {
+            AnyJob::Read { storage, token, blocks, mut buf } => {
+                let error = read_framed(&storage, &blocks, &mut buf).err();
+                self.answers.send(DiskAnswer::Read { key: storage.key(), token, blocks, buf, error });
+            }
+            AnyJob::BlockHashes { storage, piece } => {
+                let result = block_hashes_on_disk(&storage, piece);
+                self.answers.send(DiskAnswer::BlockHashes { key: storage.key(), piece, result });
+            }
+        }
+    }
+
+    fn check(&mut self, task: Arc<CheckTask>) {
+        let step = task.step(&mut self.scratch);
+        let key = task.storage().key();
+        let (checked, good, error) = (step.checked, step.good, step.error);
+        if checked > 0 || error.is_some() || step.last {
+            self.answers.send(DiskAnswer::Checked { key, checked, good, end: step.last, error });
+        }
+        if !step.end {
+            // Refused only when the owner is gone, and then nobody waits for the rest.
+            let _ = self.checks_again.send(task);
+        }
+    }
+}
+
+/// One turn in so many goes to a check even when there is other work.
+const CHECK_EVERY: u32 = 16;

@@ -1,0 +1,233 @@
+//! What an engine is asked, and what it reports.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::proto::geometry::PieceIndex;
+use crate::proto::info_hash::InfoHash;
+use crate::proto::metainfo::Metainfo;
+
+/// Number of a torrent in an engine: counted from 1, never used again.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TorrentId(pub u32);
+
+impl fmt::Display for TorrentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// How the data that is already there is looked at before a torrent starts.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub enum CheckPolicy {
+    /// Believe the resume record for files that nobody touched since; hash everything else.
+    #[default]
+    Resume,
+    /// Hash everything.
+    Full,
+    /// Believe that everything is there. A wrong belief shows when peers complain.
+    Trust,
+}
+
+/// A torrent to be added.
+#[derive(Clone, Debug)]
+pub struct AddTorrent {
+    /// The torrent.
+    pub metainfo: Metainfo,
+    /// The folder in which its file or folder lies or will lie.
+    pub dir: PathBuf,
+    /// Peers that are known already.
+    pub peers: Vec<SocketAddr>,
+    /// What to do about existing data.
+    pub check: CheckPolicy,
+    /// Whether the torrent's trackers are asked.
+    pub trackers: bool,
+    /// Whether pieces are taken in order instead of the rarest first.
+    pub sequential: bool,
+}
+
+impl AddTorrent {
+    /// A torrent with the usual settings, to be kept in `dir`.
+    pub fn new(metainfo: Metainfo, dir: impl Into<PathBuf>) -> AddTorrent {
+        AddTorrent {
+            metainfo,
+            dir: dir.into(),
+            peers: Vec::new(),
+            check: CheckPolicy::default(),
+            trackers: true,
+            sequential: false,
+        }
+    }
+}
+
+/// Why a torrent was not added.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AddError {
+    /// It is here already, under this number.
+    #[error("torrent {0} is the same")]
+    Duplicate(TorrentId),
+    /// The engine is stopping.
+    #[error("the engine is stopping")]
+    Stopping,
+    /// All numbers are used up.
+    #[error("no more torrent numbers")]
+    Numbers,
+}
+
+/// Why an engine could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// The address to listen on is taken or not ours: choose another one.
+    #[error("cannot listen on {addr}: {source}")]
+    Listen {
+        /// The address.
+        addr: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The system refused something else: descriptors or threads.
+    #[error("cannot start the event loop: {0}")]
+    Start(#[from] io::Error),
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// Existing data is being looked at.
+    Checking {
+        /// The torrent.
+        id: TorrentId,
+        /// Pieces looked at so far.
+        checked: u32,
+        /// Pieces to look at.
+        total: u32,
+    },
+    /// It is known what is there.
+    Checked {
+        /// The torrent.
+        id: TorrentId,
+        /// Pieces that are there.
+        have: u32,
+        /// Pieces in all.
+        total: u32,
+    },
+    /// The torrent takes and opens connections.
+    Started {
+        /// The torrent.
+        id: TorrentId,
+    },
+    /// A piece is verified and written.
+    PieceVerified {
+        /// The torrent.
+        id: TorrentId,
+        /// The piece.
+        piece: PieceIndex,
+    },
+    /// Everything is there. Not reported for a torrent that was complete when it started.
+    Completed {
+        /// The torrent.
+        id: TorrentId,
+    },
+    /// A tracker answered, or not.
+    Tracker {
+        /// The torrent.
+        id: TorrentId,
+        /// The tracker, without secrets.
+        url: String,
+        /// Number of peers it named, or what went wrong.
+        result: Result<usize, String>,
+    },
+    /// A connection is up.
+    PeerConnected {
+        /// The torrent.
+        id: TorrentId,
+        /// The peer.
+        addr: SocketAddr,
+    },
+    /// A connection ended.
+    PeerGone {
+        /// The torrent.
+        id: TorrentId,
+        /// The peer.
+        addr: SocketAddr,
+        /// Why.
+        reason: String,
+    },
+    /// The torrent stopped because of an error; others go on.
+    Failed {
+        /// The torrent.
+        id: TorrentId,
+        /// What went wrong, naming the file.
+        error: String,
+    },
+    /// The torrent stopped in order, because it was removed or the engine stops.
+    Stopped {
+        /// The torrent.
+        id: TorrentId,
+    },
+}
+
+/// What a torrent is doing.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Existing data is looked at.
+    Checking,
+    /// Something is missing.
+    Downloading,
+    /// Everything is there.
+    Seeding,
+    /// It stopped, or is about to.
+    Stopped,
+    /// It stopped because of an error.
+    Failed,
+}
+
+/// A torrent at one moment.
+#[derive(Clone, Debug)]
+pub struct TorrentStatus {
+    /// Its number.
+    pub id: TorrentId,
+    /// Its name.
+    pub name: String,
+    /// Its identity.
+    pub info_hash: InfoHash,
+    /// What it is doing.
+    pub state: State,
+    /// Part that is verified, 0 to 1; while checking, the part that was looked at.
+    pub progress: f64,
+    /// Verified, bytes.
+    pub verified: u64,
+    /// All of it, bytes.
+    pub total: u64,
+    /// Missing, bytes.
+    pub left: u64,
+    /// Payload received since it was added, bytes.
+    pub downloaded: u64,
+    /// Payload sent since it was added, bytes.
+    pub uploaded: u64,
+    /// Payload received that was of no use, bytes.
+    pub wasted: u64,
+    /// Payload coming in, bytes per second.
+    pub down_rate: u64,
+    /// Payload going out, bytes per second.
+    pub up_rate: u64,
+    /// Connections.
+    pub peers: usize,
+    /// Connections to peers that have everything.
+    pub seeds: usize,
+    /// Pieces that are there.
+    pub pieces_have: u32,
+    /// Pieces in all.
+    pub piece_count: u32,
+    /// Where its file or folder is.
+    pub save_path: PathBuf,
+    /// What a tracker said last, if it was an error or a warning.
+    pub tracker_message: Option<String>,
+    /// Why it failed.
+    pub error: Option<String>,
+}

@@ -1,0 +1,157 @@
+//! Answers of the disk, and when records are saved.
+
+use std::time::Instant;
+
+use super::event::Event;
+use super::slot::Phase;
+use super::{Engine, index_of};
+use crate::disk::{DiskAnswer, PieceResult, StorageKey};
+use crate::proto::torrent::{CheckResult, PeerKey};
+
+impl Engine {
+    /// Takes what the disk workers have done.
+    pub(super) fn take_disk_answers(&mut self, now: Instant) {
+        let mut returned = false;
+        while let Some(answer) = self.disk.next_answer() {
+            match answer {
+                DiskAnswer::Written { key, piece, bufs, result } => {
+                    returned |= !bufs.is_empty();
+                    bufs.into_iter().for_each(|buf| self.pool.give(buf));
+                    let Some(t) = self.job_done(key) else { continue };
+                    if let (Some(result), Some(swarm)) = (result, &mut self.torrents[t].swarm) {
+                        let result = match result {
+                            PieceResult::Good => CheckResult::Good,
+                            PieceResult::Bad { blocks } => CheckResult::Bad(blocks),
+                            PieceResult::Failed(e) => CheckResult::Failed(e.to_string()),
+                        };
+                        swarm.piece_checked(now, piece, result);
+                        self.pump(now, t);
+                    }
+                }
+                DiskAnswer::Returned { bufs } => {
+                    returned |= !bufs.is_empty();
+                    bufs.into_iter().for_each(|buf| self.pool.give(buf));
+                }
+                DiskAnswer::Read { key, token, blocks, buf, error } => {
+                    let Some(t) = self.job_done(key) else { continue };
+                    let peer = PeerKey(token);
+                    if let Some(error) = error {
+                        if let Some(swarm) = &mut self.torrents[t].swarm {
+                            swarm.read_failed(now, peer, &blocks);
+                            self.fail(now, t, error.to_string());
+                        }
+                        continue;
+                    }
+                    match self.link(peer) {
+                        Some(link) => {
+                            let payload = blocks.iter().map(|block| u64::from(block.len)).sum();
+                            link.conn.push_blocks(buf, blocks.len() as u32, payload);
+                            self.enqueue(index_of(peer));
+                        }
+                        // The peer left in the meantime.
+                        None => self.spare.push(buf),
+                    }
+                }
+                DiskAnswer::BlockHashes { key, piece, result } => {
+                    let Some(t) = self.job_done(key) else { continue };
+                    match result {
+                        Ok(hashes) => {
+                            if let Some(swarm) = &mut self.torrents[t].swarm {
+                                swarm.block_hashes(now, piece, &hashes);
+                                self.pump(now, t);
+                            }
+                        }
+                        Err(e) => self.fail(now, t, e.to_string()),
+                    }
+                }
+                DiskAnswer::Checked { key, checked, good, end, error } => {
+                    self.check_went_on(now, key, checked, &good, end, error.map(|e| e.to_string()));
+                }
+                DiskAnswer::Resumed { key, have, recheck } => {
+                    if let Some(t) = self.job_done(key) {
+                        self.start_check(now, t, have, recheck);
+                    }
+                }
+                DiskAnswer::Prepared { key, error } => {
+                    if let (Some(t), Some(error)) = (self.job_done(key), error) {
+                        self.fail(now, t, error.to_string());
+                    }
+                }
+                DiskAnswer::Saved { key, error } => {
+                    let Some(t) = self.job_done(key) else { continue };
+                    self.torrents[t].saving = false;
+                    if let Some(error) = error {
+                        // The data itself is there; what is lost is time at the next start.
+                        log::warn!("torrent {}: resume record not saved: {error}", key.0);
+                        if matches!(error, crate::disk::DiskError::Full { .. }) {
+                            self.fail(now, t, error.to_string());
+                        }
+                    }
+                }
+                DiskAnswer::Closed { key } => self.closed(key),
+            }
+        }
+        if returned && !self.hungry.is_empty() {
+            self.feed(now);
+        }
+    }
+
+    /// Notes that a request to the disk is answered; tells which torrent it was, if it is still there.
+    fn job_done(&mut self, key: StorageKey) -> Option<usize> {
+        let t = *self.by_id.get(&super::TorrentId(key.0))?;
+        let slot = &mut self.torrents[t];
+        slot.jobs = slot.jobs.saturating_sub(1);
+        self.touch(t);
+        Some(t)
+    }
+
+    fn check_went_on(
+        &mut self,
+        now: Instant,
+        key: StorageKey,
+        checked: u32,
+        good: &[crate::proto::geometry::PieceIndex],
+        end: bool,
+        error: Option<String>,
+    ) {
+        let Some(&t) = self.by_id.get(&super::TorrentId(key.0)) else { return };
+        if end {
+            self.job_done(key);
+        }
+        let slot = &mut self.torrents[t];
+        let id = slot.id;
+        let Phase::Checking(check) = &mut slot.phase else { return };
+        check.checked += checked;
+        for piece in good {
+            check.have.set(*piece);
+        }
+        check.error = check.error.take().or(error);
+        let (checked, total) = (check.checked, check.total);
+        if !end {
+            return self.emit(Event::Checking { id, checked, total });
+        }
+        match check.error.take() {
+            Some(error) => self.fail(now, t, error),
+            None => self.check_ended(now, t),
+        }
+    }
+
+    /// Writes the resume record of a torrent when something new was verified a while ago.
+    pub(super) fn save_if_due(&mut self, now: Instant, t: usize) {
+        let Some(slot) = self.torrents.get_mut(t) else { return };
+        if slot.saving || !matches!(slot.phase, Phase::Running) || slot.save_at.is_none_or(|at| at > now) {
+            return;
+        }
+        slot.save_at = None;
+        self.save(t);
+    }
+
+    /// Writes the resume record of a torrent.
+    pub(super) fn save(&mut self, t: usize) {
+        let slot = &mut self.torrents[t];
+        let Some(have) = slot.have().cloned() else { return };
+        slot.saving = true;
+        slot.jobs += 1;
+        self.disk.save_resume(&slot.storage, self.settings.state_dir.clone(), have);
+    }
+}

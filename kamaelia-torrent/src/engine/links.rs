@@ -1,0 +1,456 @@
+//! Connections: accepting, dialling, handshakes, bytes in and out.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use mio::{Interest, Token};
+
+use super::event::{Event, TorrentId};
+use super::slot::Phase;
+use super::timers::Timer;
+use super::{Engine, index_of, key_of};
+use crate::net::conn::{Conn, Progress};
+use crate::net::listen;
+use crate::proto::handshake::{Handshake, HandshakeReader};
+use crate::proto::torrent::{Direction, PeerKey};
+
+/// A connection and what is known about it.
+pub(super) struct Link {
+    pub(super) key: PeerKey,
+    pub(super) addr: SocketAddr,
+    pub(super) direction: Direction,
+    pub(super) conn: Conn,
+    pub(super) stage: Stage,
+    /// The torrent, as soon as it is known.
+    pub(super) torrent: Option<usize>,
+    /// When it is closed unless it is up by then.
+    pub(super) deadline: Option<Instant>,
+    /// The socket may have something to read.
+    pub(super) readable: bool,
+    /// The socket may take something.
+    pub(super) writable: bool,
+    /// The swarm has protocol bytes for it.
+    pub(super) output: bool,
+    /// The swarm does not want to read more for now.
+    pub(super) paused: bool,
+    /// It is in the queue of those with something to do.
+    pub(super) queued: bool,
+}
+
+/// How far a connection has come.
+pub(super) enum Stage {
+    /// The system is opening it.
+    Connecting,
+    /// The peer's handshake is awaited. `answered`: ours is sent.
+    Handshake { reader: HandshakeReader, answered: bool },
+    /// Both handshakes are done.
+    Up,
+}
+
+impl Engine {
+    pub(super) fn accept_now(&self) -> bool {
+        self.accept_ready && self.listener.is_some()
+    }
+
+    /// Accepts a few connections.
+    pub(super) fn accept(&mut self, now: Instant) {
+        for _ in 0..ACCEPT_BUDGET {
+            if !self.accept_now() {
+                return;
+            }
+            let Some(listener) = &self.listener else { return };
+            match listener.accept() {
+                Ok((stream, addr)) => {
+                    let addr = SocketAddr::new(addr.ip().to_canonical(), addr.port());
+                    // Closed at once rather than left in the backlog, so that the peer knows where it stands.
+                    if self.links.len() >= self.settings.max_connections
+                        || self.unnamed >= MAX_UNNAMED
+                        || self.banned.contains(&addr.ip())
+                        || self.stopping
+                    {
+                        continue;
+                    }
+                    match listen::prepare(stream) {
+                        Ok(stream) => {
+                            let stage = Stage::Handshake { reader: HandshakeReader::new(), answered: false };
+                            self.unnamed += 1;
+                            let deadline = now + self.settings.handshake_timeout;
+                            self.add_link(now, stream, addr, Direction::Incoming, stage, None, deadline);
+                        }
+                        Err(e) => log::debug!("cannot use a connection from {addr}: {e}"),
+                    }
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.accept_ready = false,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) if listen::is_exhausted(&e) => {
+                    log::warn!("cannot accept connections for now: {e}");
+                    self.accept_ready = false;
+                    self.timers.add(now + EXHAUSTED_PAUSE, Timer::Accept);
+                }
+                // The peer gave up while it was waiting; the next may be fine.
+                Err(e) => log::debug!("accept failed: {e}"),
+            }
+        }
+    }
+
+    /// Opens the connections that a swarm wants, as far as the budgets allow.
+    pub(super) fn dial(&mut self, now: Instant, t: usize) {
+        loop {
+            let Some(slot) = self.torrents.get_mut(t) else { return };
+            let Some(swarm) = &mut slot.swarm else { return };
+            if self.half_open >= self.settings.max_half_open
+                || self.links.len() >= self.settings.max_connections
+            {
+                if swarm.stats(now).candidates > 0 && !self.waiting_to_dial.contains(&t) {
+                    self.waiting_to_dial.push_back(t);
+                }
+                return;
+            }
+            let Some(addr) = swarm.next_connect(now) else { return };
+            if self.banned.contains(&addr.ip()) {
+                swarm.connect_failed(now, addr);
+                continue;
+            }
+            match listen::dial(addr, self.settings.bind_address()) {
+                Ok(stream) => {
+                    self.half_open += 1;
+                    let deadline = now + self.settings.connect_timeout;
+                    let direction = Direction::Outgoing;
+                    self.add_link(now, stream, addr, direction, Stage::Connecting, Some(t), deadline);
+                }
+                Err(e) => {
+                    log::debug!("cannot dial {addr}: {e}");
+                    swarm.connect_failed(now, addr);
+                    if listen::is_exhausted(&e) {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of a link, in one place")]
+    fn add_link(
+        &mut self,
+        now: Instant,
+        stream: mio::net::TcpStream,
+        addr: SocketAddr,
+        direction: Direction,
+        stage: Stage,
+        torrent: Option<usize>,
+        deadline: Instant,
+    ) {
+        self.serial = self.serial.wrapping_add(1);
+        let entry = self.links.vacant_entry();
+        let index = entry.key();
+        let key = key_of(self.serial, index);
+        let mut conn = Conn::new(stream);
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        let registered = self.poll.registry().register(conn.stream_mut(), Token(index), interest);
+        let incoming = direction == Direction::Incoming;
+        entry.insert(Link {
+            key,
+            addr,
+            direction,
+            conn,
+            stage,
+            torrent,
+            deadline: Some(deadline),
+            readable: incoming,
+            writable: incoming,
+            output: false,
+            paused: false,
+            queued: false,
+        });
+        if let Some(t) = torrent {
+            self.torrents[t].links.push(key);
+        }
+        if let Err(e) = registered {
+            self.close(now, index, &e.to_string());
+            return;
+        }
+        self.timers.add(deadline, Timer::Link(key));
+    }
+
+    /// The link of a key, if it is still there.
+    pub(super) fn link(&mut self, key: PeerKey) -> Option<&mut Link> {
+        self.links.get_mut(index_of(key)).filter(|link| link.key == key)
+    }
+
+    /// Puts a link into the queue of those with something to do.
+    pub(super) fn enqueue(&mut self, index: usize) {
+        if let Some(link) = self.links.get_mut(index)
+            && !std::mem::replace(&mut link.queued, true)
+        {
+            self.ready.push_back(index);
+        }
+    }
+
+    pub(super) fn link_timed_out(&mut self, now: Instant, key: PeerKey) {
+        if let Some(link) = self.link(key)
+            && link.deadline.is_some_and(|at| at <= now)
+        {
+            self.close(now, index_of(key), "timed out");
+        }
+    }
+
+    /// Gives a link its share of work: one read, and writing what waits.
+    pub(super) fn work(&mut self, now: Instant, index: usize) {
+        let Some(link) = self.links.get_mut(index) else { return };
+        // Still counted as queued, so that nothing done here puts it there once more.
+        if matches!(link.stage, Stage::Connecting) {
+            if !link.writable {
+                link.queued = false;
+                return;
+            }
+            match link.conn.connected() {
+                None => {
+                    link.writable = false;
+                    link.queued = false;
+                    return;
+                }
+                Some(Err(e)) => return self.close(now, index, &e.to_string()),
+                Some(Ok(())) => self.open(now, index),
+            }
+        }
+        if let Err(reason) = self.read(now, index).and_then(|()| self.write(now, index)) {
+            return self.close(now, index, &reason);
+        }
+        let Some(link) = self.links.get_mut(index) else { return };
+        let to_write = link.output || link.conn.queued() > 0;
+        link.queued = (link.readable && !link.paused) || (link.writable && to_write);
+        if link.queued {
+            self.ready.push_back(index);
+        }
+    }
+
+    /// A dialled connection is there: we speak first.
+    fn open(&mut self, now: Instant, index: usize) {
+        let deadline = now + self.settings.handshake_timeout;
+        let Some(link) = self.links.get_mut(index) else { return };
+        self.half_open -= 1;
+        link.stage = Stage::Handshake { reader: HandshakeReader::new(), answered: true };
+        link.deadline = Some(deadline);
+        let key = link.key;
+        if let Some(t) = link.torrent {
+            let ours = Handshake::new(self.torrents[t].info_hash(), self.peer_id);
+            link.conn.tail().extend_from_slice(&ours.encode());
+        }
+        self.timers.add(deadline, Timer::Link(key));
+    }
+
+    fn read(&mut self, now: Instant, index: usize) -> Result<(), String> {
+        let Some(link) = self.links.get_mut(index) else { return Ok(()) };
+        if !link.readable || link.paused {
+            return Ok(());
+        }
+        if let (Stage::Up, Some(t)) = (&link.stage, link.torrent)
+            && let Some(swarm) = &self.torrents[t].swarm
+            && !swarm.can_receive(link.key)
+        {
+            link.paused = true;
+            return Ok(());
+        }
+        let mut buf = std::mem::take(&mut self.read_buf);
+        let result = self.read_into(now, index, &mut buf);
+        self.read_buf = buf;
+        result
+    }
+
+    fn read_into(&mut self, now: Instant, index: usize, buf: &mut [u8]) -> Result<(), String> {
+        let link = &mut self.links[index];
+        let (n, progress) = link.conn.read(buf).map_err(|e| e.to_string())?;
+        link.readable = progress == Progress::More;
+        let mut data = &buf[..n];
+        if let Stage::Handshake { .. } = link.stage {
+            self.handshake(now, index, &mut data)?;
+        }
+        // Closed during the handshake, or not through with it.
+        let Some(link) = self.links.get(index) else { return Ok(()) };
+        if let (Stage::Up, Some(t), false) = (&link.stage, link.torrent, data.is_empty()) {
+            let key = link.key;
+            if let Some(swarm) = &mut self.torrents[t].swarm
+                && let Err(e) = swarm.receive(now, key, data, &mut self.pool)
+            {
+                // The swarm has forgotten the peer already.
+                self.torrents[t].links.retain(|other| *other != key);
+                self.links[index].torrent = None;
+                self.gone(t, index, &e.to_string());
+                self.pump(now, t);
+                return Err(e.to_string());
+            }
+            self.pump(now, t);
+            self.touch(t);
+        }
+        match progress {
+            Progress::Closed => Err("closed by the peer".to_owned()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes the peer's handshake; answers it as soon as the torrent is known, for the peer may wait for that.
+    fn handshake(&mut self, now: Instant, index: usize, data: &mut &[u8]) -> Result<(), String> {
+        let link = &mut self.links[index];
+        let Stage::Handshake { reader, answered } = &mut link.stage else { return Ok(()) };
+        let theirs = reader.feed(data).map_err(|e| e.to_string())?;
+        let info_hash = theirs.as_ref().map(|theirs| theirs.info_hash).or_else(|| reader.info_hash());
+        if let (false, Some(info_hash)) = (*answered, info_hash) {
+            let t = self.by_hash.get(&info_hash).copied();
+            let running = t.filter(|t| matches!(self.torrents[*t].phase, Phase::Running));
+            let Some(t) = running else {
+                return Err(format!("wants torrent {info_hash}, which does not run here"));
+            };
+            let slot = &mut self.torrents[t];
+            if let Some(swarm) = &slot.swarm {
+                swarm.accepts(link.addr).map_err(|e| e.to_string())?;
+            }
+            *answered = true;
+            link.torrent = Some(t);
+            slot.links.push(link.key);
+            self.unnamed -= 1;
+            let ours = Handshake::new(info_hash, self.peer_id);
+            link.conn.tail().extend_from_slice(&ours.encode());
+        }
+        let (Some(theirs), Some(t)) = (theirs, link.torrent) else { return Ok(()) };
+        let slot = &mut self.torrents[t];
+        let Some(swarm) = &mut slot.swarm else { return Err("torrent stopped".to_owned()) };
+        let ours = Handshake::new(slot.metainfo.info_hash(), self.peer_id);
+        let (key, addr) = (link.key, link.addr);
+        let known = match ours.check(&theirs) {
+            // The swarm judges our own address: it must not dial it again.
+            Ok(()) | Err(crate::proto::handshake::HandshakeError::Myself) => {
+                swarm.peer_connected(now, key, addr, link.direction, &theirs).map_err(|e| e.to_string())
+            }
+            Err(e) => {
+                if link.direction == Direction::Outgoing {
+                    swarm.connect_failed(now, addr);
+                }
+                Err(e.to_string())
+            }
+        };
+        if let Err(reason) = known {
+            // The swarm knows the outcome: closing must not report a failure of the dial once more.
+            slot.links.retain(|other| *other != key);
+            link.torrent = None;
+            return Err(reason);
+        }
+        link.stage = Stage::Up;
+        link.deadline = None;
+        let id = slot.id;
+        self.emit(Event::PeerConnected { id, addr });
+        self.pump(now, t);
+        self.touch(t);
+        Ok(())
+    }
+
+    /// Sends what waits, up to a bounded amount.
+    fn write(&mut self, now: Instant, index: usize) -> Result<(), String> {
+        let mut sent_blocks = Vec::new();
+        let mut result = Ok(());
+        for _ in 0..WRITES_PER_TURN {
+            let Some(link) = self.links.get_mut(index) else { return Ok(()) };
+            let key = link.key;
+            if std::mem::take(&mut link.output)
+                && let Some(t) = link.torrent
+                && let Some(swarm) = &mut self.torrents[t].swarm
+            {
+                swarm.take_output(now, key, link.conn.tail());
+            }
+            if !link.writable {
+                break;
+            }
+            let spare = &mut self.spare;
+            let progress = link.conn.flush(|sent| {
+                if sent.blocks > 0 {
+                    sent_blocks.push((sent.blocks, sent.payload));
+                    if spare.len() < MAX_SPARE {
+                        spare.push(sent.buf);
+                    }
+                }
+            });
+            match progress {
+                Ok(Progress::More) => {}
+                // Nothing is left, or no room.
+                Ok(_) => {
+                    link.writable = link.conn.queued() == 0;
+                    break;
+                }
+                Err(e) => {
+                    result = Err(e.to_string());
+                    break;
+                }
+            }
+            if link.conn.queued() == 0 && !link.output {
+                break;
+            }
+        }
+        let Some(link) = self.links.get(index) else { return result };
+        let key = link.key;
+        if let Some(t) = link.torrent
+            && !sent_blocks.is_empty()
+            && let Some(swarm) = &mut self.torrents[t].swarm
+        {
+            for (blocks, payload) in sent_blocks {
+                swarm.blocks_sent(now, key, blocks, payload);
+            }
+            self.pump(now, t);
+            self.touch(t);
+        }
+        result
+    }
+
+    /// Ends a link and tells everybody concerned.
+    pub(super) fn close(&mut self, now: Instant, index: usize, reason: &str) {
+        let Some(link) = self.links.try_remove(index) else { return };
+        let (key, addr, direction) = (link.key, link.addr, link.direction);
+        let was_up = matches!(link.stage, Stage::Up);
+        match link.stage {
+            Stage::Connecting => self.half_open -= 1,
+            Stage::Handshake { answered: false, .. } => self.unnamed -= 1,
+            _ => {}
+        }
+        let mut conn = link.conn;
+        if let Err(e) = self.poll.registry().deregister(conn.stream_mut()) {
+            log::debug!("deregistering {addr}: {e}");
+        }
+        log::debug!("connection with {addr} ended: {reason}");
+        drop(conn);
+        let Some(t) = link.torrent else { return };
+        let slot = &mut self.torrents[t];
+        slot.links.retain(|other| *other != key);
+        if let Some(swarm) = &mut slot.swarm {
+            if was_up {
+                swarm.peer_closed(now, key);
+            } else if direction == Direction::Outgoing {
+                swarm.connect_failed(now, addr);
+            }
+        }
+        if was_up {
+            let id = slot.id;
+            self.emit(Event::PeerGone { id, addr, reason: reason.to_owned() });
+        }
+        self.touch(t);
+    }
+
+    /// Reports the end of a link of which the swarm knows already.
+    pub(super) fn gone(&mut self, t: usize, index: usize, reason: &str) {
+        let id: TorrentId = self.torrents[t].id;
+        if let Some(link) = self.links.get(index) {
+            let addr = link.addr;
+            self.emit(Event::PeerGone { id, addr, reason: reason.to_owned() });
+            self.touch(t);
+        }
+    }
+}
+
+/// Connections accepted in one turn, so that a flood of them does not hold up those that are there.
+const ACCEPT_BUDGET: usize = 16;
+/// Accepted connections that have not named a torrent yet; strangers get no more than this.
+const MAX_UNNAMED: usize = 64;
+/// How long nothing is accepted after the system ran out of descriptors.
+const EXHAUSTED_PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
+/// Writes to one connection in one turn; each is up to two reads of blocks.
+const WRITES_PER_TURN: usize = 2;
+/// Read buffers kept for later use: two for each of eight peers that are served.
+const MAX_SPARE: usize = 16;

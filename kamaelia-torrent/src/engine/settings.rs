@@ -1,0 +1,83 @@
+//! What an engine is told at the start.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::proto::buffer;
+
+/// Settings of an [`Engine`](super::Engine). [`Default`] is right for a program that shares a few torrents.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where to listen for peers; port 0 takes any free one. `None`: nobody can dial us. Default: all IPv4 addresses,
+    /// any port.
+    pub listen: Option<SocketAddr>,
+    /// Address from which connections are opened. Default: that of `listen` if it is a specific one, else the system
+    /// chooses.
+    pub outgoing_bind: Option<IpAddr>,
+    /// Most connections in all, established or not. Default 200.
+    pub max_connections: usize,
+    /// Most connections of one torrent. Default 100.
+    pub max_peers_per_torrent: usize,
+    /// Connections being opened at the same time. Default 32.
+    pub max_half_open: usize,
+    /// Peers of a torrent that are served at a time; `None` adapts the number to what the line carries.
+    pub upload_slots: Option<usize>,
+    /// Memory for pieces in the making, of all torrents, bytes. Default 16 MiB.
+    pub memory: usize,
+    /// Threads that read, write and hash. `None`: the number of cores, at most 4.
+    pub disk_workers: Option<usize>,
+    /// Files kept open at the same time. Default 64.
+    pub open_files: usize,
+    /// Reserve room for files when they are made instead of leaving them sparse. Default off.
+    pub preallocate: bool,
+    /// Start of our peer id, at most 12 bytes of it are used; the rest is random. Default `-KT0100-`.
+    pub peer_id_prefix: String,
+    /// Where resume records are kept. `None`: beside the torrent's data, as hidden files.
+    pub state_dir: Option<PathBuf>,
+    /// Peers asked of a tracker at a time. Default 80.
+    pub numwant: u32,
+    /// Time for a connection to be established. Default 10 s.
+    pub connect_timeout: Duration,
+    /// Time for both handshakes. Default 10 s.
+    pub handshake_timeout: Duration,
+    /// How long after a piece was verified the resume record is written. Default 5 s.
+    pub save_interval: Duration,
+    /// How long trackers may take to be told that we stopped. Default 3 s.
+    pub stop_timeout: Duration,
+    /// Seed of every random choice; `None` takes one from the system. The peer id is random in any case.
+    pub seed: Option<u64>,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            listen: Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0)),
+            outgoing_bind: None,
+            max_connections: 200,
+            max_peers_per_torrent: 100,
+            max_half_open: 32,
+            upload_slots: None,
+            memory: buffer::DEFAULT_BUDGET,
+            disk_workers: None,
+            open_files: 64,
+            preallocate: false,
+            peer_id_prefix: "-KT0100-".to_owned(),
+            state_dir: None,
+            numwant: 80,
+            connect_timeout: Duration::from_secs(10),
+            handshake_timeout: Duration::from_secs(10),
+            save_interval: Duration::from_secs(5),
+            stop_timeout: Duration::from_secs(3),
+            seed: None,
+        }
+    }
+}
+
+impl Settings {
+    /// The address from which connections are opened.
+    pub(crate) fn bind_address(&self) -> Option<IpAddr> {
+        let listen = self.listen.map(|addr| addr.ip()).filter(|ip| !ip.is_unspecified());
+        self.outgoing_bind.or(listen)
+    }
+}

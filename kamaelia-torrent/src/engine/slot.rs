@@ -1,0 +1,174 @@
+//! One torrent of an engine: its phase, swarm, storage and announcer.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::event::{AddTorrent, State, TorrentId, TorrentStatus};
+use crate::disk::{CheckHandle, Storage};
+use crate::proto::announce::{AnnounceStats, Announcer};
+use crate::proto::bitfield::Bitfield;
+use crate::proto::geometry::{Geometry, PieceIndex};
+use crate::proto::info_hash::InfoHash;
+use crate::proto::metainfo::Metainfo;
+use crate::proto::torrent::{PeerKey, Torrent, TorrentStats};
+
+/// Where a torrent is in its life.
+pub(super) enum Phase {
+    /// Its resume record is read.
+    Loading,
+    /// Its data is hashed.
+    Checking(Check),
+    /// It has a swarm.
+    Running,
+    /// Trackers are told, and work under way at the disk is awaited; then its record is saved.
+    Stopping {
+        /// When trackers are no longer waited for.
+        until: Instant,
+        /// The last request to the disk was sent.
+        closing: bool,
+    },
+    /// It stopped because of an error.
+    Failed,
+}
+
+/// A check that goes on.
+pub(super) struct Check {
+    pub(super) handle: CheckHandle,
+    pub(super) have: Bitfield,
+    pub(super) checked: u32,
+    pub(super) total: u32,
+    pub(super) error: Option<String>,
+}
+
+/// A torrent.
+pub(super) struct Slot {
+    pub(super) id: TorrentId,
+    pub(super) metainfo: Metainfo,
+    pub(super) storage: Arc<Storage>,
+    pub(super) settings: AddTorrent,
+    pub(super) phase: Phase,
+    /// Its swarm, while it runs.
+    pub(super) swarm: Option<Torrent>,
+    pub(super) announcer: Option<Announcer>,
+    /// Verified pieces, when there is no swarm that knows.
+    pub(super) have: Option<Bitfield>,
+    /// Its connections.
+    pub(super) links: Vec<PeerKey>,
+    /// Addresses that became known before there was a swarm.
+    pub(super) early_peers: Vec<SocketAddr>,
+    /// Requests to the disk that are not answered yet.
+    pub(super) jobs: usize,
+    /// A resume record is being written.
+    pub(super) saving: bool,
+    /// When the next record is due.
+    pub(super) save_at: Option<Instant>,
+    /// The earliest deadline of this torrent among the timers.
+    pub(super) scheduled: Option<Instant>,
+    /// It is in the list of torrents to settle at the end of the turn.
+    pub(super) touched: bool,
+    /// Figures when the swarm ended.
+    pub(super) last_stats: TorrentStats,
+    pub(super) tracker_message: Option<String>,
+    pub(super) error: Option<String>,
+    /// A tracker request is under way.
+    pub(super) announcing: bool,
+}
+
+impl Slot {
+    pub(super) fn info_hash(&self) -> InfoHash {
+        self.metainfo.info_hash()
+    }
+
+    pub(super) fn geometry(&self) -> Geometry {
+        self.metainfo.geometry()
+    }
+
+    /// Verified pieces as far as they are known.
+    pub(super) fn have(&self) -> Option<&Bitfield> {
+        match (&self.swarm, &self.phase) {
+            (Some(swarm), _) => Some(swarm.have()),
+            (None, Phase::Checking(check)) => Some(&check.have),
+            (None, _) => self.have.as_ref(),
+        }
+    }
+
+    pub(super) fn stats(&self, now: Instant) -> TorrentStats {
+        self.swarm.as_ref().map_or_else(|| self.last_stats.clone(), |swarm| swarm.stats(now))
+    }
+
+    /// What a tracker is told.
+    pub(super) fn announce_stats(&self, now: Instant) -> AnnounceStats {
+        let stats = self.stats(now);
+        AnnounceStats { uploaded: stats.uploaded, downloaded: stats.downloaded, left: self.left() }
+    }
+
+    /// Bytes of verified pieces.
+    pub(super) fn verified(&self) -> u64 {
+        let geometry = self.geometry();
+        let Some(have) = self.have() else { return 0 };
+        let Some(last) = geometry.piece_count().checked_sub(1).map(PieceIndex) else { return 0 };
+        // All pieces but the last are of the same length.
+        let short = u64::from(geometry.piece_len() - geometry.piece_size(last));
+        u64::from(have.count()) * u64::from(geometry.piece_len()) - if have.get(last) { short } else { 0 }
+    }
+
+    pub(super) fn left(&self) -> u64 {
+        self.geometry().total_len() - self.verified()
+    }
+
+    pub(super) fn state(&self) -> State {
+        match &self.phase {
+            Phase::Loading | Phase::Checking(_) => State::Checking,
+            Phase::Running if self.have().is_some_and(Bitfield::is_full) => State::Seeding,
+            Phase::Running => State::Downloading,
+            Phase::Stopping { .. } => State::Stopped,
+            Phase::Failed => State::Failed,
+        }
+    }
+
+    pub(super) fn status(&self, now: Instant) -> TorrentStatus {
+        let stats = self.stats(now);
+        let geometry = self.geometry();
+        let verified = self.verified();
+        let progress = match &self.phase {
+            Phase::Checking(check) if check.total > 0 => f64::from(check.checked) / f64::from(check.total),
+            _ => verified as f64 / geometry.total_len() as f64,
+        };
+        TorrentStatus {
+            id: self.id,
+            name: self.metainfo.name().to_owned(),
+            info_hash: self.info_hash(),
+            state: self.state(),
+            progress,
+            verified,
+            total: geometry.total_len(),
+            left: self.left(),
+            downloaded: stats.downloaded,
+            uploaded: stats.uploaded,
+            wasted: stats.wasted,
+            down_rate: stats.down_rate,
+            up_rate: stats.up_rate,
+            peers: stats.peers,
+            seeds: stats.seeds,
+            pieces_have: self.have().map_or(0, Bitfield::count),
+            piece_count: geometry.piece_count(),
+            save_path: self.storage.root().join(self.metainfo.name()),
+            tracker_message: self.tracker_message.clone(),
+            error: self.error.clone(),
+        }
+    }
+
+    /// When something of this torrent is due.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let swarm = self.swarm.as_ref().and_then(Torrent::deadline);
+        // While a request is under way the answer comes first.
+        let announcer = self.announcer.as_ref().filter(|_| !self.announcing).and_then(Announcer::deadline);
+        let stop = match &self.phase {
+            Phase::Stopping { until, closing: false } => Some(*until),
+            _ => None,
+        };
+        let save = self.save_at.filter(|_| !self.saving);
+        [swarm, announcer, stop, save].into_iter().flatten().min()
+    }
+}

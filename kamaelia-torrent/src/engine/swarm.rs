@@ -1,0 +1,107 @@
+//! Doing what a swarm asks for.
+
+use std::time::Instant;
+
+use super::event::Event;
+use super::{Engine, index_of};
+use crate::proto::announce::Announcer;
+use crate::proto::torrent::{Torrent, TorrentOutput};
+
+impl Engine {
+    /// Does everything that the swarm of a torrent has asked for so far.
+    pub(super) fn pump(&mut self, now: Instant, t: usize) {
+        loop {
+            let Some(slot) = self.torrents.get_mut(t) else { return };
+            let Some(swarm) = &mut slot.swarm else { return };
+            let Some(output) = swarm.poll() else { break };
+            let id = slot.id;
+            match output {
+                TorrentOutput::Write { piece, offset, data, last } => {
+                    slot.jobs += 1;
+                    self.disk.write(&slot.storage, piece, offset, data, last);
+                }
+                TorrentOutput::Forget(piece) => self.disk.forget_piece(&slot.storage, piece),
+                TorrentOutput::Read { peer, blocks } => {
+                    slot.jobs += 1;
+                    let buf = self.spare.pop().unwrap_or_default();
+                    self.disk.read(&slot.storage, peer.0, blocks, buf);
+                }
+                TorrentOutput::WantBlockHashes(piece) => {
+                    slot.jobs += 1;
+                    self.disk.block_hashes(&slot.storage, piece);
+                }
+                TorrentOutput::OutputReady(peer) => {
+                    if let Some(link) = self.link(peer) {
+                        link.output = true;
+                        self.enqueue(index_of(peer));
+                    }
+                }
+                TorrentOutput::Resume(peer) => {
+                    if let Some(link) = self.link(peer) {
+                        link.paused = false;
+                        self.enqueue(index_of(peer));
+                    }
+                }
+                TorrentOutput::Disconnect(peer, error) => {
+                    slot.links.retain(|other| *other != peer);
+                    if let Some(link) = self.link(peer) {
+                        link.torrent = None;
+                        let reason = error.to_string();
+                        self.gone(t, index_of(peer), &reason);
+                        self.close(now, index_of(peer), &reason);
+                    }
+                }
+                TorrentOutput::Ban(ip) => {
+                    if self.banned.len() < MAX_BANNED {
+                        self.banned.insert(ip);
+                    }
+                }
+                TorrentOutput::Verified(piece) => {
+                    if slot.save_at.is_none() {
+                        slot.save_at = Some(now + self.settings.save_interval);
+                    }
+                    self.emit(Event::PieceVerified { id, piece });
+                }
+                TorrentOutput::Completed => {
+                    slot.save_at = Some(now);
+                    if let Some(announcer) = &mut slot.announcer {
+                        announcer.completed(now);
+                    }
+                    self.emit(Event::Completed { id });
+                }
+                TorrentOutput::DiskFailed(error) => {
+                    self.fail(now, t, error);
+                    return;
+                }
+            }
+        }
+        if self.torrents.get(t).and_then(|slot| slot.swarm.as_ref()).is_some_and(Torrent::wants_buffers)
+            && !self.hungry.contains(&t)
+        {
+            self.hungry.push_back(t);
+        }
+    }
+
+    /// Offers buffers that came back to the swarms that wait for some, each in turn.
+    pub(super) fn feed(&mut self, now: Instant) {
+        for _ in 0..self.hungry.len() {
+            let Some(t) = self.hungry.pop_front() else { return };
+            if let Some(swarm) = self.torrents.get_mut(t).and_then(|slot| slot.swarm.as_mut()) {
+                swarm.fill(now, &mut self.pool);
+                // Puts it back at the end if it did not get all it wants.
+                self.pump(now, t);
+                self.touch(t);
+            }
+        }
+    }
+
+    /// Asks a tracker for more peers when the swarm has nobody left to dial.
+    pub(super) fn want_peers(announcer: &mut Announcer, swarm: &Torrent, now: Instant) {
+        if swarm.wants_connections() {
+            announcer.want_peers(now);
+        }
+    }
+}
+
+/// Addresses banned at a time; beyond that the swarms still refuse the peers themselves.
+const MAX_BANNED: usize = 10_000;

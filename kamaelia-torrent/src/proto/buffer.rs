@@ -1,0 +1,240 @@
+//! Memory for pieces in flight: reusable buffers under one budget for the whole process.
+//!
+//! A piece of at most [`PART_LEN`] bytes is one buffer; longer pieces are assembled in parts of [`PART_LEN`], each
+//! handed to the disk as soon as it is full. A buffer is taken *before* its blocks are asked for, so a block that
+//! was asked for always has a place, and running out of memory never stops a peer from being read.
+
+use std::{
+    fmt, mem,
+    ops::{Deref, DerefMut},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use super::geometry::BLOCK_LEN;
+
+/// An owned buffer for a part of a piece. It counts against the budget of its pool until it is dropped or
+/// [given back](BufferPool::give), on whatever thread that happens.
+pub struct PartBuf {
+    // Longer than `len` when a buffer of the next power of two was taken.
+    data: Vec<u8>,
+    len: usize,
+    charge: Charge,
+}
+
+/// Hands out buffers as long as the budget lasts, and keeps a few that came back.
+///
+/// The limit holds for buffers in use and buffers kept together.
+pub struct BufferPool {
+    used: Arc<AtomicUsize>,
+    budget: usize,
+    free: [Vec<PartBuf>; CLASSES],
+    kept: usize,
+    refused: bool,
+}
+
+impl PartBuf {
+    /// A buffer that belongs to no budget, for tests and for data that does not come from a peer.
+    pub fn unpooled(data: Vec<u8>) -> PartBuf {
+        PartBuf { len: data.len(), data, charge: Charge { used: Arc::default(), bytes: 0 } }
+    }
+}
+
+impl Deref for PartBuf {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.data[..self.len]
+    }
+}
+
+impl DerefMut for PartBuf {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.data[..self.len]
+    }
+}
+
+impl AsRef<[u8]> for PartBuf {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+impl fmt::Debug for PartBuf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PartBuf({} bytes)", self.len)
+    }
+}
+
+impl BufferPool {
+    /// A pool that never has more than `budget` bytes out and kept together, at least one part's worth.
+    pub fn new(budget: usize) -> BufferPool {
+        BufferPool {
+            used: Arc::default(),
+            budget: budget.max(PART_LEN as usize),
+            free: Default::default(),
+            kept: 0,
+            refused: false,
+        }
+    }
+
+    /// A buffer of `len` bytes (at most [`PART_LEN`]), or `None` while the budget is used up.
+    ///
+    /// Its contents are whatever it held before: every byte is written before it is read.
+    pub fn take(&mut self, len: usize) -> Option<PartBuf> {
+        let class = class_of(len)?;
+        if let Some(mut buffer) = self.free[class].pop() {
+            self.kept -= buffer.charge.bytes;
+            buffer.len = len;
+            return Some(buffer);
+        }
+        let bytes = class_len(class);
+        while self.used() + bytes > self.budget && self.drop_one_kept() {}
+        if self.used() + bytes > self.budget {
+            self.refused = true;
+            return None;
+        }
+        self.used.fetch_add(bytes, Ordering::Relaxed);
+        let charge = Charge { used: Arc::clone(&self.used), bytes };
+        Some(PartBuf { data: vec![0; bytes], len, charge })
+    }
+
+    /// Takes a buffer back for later use. A buffer of another pool is dropped.
+    pub fn give(&mut self, buffer: PartBuf) {
+        self.refused = false;
+        if !Arc::ptr_eq(&buffer.charge.used, &self.used) {
+            return;
+        }
+        if let Some(class) = class_of(buffer.data.len()) {
+            self.kept += buffer.charge.bytes;
+            self.free[class].push(buffer);
+        }
+    }
+
+    /// Gives the memory of buffers that nobody uses back to the system, for a time without downloads.
+    pub fn shrink(&mut self) {
+        self.free.iter_mut().for_each(Vec::clear);
+        self.kept = 0;
+    }
+
+    /// Bytes out and kept.
+    pub fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// Bytes out: taken and neither given back nor dropped.
+    pub fn in_use(&self) -> usize {
+        self.used().saturating_sub(self.kept)
+    }
+
+    /// The limit, bytes.
+    pub fn budget(&self) -> usize {
+        self.budget
+    }
+
+    /// Whether a [`take`](BufferPool::take) of `len` bytes would succeed.
+    pub fn has_room(&self, len: usize) -> bool {
+        class_of(len).is_some_and(|class| self.in_use() + class_len(class) <= self.budget)
+    }
+
+    /// Whether somebody was refused since the last buffer came back: who holds buffers without using them should
+    /// give them up.
+    pub fn is_short(&self) -> bool {
+        self.refused
+    }
+
+    fn drop_one_kept(&mut self) -> bool {
+        let dropped = self.free.iter_mut().rev().find_map(Vec::pop);
+        if let Some(buffer) = &dropped {
+            self.kept -= buffer.charge.bytes;
+        }
+        dropped.is_some()
+    }
+}
+
+impl fmt::Debug for BufferPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BufferPool({} of {} bytes in use)", self.in_use(), self.budget)
+    }
+}
+
+/// Bytes charged to a budget, until dropped.
+struct Charge {
+    used: Arc<AtomicUsize>,
+    bytes: usize,
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.used.fetch_sub(mem::take(&mut self.bytes), Ordering::Relaxed);
+    }
+}
+
+fn class_of(len: usize) -> Option<usize> {
+    (0..CLASSES).find(|class| len <= class_len(*class))
+}
+
+fn class_len(class: usize) -> usize {
+    (BLOCK_LEN as usize) << class
+}
+
+/// Length of a part of a long piece, bytes: 256 KiB stays in the second-level cache between receiving and hashing,
+/// and larger writes gain nothing.
+pub const PART_LEN: u32 = 256 * 1024;
+
+/// Budget that serves one download at full speed, bytes.
+pub const DEFAULT_BUDGET: usize = 16 * 1024 * 1024;
+
+/// Buffer sizes are powers of two from a block to a part, so that torrents of different piece lengths can share.
+const CLASSES: usize = 5;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn budget_is_never_exceeded() {
+        let mut pool = BufferPool::new(1 << 20);
+        let mut out: Vec<_> = std::iter::from_fn(|| pool.take(PART_LEN as usize)).collect();
+        assert_eq!((out.len(), pool.used(), pool.is_short()), (4, 1 << 20, true));
+        pool.give(out.pop().unwrap());
+        assert!(!pool.is_short());
+        assert_eq!((pool.in_use(), pool.used()), (3 << 18, 1 << 20));
+        // Sixteen small ones replace the large one that was kept.
+        let small: Vec<_> = std::iter::from_fn(|| pool.take(10)).collect();
+        assert_eq!((small.len(), pool.used()), (16, 1 << 20));
+    }
+
+    #[test]
+    fn dropped_buffers_return_their_share() {
+        let mut pool = BufferPool::new(1 << 18);
+        let buffer = pool.take(PART_LEN as usize).unwrap();
+        assert!(!pool.has_room(1));
+        drop(buffer);
+        assert_eq!(pool.used(), 0);
+        assert!(pool.take(PART_LEN as usize).is_some());
+    }
+
+    #[test]
+    fn length_is_as_asked_and_buffers_are_used_again() {
+        let mut pool = BufferPool::new(1 << 20);
+        let mut buffer = pool.take(20_000).unwrap();
+        assert_eq!(buffer.len(), 20_000);
+        buffer.fill(7);
+        pool.give(buffer);
+        assert_eq!(pool.take(32_768).unwrap()[..20_000], [7; 20_000]);
+        assert!(pool.take(PART_LEN as usize + 1).is_none());
+        pool.shrink();
+        assert_eq!(pool.used(), 0);
+    }
+
+    #[test]
+    fn foreign_buffers_are_not_kept() {
+        let mut pool = BufferPool::new(1 << 20);
+        pool.give(BufferPool::new(1 << 20).take(10).unwrap());
+        pool.give(PartBuf::unpooled(vec![0; 10]));
+        assert_eq!(pool.used(), 0);
+    }
+}

@@ -1,0 +1,447 @@
+//! The disk layer: what it writes is what was hashed, whatever the order; failures name the file.
+
+mod support;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc;
+
+use kamaelia_torrent::disk::{
+    Disk, DiskAnswer, DiskConfig, DiskError, PIECE_HEADER, PieceResult, Storage, StorageKey,
+};
+use kamaelia_torrent::proto::bitfield::Bitfield;
+use kamaelia_torrent::proto::buffer::{PART_LEN, PartBuf};
+use kamaelia_torrent::proto::geometry::{BLOCK_LEN, BlockRequest, PieceIndex};
+use sha1::{Digest, Sha1};
+use support::*;
+
+struct Rig {
+    disk: Disk,
+    rings: mpsc::Receiver<()>,
+}
+
+impl Rig {
+    fn new(config: DiskConfig) -> Rig {
+        let (ring, rings) = mpsc::channel();
+        let notify = Arc::new(move || ring.send(()).unwrap_or(()));
+        Rig { disk: Disk::new(config, notify).unwrap(), rings }
+    }
+
+    fn next(&self) -> DiskAnswer {
+        loop {
+            if let Some(answer) = self.disk.next_answer() {
+                return answer;
+            }
+            self.rings.recv_timeout(std::time::Duration::from_secs(20)).expect("a ring for the answer");
+        }
+    }
+
+    fn open(&self, torrent: &TestTorrent, dir: &Path) -> Arc<Storage> {
+        self.disk.open(StorageKey(7), torrent.metainfo.clone(), dir.to_path_buf())
+    }
+
+    /// Writes parts in the given order and returns the verdict.
+    fn write(&self, storage: &Arc<Storage>, piece: PieceIndex, parts: Vec<(u32, Vec<u8>)>) -> PieceResult {
+        let count = parts.len();
+        for (i, (offset, data)) in parts.into_iter().enumerate() {
+            self.disk.write(storage, piece, offset, PartBuf::unpooled(data), i + 1 == count);
+        }
+        let mut verdict = None;
+        let mut bufs = 0;
+        for _ in 0..count {
+            match self.next() {
+                DiskAnswer::Written { piece: p, bufs: b, result, .. } => {
+                    assert_eq!(p, piece);
+                    bufs += b.len();
+                    verdict = verdict.or(result);
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(bufs, count, "every buffer comes back");
+        verdict.expect("a verdict")
+    }
+
+    fn check(&self, storage: &Arc<Storage>, wanted: Bitfield) -> (Bitfield, u32, Option<DiskError>) {
+        let mut have = Bitfield::new(wanted.len());
+        let (mut count, mut failed) = (0, None);
+        self.disk.check(storage, wanted);
+        loop {
+            match self.next() {
+                DiskAnswer::Checked { checked, good, end, error, .. } => {
+                    count += checked;
+                    good.into_iter().for_each(|piece| assert!(have.set(piece)));
+                    failed = failed.or(error);
+                    if end {
+                        return (have, count, failed);
+                    }
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    fn resume(&self, storage: &Arc<Storage>) -> (Bitfield, Bitfield) {
+        self.disk.load_resume(storage, None);
+        match self.next() {
+            DiskAnswer::Resumed { have, recheck, .. } => (have, recheck),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn save(&self, storage: &Arc<Storage>, have: Bitfield) {
+        self.disk.save_resume(storage, None, have);
+        assert!(matches!(self.next(), DiskAnswer::Saved { error: None, .. }));
+    }
+}
+
+fn part_ranges(size: u32) -> Vec<(u32, u32)> {
+    (0..size).step_by(PART_LEN as usize).map(|at| (at, PART_LEN.min(size - at))).collect()
+}
+
+fn cut(payload: &[u8], start: u64, (at, len): (u32, u32)) -> (u32, Vec<u8>) {
+    let from = start as usize + at as usize;
+    (at, payload[from..from + len as usize].to_vec())
+}
+
+fn mixed() -> TestTorrent {
+    multi(
+        "mixed",
+        vec![
+            file("a/one", 100_000, 1),
+            file("empty", 0, 2),
+            pad(31_072),
+            file("a/b/two", 300_001, 3),
+            file("last", 5, 4),
+            file("also empty", 0, 5),
+        ],
+        65_536,
+    )
+}
+
+#[test]
+fn whole_pieces_over_files_pads_and_empty_files() {
+    let torrent = mixed();
+    let tmp = tempfile::tempdir().unwrap();
+    let dir = tmp.path().join("made/on/demand");
+    let rig = Rig::new(DiskConfig { open_files: 1, ..DiskConfig::default() });
+    let storage = rig.open(&torrent, &dir);
+    assert!(!dir.exists());
+    let (geometry, payload) = (torrent.metainfo.geometry(), torrent.payload());
+    for piece in geometry.pieces() {
+        let data = cut(&payload, geometry.piece_offset(piece), (0, geometry.piece_size(piece)));
+        assert!(matches!(rig.write(&storage, piece, vec![data]), PieceResult::Good));
+    }
+    rig.disk.prepare(&storage);
+    assert!(matches!(rig.next(), DiskAnswer::Prepared { error: None, .. }));
+    torrent.verify(&dir);
+    let (have, checked, error) = rig.check(&storage, Bitfield::full(geometry.piece_count()));
+    assert!(have.is_full() && checked == geometry.piece_count() && error.is_none());
+}
+
+#[test]
+fn a_bad_whole_piece_is_not_written_and_its_blocks_are_told() {
+    let torrent = single("f", 200_000, 65_536, 9);
+    let tmp = tempfile::tempdir().unwrap();
+    let rig = Rig::new(DiskConfig::default());
+    let storage = rig.open(&torrent, tmp.path());
+    let mut data = torrent.payload()[..65_536].to_vec();
+    data[20_000] ^= 1;
+    let expected: Vec<[u8; 20]> = data.chunks(BLOCK_LEN as usize).map(|b| Sha1::digest(b).into()).collect();
+    match rig.write(&storage, PieceIndex(0), vec![(0, data)]) {
+        PieceResult::Bad { blocks } => assert_eq!(blocks, expected),
+        other => panic!("{other:?}"),
+    }
+    assert!(!tmp.path().join("f").exists());
+}
+
+#[test]
+fn parts_in_any_order_and_any_memory() {
+    let torrent = single("f", 5_500_000, 2 * 1024 * 1024, 10);
+    let (geometry, payload) = (torrent.metainfo.geometry(), torrent.payload());
+    for ahead_bytes in [0, 300_000, 1 << 24] {
+        let tmp = tempfile::tempdir().unwrap();
+        let rig = Rig::new(DiskConfig { ahead_bytes, ..DiskConfig::default() });
+        let storage = rig.open(&torrent, tmp.path());
+        let mut rng = fastrand::Rng::with_seed(ahead_bytes as u64);
+        for piece in geometry.pieces() {
+            let start = geometry.piece_offset(piece);
+            let mut parts: Vec<_> =
+                part_ranges(geometry.piece_size(piece)).iter().map(|r| cut(&payload, start, *r)).collect();
+            rng.shuffle(&mut parts);
+            assert!(matches!(rig.write(&storage, piece, parts), PieceResult::Good));
+        }
+        torrent.verify(tmp.path());
+    }
+}
+
+#[test]
+fn a_part_that_comes_twice_counts_as_it_was_written_last() {
+    let torrent = single("f", 1_000_000, 1024 * 1024, 11);
+    let tmp = tempfile::tempdir().unwrap();
+    let rig = Rig::new(DiskConfig::default());
+    let storage = rig.open(&torrent, tmp.path());
+    let payload = torrent.payload();
+    let good: Vec<_> = part_ranges(1_000_000).iter().map(|r| cut(&payload, 0, *r)).collect();
+    let mut bad = good[0].clone();
+    bad.1[5] ^= 1;
+    let order = |list: &[&(u32, Vec<u8>)]| list.iter().map(|p| (*p).clone()).collect::<Vec<_>>();
+    let verdict = rig.write(&storage, PieceIndex(0), order(&[&bad, &good[1], &good[3], &good[0], &good[2]]));
+    assert!(matches!(verdict, PieceResult::Good), "{verdict:?}");
+    let verdict = rig.write(&storage, PieceIndex(0), order(&[&good[0], &good[1], &good[3], &bad, &good[2]]));
+    let PieceResult::Bad { blocks } = verdict else { panic!("{verdict:?}") };
+    let right: Vec<[u8; 20]> = payload.chunks(BLOCK_LEN as usize).map(|b| Sha1::digest(b).into()).collect();
+    assert_ne!(blocks[0], right[0]);
+    assert_eq!(blocks[1..], right[1..]);
+}
+
+#[test]
+fn blocks_are_read_between_their_headers() {
+    let torrent = mixed();
+    let tmp = tempfile::tempdir().unwrap();
+    torrent.store(tmp.path());
+    let rig = Rig::new(DiskConfig::default());
+    let storage = rig.open(&torrent, tmp.path());
+    let (geometry, payload) = (torrent.metainfo.geometry(), torrent.payload());
+    // All blocks in order, then some that do not lie next to each other, with lengths of their own.
+    let mut lists = vec![
+        geometry
+            .pieces()
+            .flat_map(|p| (0..geometry.block_count(p)).map(move |b| geometry.block(p, b)))
+            .collect::<Vec<_>>(),
+    ];
+    lists.push(vec![
+        BlockRequest { piece: PieceIndex(1), begin: 34_000, len: 7_000 },
+        BlockRequest { piece: PieceIndex(0), begin: 0, len: 1 },
+        BlockRequest { piece: PieceIndex(0), begin: 1, len: 65_535 },
+    ]);
+    let mut buf = vec![9; 1_000_000];
+    for blocks in lists {
+        rig.disk.read(&storage, 42, blocks.clone(), buf);
+        let DiskAnswer::Read { token: 42, blocks: answered, buf: data, error: None, .. } = rig.next() else {
+            panic!()
+        };
+        assert_eq!(answered, blocks);
+        let mut at = 0;
+        for block in &blocks {
+            let header = &data[at..at + PIECE_HEADER];
+            assert_eq!(header[..4], (block.len + 9).to_be_bytes());
+            assert_eq!(header[4], 7);
+            assert_eq!(header[5..9], block.piece.0.to_be_bytes());
+            assert_eq!(header[9..], block.begin.to_be_bytes());
+            at += PIECE_HEADER;
+            let from = (geometry.piece_offset(block.piece) + u64::from(block.begin)) as usize;
+            assert!(data[at..at + block.len as usize] == payload[from..from + block.len as usize]);
+            at += block.len as usize;
+        }
+        assert_eq!(at, data.len());
+        buf = data;
+    }
+    let outside = BlockRequest { piece: PieceIndex(0), begin: 65_530, len: 10 };
+    rig.disk.read(&storage, 1, vec![outside], Vec::new());
+    assert!(matches!(rig.next(), DiskAnswer::Read { error: Some(DiskError::Range { .. }), .. }));
+}
+
+#[test]
+fn a_check_finds_what_is_there() {
+    let torrent = single("f", 3_000_000, 65_536, 12);
+    let tmp = tempfile::tempdir().unwrap();
+    torrent.store(tmp.path());
+    let path = tmp.path().join("f");
+    let mut data = std::fs::read(&path).unwrap();
+    data[70_000] ^= 1;
+    data.truncate(2_900_000);
+    std::fs::write(&path, &data).unwrap();
+    let rig = Rig::new(DiskConfig::default());
+    let storage = rig.open(&torrent, tmp.path());
+    let count = torrent.metainfo.geometry().piece_count();
+    let (have, checked, error) = rig.check(&storage, Bitfield::full(count));
+    assert!(error.is_none());
+    assert_eq!(checked, count);
+    let missing: Vec<u32> = (0..count).filter(|i| !have.get(PieceIndex(*i))).collect();
+    assert_eq!(missing, [1, 44, 45]);
+}
+
+#[test]
+fn a_check_does_not_read_holes_but_knows_pieces_of_zeros() {
+    let mut zeros = file("f", 40 << 20, 1);
+    zeros.data.fill(0);
+    zeros.data[39 << 20..].fill(1);
+    let torrent = multi("t", vec![zeros], 1 << 20);
+    let tmp = tempfile::tempdir().unwrap();
+    std::fs::create_dir(tmp.path().join("t")).unwrap();
+    std::fs::File::create(tmp.path().join("t/f")).unwrap().set_len(40 << 20).unwrap();
+    let rig = Rig::new(DiskConfig::default());
+    let storage = rig.open(&torrent, tmp.path());
+    let (have, _, error) = rig.check(&storage, Bitfield::full(40));
+    assert!(error.is_none());
+    assert_eq!((have.count(), have.get(PieceIndex(39))), (39, false));
+}
+
+#[test]
+fn a_check_can_be_cancelled_and_still_ends() {
+    let torrent = single("f", 40_000_000, 65_536, 13);
+    let tmp = tempfile::tempdir().unwrap();
+    torrent.store(tmp.path());
+    let rig = Rig::new(DiskConfig::default());
+    let storage = rig.open(&torrent, tmp.path());
+    let count = torrent.metainfo.geometry().piece_count();
+    rig.disk.check(&storage, Bitfield::full(count)).cancel();
+    let mut seen = 0;
+    loop {
+        match rig.next() {
+            DiskAnswer::Checked { checked, end, .. } => {
+                seen += checked;
+                if end {
+                    break;
+                }
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(seen < count, "all {count} pieces were checked in spite of the cancellation");
+}
+
+#[test]
+fn errors_name_the_file_and_the_cause() {
+    let torrent = mixed();
+    let payload = torrent.payload();
+    let write = |dir: &Path| {
+        let rig = Rig::new(DiskConfig::default());
+        let storage = rig.open(&torrent, dir);
+        match rig.write(&storage, PieceIndex(0), vec![(0, payload[..65_536].to_vec())]) {
+            PieceResult::Failed(e) => e,
+            other => panic!("{other:?}"),
+        }
+    };
+    let tmp = tempfile::tempdir().unwrap();
+    // A file where a folder should be.
+    std::fs::create_dir(tmp.path().join("mixed")).unwrap();
+    std::fs::write(tmp.path().join("mixed/a"), b"").unwrap();
+    let e = write(tmp.path());
+    assert!(matches!(&e, DiskError::NotAFolder { path } if path.ends_with("mixed/a/one")), "{e}");
+    // A folder where a file should be.
+    std::fs::remove_file(tmp.path().join("mixed/a")).unwrap();
+    std::fs::create_dir_all(tmp.path().join("mixed/a/one")).unwrap();
+    let e = write(tmp.path());
+    assert!(matches!(&e, DiskError::NotAFile { path } if path.ends_with("mixed/a/one")), "{e}");
+    // The folder of the user is a file.
+    std::fs::write(tmp.path().join("file"), b"").unwrap();
+    let e = write(&tmp.path().join("file"));
+    assert!(matches!(&e, DiskError::NotAFolder { .. } | DiskError::Io { .. }), "{e}");
+    assert!(e.to_string().contains("mixed/a/one"), "{e}");
+}
+
+#[cfg(unix)]
+#[test]
+fn no_link_out_of_the_folder_is_followed() {
+    let torrent = mixed();
+    let tmp = tempfile::tempdir().unwrap();
+    let outside = tempfile::tempdir().unwrap();
+    let mut victim = torrent.payload()[..100_000].to_vec();
+    victim[0] ^= 1;
+    std::fs::write(outside.path().join("one"), &victim).unwrap();
+    std::fs::create_dir(tmp.path().join("mixed")).unwrap();
+    std::os::unix::fs::symlink(outside.path(), tmp.path().join("mixed/a")).unwrap();
+    let rig = Rig::new(DiskConfig::default());
+    let storage = rig.open(&torrent, tmp.path());
+    let data = torrent.payload()[..65_536].to_vec();
+    let verdict = rig.write(&storage, PieceIndex(0), vec![(0, data)]);
+    assert!(matches!(&verdict, PieceResult::Failed(DiskError::Symlink { .. })), "{verdict:?}");
+    assert_eq!(std::fs::read(outside.path().join("one")).unwrap(), victim);
+    let (have, _, error) = rig.check(&storage, Bitfield::full(torrent.metainfo.geometry().piece_count()));
+    assert!(matches!(error, Some(DiskError::Symlink { .. })) && have.is_empty_set());
+}
+
+#[test]
+fn verified_data_that_is_gone_is_an_error() {
+    let torrent = single("f", 100_000, 65_536, 14);
+    let tmp = tempfile::tempdir().unwrap();
+    let rig = Rig::new(DiskConfig::default());
+    let read = |storage: &Arc<Storage>| {
+        rig.disk.read(
+            storage,
+            0,
+            vec![BlockRequest { piece: PieceIndex(1), begin: 0, len: 16_384 }],
+            Vec::new(),
+        );
+        match rig.next() {
+            DiskAnswer::Read { error: Some(e), .. } => e,
+            other => panic!("{other:?}"),
+        }
+    };
+    let storage = rig.open(&torrent, tmp.path());
+    assert!(matches!(read(&storage), DiskError::Missing { .. }));
+    std::fs::write(tmp.path().join("f"), b"short").unwrap();
+    assert!(matches!(read(&storage), DiskError::Short { end: 81_920, .. }));
+}
+
+#[test]
+fn a_resume_record_holds_for_untouched_files_only() {
+    let torrent = mixed();
+    let tmp = tempfile::tempdir().unwrap();
+    torrent.store(tmp.path());
+    let count = torrent.metainfo.geometry().piece_count();
+    {
+        let rig = Rig::new(DiskConfig::default());
+        let storage = rig.open(&torrent, tmp.path());
+        // No record: everything has to be hashed.
+        let (have, recheck) = rig.resume(&storage);
+        assert!(have.is_empty_set() && recheck.is_full());
+        rig.save(&storage, Bitfield::full(count));
+    }
+    let rig = Rig::new(DiskConfig::default());
+    let storage = rig.open(&torrent, tmp.path());
+    let (have, recheck) = rig.resume(&storage);
+    assert!(have.is_full() && recheck.is_empty_set());
+    // A file that changed: its pieces are hashed, also the one that it shares.
+    let path = tmp.path().join("mixed/a/one");
+    let data = std::fs::read(&path).unwrap();
+    std::fs::File::options().write(true).open(&path).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+    std::fs::write(&path, &data).unwrap();
+    let rig = Rig::new(DiskConfig::default());
+    let storage = rig.open(&torrent, tmp.path());
+    let (have, recheck) = rig.resume(&storage);
+    let rechecked: Vec<_> = recheck.iter_ones().map(|p| p.0).collect();
+    assert_eq!(rechecked, [0, 1]);
+    assert!(rechecked.iter().all(|p| !have.get(PieceIndex(*p))) && have.count() == count - 2);
+    // A record that is rubbish, or about another torrent, vouches for nothing.
+    let record =
+        std::fs::read_dir(tmp.path()).unwrap().map(|e| e.unwrap().path()).find(|p| p.is_file()).unwrap();
+    std::fs::write(&record, b"d4:have").unwrap();
+    let (have, recheck) = rig.resume(&storage);
+    assert!(have.is_empty_set() && recheck.is_full());
+}
+
+#[test]
+fn what_is_written_after_a_save_is_not_in_the_record() {
+    let torrent = single("f", 131_072, 65_536, 15);
+    let tmp = tempfile::tempdir().unwrap();
+    let payload = torrent.payload();
+    let rig = Rig::new(DiskConfig::default());
+    let storage = rig.open(&torrent, tmp.path());
+    rig.resume(&storage);
+    assert!(matches!(
+        rig.write(&storage, PieceIndex(0), vec![(0, payload[..65_536].to_vec())]),
+        PieceResult::Good
+    ));
+    let mut have = Bitfield::new(2);
+    have.set(PieceIndex(0));
+    rig.save(&storage, have);
+    // As after a kill: the file changed once more, and nobody saved.
+    std::fs::File::options()
+        .write(true)
+        .open(tmp.path().join("f"))
+        .unwrap()
+        .set_modified(std::time::UNIX_EPOCH)
+        .unwrap();
+    assert!(matches!(
+        rig.write(&storage, PieceIndex(1), vec![(0, payload[65_536..].to_vec())]),
+        PieceResult::Good
+    ));
+    let again = rig.open(&torrent, tmp.path());
+    let (have, recheck) = rig.resume(&again);
+    assert!(have.is_empty_set() && recheck.is_full());
+    let (have, ..) = rig.check(&again, recheck);
+    assert!(have.is_full());
+}
