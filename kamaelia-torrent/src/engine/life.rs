@@ -48,7 +48,6 @@ impl Engine {
             last_stats: TorrentStats::default(),
             tracker_message: None,
             error: None,
-            announcing: false,
         });
         self.by_id.insert(id, t);
         self.by_hash.insert(info_hash, t);

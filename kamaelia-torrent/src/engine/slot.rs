@@ -71,8 +71,6 @@ pub(super) struct Slot {
     pub(super) last_stats: TorrentStats,
     pub(super) tracker_message: Option<String>,
     pub(super) error: Option<String>,
-    /// A tracker request is under way.
-    pub(super) announcing: bool,
 }
 
 impl Slot {
@@ -162,8 +160,7 @@ impl Slot {
     /// When something of this torrent is due.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let swarm = self.swarm.as_ref().and_then(Torrent::deadline);
-        // While a request is under way the answer comes first.
-        let announcer = self.announcer.as_ref().filter(|_| !self.announcing).and_then(Announcer::deadline);
+        let announcer = self.announcer.as_ref().and_then(Announcer::deadline);
         let stop = match &self.phase {
             Phase::Stopping { until, closing: false } => Some(*until),
             _ => None,

@@ -4,7 +4,6 @@ use std::time::Instant;
 
 use super::event::Event;
 use super::{Engine, index_of};
-use crate::proto::announce::Announcer;
 use crate::proto::torrent::{Torrent, TorrentOutput};
 
 impl Engine {
@@ -92,13 +91,6 @@ impl Engine {
                 self.pump(now, t);
                 self.touch(t);
             }
-        }
-    }
-
-    /// Asks a tracker for more peers when the swarm has nobody left to dial.
-    pub(super) fn want_peers(announcer: &mut Announcer, swarm: &Torrent, now: Instant) {
-        if swarm.wants_connections() {
-            announcer.want_peers(now);
         }
     }
 }
