@@ -10,6 +10,7 @@ pub mod geometry;
 pub mod info_hash;
 pub mod metainfo;
 pub mod path;
+pub mod resume;
 pub mod tracker;
 
 pub use bitfield::{Bitfield, BitfieldError};
