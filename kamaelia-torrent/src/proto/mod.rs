@@ -12,6 +12,7 @@ pub mod handshake;
 pub mod info_hash;
 pub mod metainfo;
 pub mod path;
+pub mod resume;
 pub mod torrent;
 pub mod tracker;
 pub mod wire;
