@@ -187,13 +187,22 @@ impl Worker {
     fn check(&mut self, task: Arc<CheckTask>) {
         let step = task.step(&mut self.scratch);
         let key = task.storage().key();
-        let (checked, good, error) = (step.checked, step.good, step.error);
-        if checked > 0 || error.is_some() || step.last {
-            self.answers.send(DiskAnswer::Checked { key, checked, good, end: step.last, error });
+        if step.checked > 0 || step.error.is_some() {
+            let (checked, good, error) = (step.checked, step.good, step.error);
+            self.answers.send(DiskAnswer::Checked { key, checked, good, end: false, error });
         }
         if !step.end {
             // Refused only when the owner is gone, and then nobody waits for the rest.
             let _ = self.checks_again.send(task);
+        } else if task.leave() {
+            // After the answers of all workers, or one of them would come after the end.
+            self.answers.send(DiskAnswer::Checked {
+                key,
+                checked: 0,
+                good: Vec::new(),
+                end: true,
+                error: None,
+            });
         }
     }
 }
