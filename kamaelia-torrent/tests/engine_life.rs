@@ -179,3 +179,43 @@ fn stopping_during_a_check_keeps_the_files_and_ends() {
     assert!(node.stop().contains(&Event::Stopped { id }));
     torrent.verify(dir.path());
 }
+
+/// Runs the test below in a process that may write files of about 1 MiB only, which is as good as a full disk.
+#[cfg(unix)]
+#[test]
+fn a_full_disk_stops_that_torrent_only() {
+    // Without the trap the system ends a process that writes too much. The unit is 512 or 1024 bytes.
+    let script = r#"trap '' XFSZ; ulimit -f 2000; exec "$0" --ignored --exact with_little_room --nocapture"#;
+    let me = std::env::current_exe().unwrap();
+    let output = std::process::Command::new("sh").arg("-c").arg(script).arg(me).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+}
+
+#[test]
+#[ignore = "started by a_full_disk_stops_that_torrent_only"]
+fn with_little_room() {
+    let large = || vec![file("small", 300_000, 1), file("large", 3 << 20, 2)];
+    let (large, small) = (multi("large", large(), 32_768), single("small", 300_000, 32_768, 3));
+    let (first, second) = (large.payload(), small.payload());
+    let script = |data: Vec<u8>| -> Script {
+        std::sync::Arc::new(move |piece, begin, len| {
+            let at = piece as usize * 32_768 + begin as usize;
+            Some(data[at..at + len as usize].to_vec())
+        })
+    };
+    let pieces = |t: &TestTorrent| t.metainfo.geometry().piece_count();
+    let (large_peer, _) = scripted_seed(large.metainfo.info_hash().0, pieces(&large), script(first));
+    let (small_peer, _) = scripted_seed(small.metainfo.info_hash().0, pieces(&small), script(second));
+    let dir = tempfile::tempdir().unwrap();
+    let mut leech = Node::start(settings());
+    let peers = vec![large_peer];
+    let large_id = leech.add(AddTorrent { peers, ..AddTorrent::new(large.metainfo, dir.path()) });
+    let failed = leech.wait("failure", |e| matches!(e, Event::Failed { .. }));
+    let Event::Failed { id, error } = failed else { unreachable!() };
+    assert!(id == large_id && error.contains("no space left") && error.contains("large/large"), "{error}");
+    let peers = vec![small_peer];
+    let id = leech.add(AddTorrent { peers, ..AddTorrent::new(small.metainfo.clone(), dir.path()) });
+    leech.wait_completed(id);
+    small.verify(dir.path());
+}
