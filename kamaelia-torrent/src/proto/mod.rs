@@ -8,6 +8,10 @@ pub mod buffer;
 pub mod geometry;
 pub mod handshake;
 pub mod info_hash;
+pub mod peer;
+pub mod picker;
+pub mod pipeline;
+pub mod rate;
 pub mod torrent;
 pub mod wire;
 

@@ -1,0 +1,4 @@
+//! One connection: what is known of the peer, what it was asked for and what it asks for.
+
+pub mod fast;
+pub mod flood;
