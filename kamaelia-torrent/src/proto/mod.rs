@@ -5,6 +5,7 @@
 
 pub mod bitfield;
 pub mod buffer;
+pub mod choker;
 pub mod geometry;
 pub mod handshake;
 pub mod info_hash;
