@@ -203,11 +203,11 @@ impl Torrent {
         fits: impl Fn(PieceIndex) -> bool,
     ) -> Option<usize> {
         let wanted = |piece: &PieceIndex| fits(*piece) && self.picker.state(*piece) == PieceState::Wanted;
-        let again = self.retry.iter().position(|piece| wanted(piece));
+        let again = self.retry.iter().position(wanted);
         let piece = if let Some(at) = again {
             self.retry.swap_remove(at)
         } else if self.peers.get(slot)?.choking_us {
-            self.peers.get(slot)?.allowed_us.iter().copied().find(|piece| wanted(piece))?
+            self.peers.get(slot)?.allowed_us.iter().copied().find(wanted)?
         } else {
             let order = match self.have.count() {
                 _ if self.cfg.sequential => Order::Sequential,
