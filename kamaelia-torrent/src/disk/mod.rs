@@ -271,11 +271,6 @@ impl Disk {
         let _ = self.any.send(AnyJob::Read { storage: Arc::clone(storage), token, blocks, buf });
     }
 
-    /// Forgets what was hashed of a piece so far, and gives its buffers back. Ends no request.
-    pub fn forget_piece(&self, storage: &Arc<Storage>, piece: PieceIndex) {
-        let _ = self.worker_of(storage.key(), piece).send(PieceJob::Forget(storage.key(), Some(piece)));
-    }
-
     /// Hashes each block of a piece on the disk. Answered by [`DiskAnswer::BlockHashes`].
     pub fn block_hashes(&self, storage: &Arc<Storage>, piece: PieceIndex) {
         let _ = self.any.send(AnyJob::BlockHashes { storage: Arc::clone(storage), piece });
@@ -318,7 +313,7 @@ impl Disk {
     /// [`DiskAnswer::Closed`].
     pub fn close(&self, storage: &Arc<Storage>) {
         for worker in &self.pieces {
-            let _ = worker.send(PieceJob::Forget(storage.key(), None));
+            let _ = worker.send(PieceJob::Forget(storage.key()));
         }
         self.keep(KeeperJob::Close(Arc::clone(storage)));
     }

@@ -19,7 +19,6 @@ impl Engine {
                     slot.jobs += 1;
                     self.disk.write(&slot.storage, piece, offset, data, last);
                 }
-                TorrentOutput::Forget(piece) => self.disk.forget_piece(&slot.storage, piece),
                 TorrentOutput::Read { peer, blocks } => {
                     slot.jobs += 1;
                     let buf = self.spare.pop().unwrap_or_default();
