@@ -68,7 +68,8 @@ impl Keeper {
         let count = storage.geometry().piece_count();
         let record = read_record(storage, state_dir);
         let mut have = record.as_ref().map_or_else(|| Bitfield::new(count), |record| record.have.clone());
-        let mut recheck = Bitfield::new(count);
+        // Without a record everything, also pieces that are nothing but padding.
+        let mut recheck = if record.is_some() { Bitfield::new(count) } else { Bitfield::full(count) };
         let mut stamps = Vec::new();
         for (i, entry) in storage.metainfo().files().iter().enumerate() {
             let now = if entry.pad { None } else { storage.stamp(i).unwrap_or(None) };
