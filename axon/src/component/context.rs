@@ -177,8 +177,7 @@ impl<P: 'static> Cx<P> {
 
     /// The adopted components.
     pub fn children(&self) -> Vec<AnyInstance> {
-        let Some(extras) = self.process.extras_if_any() else { return Vec::new() };
-        extras.children.borrow().iter().cloned().map(AnyInstance::from_process).collect()
+        AnyInstance::from(self).children()
     }
 
     /// Removes the children that have ended and tells whether any are left; what chassis do when they wake.

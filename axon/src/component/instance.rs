@@ -233,6 +233,12 @@ impl AnyInstance {
         Ok(())
     }
 
+    /// The components that it adopted and that have not been removed.
+    pub fn children(&self) -> Vec<AnyInstance> {
+        let Some(extras) = self.0.extras_if_any() else { return Vec::new() };
+        extras.children.borrow().iter().cloned().map(AnyInstance::from_process).collect()
+    }
+
     /// The linkages that it made.
     pub fn linkages(&self) -> Vec<Linkage> {
         self.0.extras_if_any().map_or(Vec::new(), |e| e.postoffice.borrow().linkages().to_vec())
