@@ -166,10 +166,9 @@ impl<P: 'static> Cx<P> {
     /// Removes every adoption of the child, and undoes the links that this component made with it (AX-COMP-05).
     pub fn remove_child(&self, child: impl Into<AnyInstance>) {
         let child = child.into();
-        let child = child.process();
         let extras = self.process.extras();
-        extras.children.borrow_mut().retain(|c| !Rc::ptr_eq(c, child));
-        if let Some(theirs) = child.extras_if_any() {
+        extras.children.borrow_mut().retain(|c| !Rc::ptr_eq(c, child.process()));
+        if let Some(theirs) = child.process().extras_if_any() {
             theirs.parents.borrow_mut().retain(|p| !std::ptr::eq(p.as_ptr(), Rc::as_ptr(&self.process)));
         }
         extras.postoffice.borrow_mut().unlink_component(child);
@@ -218,8 +217,7 @@ impl<P: 'static> Cx<P> {
 
     /// Undoes all links that this component made and that have an end at the other (AX-PO-05).
     pub fn unlink_component(&self, other: impl Into<AnyInstance>) {
-        let other = other.into();
-        self.process.extras().postoffice.borrow_mut().unlink_component(other.process());
+        self.process.extras().postoffice.borrow_mut().unlink_component(other);
     }
 
     /// The name of the first inbox that has a message of its own (AX-COMP-07).
