@@ -158,7 +158,7 @@ fn blocks_that_nobody_asked_for_are_cut() {
 fn a_silent_peer_goes_after_its_time() {
     assert_eq!(attack_seed(Says::once(vec![])), Some(PeerError::Idle));
     let dribble = Says::once(vec![]).every(Duration::from_secs(100), vec![0]);
-    assert_eq!(attack_seed(dribble), None);
+    assert_eq!(attack_seed(dribble), Some(PeerError::Useless));
 }
 
 #[test]

@@ -247,13 +247,15 @@ impl Torrent {
         if peer.choking_us || parole {
             return;
         }
+        // Peers that never sent anything must not use up the chances of one that does.
+        let most = if peer.down.total() > 0 { MOST_ASKED } else { 2 };
         let free = |asked: &Asked| {
             self.partials.get(asked.partial as usize).is_some_and(|p| {
                 p.piece == asked.block.piece
                     && has.get(p.piece)
                     && p.allows(slot)
                     && !p.is_received(asked.number())
-                    && p.requests(asked.number()) < MOST_ASKED
+                    && p.requests(asked.number()) < most
             })
         };
         let wait = |asked: usize, rate: f64| asked as f64 / (rate + 1.0);
@@ -482,10 +484,10 @@ const WHOLE_PIECE: Duration = Duration::from_secs(20);
 const KNOWN_AFTER: Duration = Duration::from_secs(5);
 
 /// Each peer may have this many blocks open however many peers there are.
-const LEAST_SHARE: u32 = 8;
+const LEAST_SHARE: u32 = 2;
 
 /// End game: most peers asked for one block, and blocks that an idle peer is asked for at a time.
-const MOST_ASKED: u8 = 3;
+const MOST_ASKED: u8 = 4;
 const DUPLICATES: usize = 8;
 
 /// A part that waits for nobody gives up its buffer after this time if memory is short.
