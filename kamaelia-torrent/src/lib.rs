@@ -8,5 +8,7 @@
 
 pub mod disk;
 pub mod engine;
+pub mod make;
 pub mod net;
 pub mod proto;
+pub mod torrent_file;

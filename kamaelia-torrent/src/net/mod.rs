@@ -1,1 +1,3 @@
 //! Sockets and HTTP workers.
+
+pub mod http;

@@ -157,6 +157,7 @@ pub(crate) struct World {
     pub(crate) payload: Payload,
     pub(crate) events: u64,
     planned: u64,
+    settled: u64,
     actors: Vec<Actor>,
     conns: Vec<Conn>,
     queue: BinaryHeap<Reverse<Timed>>,
@@ -184,6 +185,7 @@ impl World {
             payload,
             events: 0,
             planned: 0,
+            settled: 0,
             actors: Vec::new(),
             conns: Vec::new(),
             queue: BinaryHeap::new(),
@@ -509,9 +511,15 @@ impl World {
         if matches!(self.actors[id], Actor::Script(_)) {
             return;
         }
+        // The whole bookkeeping, now and then: it takes long.
+        self.settled += 1;
+        let check = self.settled % 64 == 0;
         loop {
             let node = self.node_mut(id);
             assert!(node.pool.used() <= node.pool.budget());
+            if check {
+                node.torrent.assert_consistent();
+            }
             let Some(output) = node.torrent.poll() else { break };
             let disk = node.cfg.disk;
             let conn_of = |key: &PeerKey| node.conns.get(key).copied();

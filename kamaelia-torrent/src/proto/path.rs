@@ -1,0 +1,343 @@
+//! Names of files as a torrent gives them, made safe to use as single components of a path.
+//!
+//! | in a name | what happens |
+//! |---|---|
+//! | empty, `.`, `..`, only dots and spaces | error |
+//! | NUL, `/`, `\` (a separator somewhere) | error |
+//! | a drive letter (`C:`) | error |
+//! | control characters, bidirectional overrides and marks | each becomes `_` |
+//! | bytes that are not UTF-8 | become `_` |
+//! | more than 240 bytes | shortened; extension kept, a hash tells shortened names apart |
+//! | reserved on Windows (`CON`, `aux.c`), trailing dot or space, `<>:"\|?*` | changed on Windows only |
+//! | the same path twice, a file where another needs a folder | error |
+//! | paths that differ in case only | error where the file system ignores case, else allowed |
+//!
+//! What Unix allows stays as it is on Unix, so that a torrent made of a source tree with an `aux.c` can be seeded
+//! from that tree. Elsewhere the rules of Windows and macOS are added by [`Rules`].
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
+
+use sha1::{Digest, Sha1};
+
+/// What the platform that will store the files cannot bear, beyond what is never allowed.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// Device names, trailing dots and spaces and some characters are special.
+    pub windows_names: bool,
+    /// Names that differ in case only are one file.
+    pub ignore_case: bool,
+}
+
+/// Why a name or path is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PathError {
+    /// Nothing, or a list of nothing.
+    #[error("empty file name")]
+    Empty,
+    /// `.`, `..`, or a name that some systems take for one of them.
+    #[error("file name {0:?} leads to another folder")]
+    Dots(String),
+    /// A separator of some system: the name is really a path, maybe an absolute one.
+    #[error("file name {0:?} contains a path separator")]
+    Separator(String),
+    /// NUL ends a name early for the operating system.
+    #[error("file name {0:?} contains a zero byte")]
+    Nul(String),
+    /// A drive.
+    #[error("file name {0:?} is a drive letter")]
+    Drive(String),
+    /// More folders than [`MAX_DEPTH`] or a path longer than [`MAX_PATH`].
+    #[error("path {0:?} is too deep or too long")]
+    TooLong(String),
+    /// Two files with one path: the second would overwrite the first.
+    #[error("path {0:?} appears twice")]
+    Duplicate(String),
+    /// Two files whose paths are the same where case does not count.
+    #[error("paths {0:?} and {1:?} differ in upper and lower case only")]
+    CaseClash(String, String),
+    /// One path is a file and also the folder of another file.
+    #[error("path {0:?} is both a file and a folder")]
+    FileAndFolder(String),
+}
+
+impl Rules {
+    /// Only what is never allowed.
+    pub const UNIX: Rules = Rules { windows_names: false, ignore_case: false };
+    /// What Windows cannot bear too.
+    pub const WINDOWS: Rules = Rules { windows_names: true, ignore_case: true };
+
+    /// The rules of the platform that this program was built for.
+    pub const fn host() -> Rules {
+        Rules {
+            windows_names: cfg!(windows),
+            ignore_case: cfg!(any(windows, target_os = "macos", target_os = "ios")),
+        }
+    }
+
+    /// Makes one component of a path safe, see the table above.
+    ///
+    /// # Errors
+    ///
+    /// A name that is not one component, or leads elsewhere.
+    pub fn component(self, name: &[u8]) -> Result<Cow<'_, str>, PathError> {
+        let text = String::from_utf8_lossy(name);
+        let shown = || text.chars().take(100).collect::<String>();
+        if text.is_empty() {
+            return Err(PathError::Empty);
+        }
+        // Windows drops trailing dots and spaces: ".. " would be "..".
+        if text.trim_end_matches(['.', ' ']).is_empty() {
+            return Err(PathError::Dots(shown()));
+        }
+        if text.contains('\0') {
+            return Err(PathError::Nul(shown()));
+        }
+        if text.contains(['/', '\\']) {
+            return Err(PathError::Separator(shown()));
+        }
+        if matches!(text.as_bytes(), [letter, b':'] if letter.is_ascii_alphabetic()) {
+            return Err(PathError::Drive(shown()));
+        }
+        if is_plain(&text) && !self.windows_names && text.len() <= MAX_NAME {
+            return Ok(text);
+        }
+        let mut safe: String = text
+            .chars()
+            .map(|c| if is_hidden(c) || c == char::REPLACEMENT_CHARACTER { '_' } else { c })
+            .collect();
+        if self.windows_names {
+            safe = for_windows(&safe);
+        }
+        Ok(Cow::Owned(if safe.len() > MAX_NAME { shorten(&safe, name) } else { safe }))
+    }
+}
+
+/// Refuses a path that is longer or deeper than is kept. Paths here are safe components joined by `/`.
+pub(crate) fn check_extent(path: &str) -> Result<(), PathError> {
+    if path.len() > MAX_PATH || path.bytes().filter(|b| *b == b'/').count() >= MAX_DEPTH {
+        return Err(PathError::TooLong(path.chars().take(100).collect()));
+    }
+    Ok(())
+}
+
+/// Refuses paths that would share a file, or need a folder where another has a file.
+///
+/// Sorted so that `/` comes first, equal paths are neighbours, and so are a file and what wants to be below it. Most
+/// torrents come sorted, which makes this one pass.
+pub(crate) fn refuse_clashes<'a>(
+    rules: Rules,
+    paths: impl Iterator<Item = &'a str>,
+) -> Result<(), PathError> {
+    let key = |path: &'a str| if rules.ignore_case { Cow::Owned(fold(path)) } else { Cow::Borrowed(path) };
+    let mut sorted: Vec<(Cow<'_, str>, &str)> = paths.map(|path| (key(path), path)).collect();
+    sorted.sort_by(|(a, _), (b, _)| compare(a.as_bytes(), b.as_bytes()));
+    for pair in sorted.windows(2) {
+        let [(key, path), (next_key, next)] = pair else { continue };
+        match next_key.strip_prefix(&**key) {
+            Some("") if path == next => return Err(PathError::Duplicate((*path).to_owned())),
+            Some("") => return Err(PathError::CaseClash((*path).to_owned(), (*next).to_owned())),
+            Some(rest) if rest.starts_with('/') => return Err(PathError::FileAndFolder((*path).to_owned())),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn compare(a: &[u8], b: &[u8]) -> Ordering {
+    let rank = |byte: &u8| if *byte == b'/' { 0 } else { *byte };
+    match a.iter().zip(b).find(|(a, b)| a != b) {
+        Some((a, b)) => rank(a).cmp(&rank(b)),
+        None => a.len().cmp(&b.len()),
+    }
+}
+
+/// Replaces what could fool a reader or drive a terminal in a text from outside: control characters and
+/// bidirectional overrides become spaces. At most `max` characters are kept.
+pub fn clean_text(text: &[u8], max: usize) -> String {
+    String::from_utf8_lossy(text).chars().take(max).map(|c| if is_hidden(c) { ' ' } else { c }).collect()
+}
+
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|b| (0x20..0x7f).contains(&b))
+        || !text.chars().any(|c| is_hidden(c) || c == char::REPLACEMENT_CHARACTER)
+}
+
+/// Characters that are not seen but change what is seen, or that a terminal obeys.
+fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}' | '\u{2029}' | '\u{feff}'
+        )
+        || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+fn for_windows(name: &str) -> String {
+    let mut safe: String = name.chars().map(|c| if r#"<>:"|?*"#.contains(c) { '_' } else { c }).collect();
+    let kept = safe.trim_end_matches(['.', ' ']).len();
+    let trailing = safe.len() - kept;
+    safe.truncate(kept);
+    safe.extend(std::iter::repeat_n('_', trailing));
+    // A device is meant with any extension, and with spaces before it.
+    let stem = safe.split('.').next().unwrap_or_default().trim_end().to_ascii_uppercase();
+    let numbered = |device: &str| {
+        stem.strip_prefix(device).is_some_and(|n| {
+            let mut digits = n.chars();
+            matches!((digits.next(), digits.next()), (Some('0'..='9' | '¹' | '²' | '³'), None))
+        })
+    };
+    let device = ["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"].contains(&stem.as_str());
+    if device || numbered("COM") || numbered("LPT") {
+        safe.insert(0, '_');
+    }
+    safe
+}
+
+/// Cuts a name down to [`MAX_NAME`] bytes. A hash of the whole name keeps two long names apart that begin alike.
+fn shorten(safe: &str, original: &[u8]) -> String {
+    let extension = match safe.rfind('.') {
+        Some(at) if at > 0 && safe.len() - at <= MAX_EXTENSION => &safe[at..],
+        _ => "",
+    };
+    let hash = Sha1::digest(original);
+    let tail = format!("~{:02x}{:02x}{:02x}{:02x}{extension}", hash[0], hash[1], hash[2], hash[3]);
+    let mut keep = MAX_NAME - tail.len();
+    while !safe.is_char_boundary(keep) {
+        keep -= 1;
+    }
+    format!("{}{tail}", &safe[..keep])
+}
+
+fn fold(path: &str) -> String {
+    // Upper and then lower: ß and ẞ, ſ and s, Greek final sigma come out the same.
+    path.to_uppercase().to_lowercase()
+}
+
+/// Longest component, bytes. File systems take 255; the rest is for suffixes such as that of a partial file.
+pub const MAX_NAME: usize = 240;
+
+/// Longest path below the download folder, bytes; Linux takes 4096 in all.
+pub const MAX_PATH: usize = 3_000;
+
+/// Most components of a path.
+pub const MAX_DEPTH: usize = 64;
+
+/// An extension longer than this, dot and all, is not one.
+const MAX_EXTENSION: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn names_that_lead_elsewhere_are_refused() {
+        for rules in [Rules::UNIX, Rules::WINDOWS] {
+            for name in [
+                "",
+                ".",
+                "..",
+                "...",
+                ".. ",
+                ". .",
+                " ",
+                "/",
+                "/etc/passwd",
+                "a/b",
+                "../x",
+                "..\\x",
+                "\\\\srv\\x",
+                "a\0b",
+                "\0",
+                "C:",
+                "z:",
+                "C:\\x",
+                "C:/x",
+            ] {
+                assert!(rules.component(name.as_bytes()).is_err(), "{name:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn ordinary_names_stay() {
+        for name in
+            ["a", "a.b", ".hidden", "..a", "a..", "Vol. 1.", "aux.c", "M: 1931", "déjà vu.txt", "日本語"]
+        {
+            assert_eq!(Rules::UNIX.component(name.as_bytes()).unwrap(), name);
+        }
+    }
+
+    #[test]
+    fn hidden_characters_are_replaced() {
+        let safe = |name: &[u8]| Rules::UNIX.component(name).unwrap().into_owned();
+        assert_eq!(safe("photo\u{202e}gpj.exe".as_bytes()), "photo_gpj.exe");
+        assert_eq!(safe(b"a\x1b[2Jb\n"), "a_[2Jb_");
+        assert_eq!(safe(b"gr\xfc\xdfe"), "gr__e");
+        assert_eq!(clean_text(b"a\x1b]0;x\x07\nb\xff", 7), "a ]0;x ");
+    }
+
+    #[test]
+    fn windows_names() {
+        let safe = |name: &str| Rules::WINDOWS.component(name.as_bytes()).unwrap().into_owned();
+        assert_eq!(safe("con"), "_con");
+        assert_eq!(safe("Aux.tar.gz"), "_Aux.tar.gz");
+        assert_eq!(safe("nul .txt"), "_nul .txt");
+        assert_eq!(safe("COM1"), "_COM1");
+        assert_eq!(safe("LPT¹.x"), "_LPT¹.x");
+        assert_eq!(safe("com10"), "com10");
+        assert_eq!(safe("console"), "console");
+        assert_eq!(safe("Vol. 1. "), "Vol. 1__");
+        assert_eq!(safe("a:b?"), "a_b_");
+    }
+
+    #[test]
+    fn long_names_keep_their_extension_and_stay_apart() {
+        let long = |tail: &str| {
+            Rules::UNIX.component(format!("{}{tail}", "ä".repeat(150)).as_bytes()).unwrap().into_owned()
+        };
+        let (a, b) = (long("1.tar"), long("2.tar"));
+        assert!(a.len() <= MAX_NAME && a.ends_with(".tar"), "{a}");
+        assert_ne!(a, b);
+        assert!(!long(".no extension this long").contains('.'));
+    }
+
+    fn set(rules: Rules, paths: &[&str]) -> Result<(), PathError> {
+        refuse_clashes(rules, paths.iter().copied())
+    }
+
+    #[test]
+    fn paths_that_share_a_file_are_refused() {
+        assert_eq!(set(Rules::UNIX, &["t/a", "t/b", "t/a"]), Err(PathError::Duplicate("t/a".into())));
+        assert_eq!(set(Rules::UNIX, &["t/a", "t/a/b"]), Err(PathError::FileAndFolder("t/a".into())));
+        assert_eq!(set(Rules::UNIX, &["t/a/b/c", "t/x", "t/a"]), Err(PathError::FileAndFolder("t/a".into())));
+        assert_eq!(set(Rules::UNIX, &["t/a", "t/A", "t/b/c", "t/d", "t/b/e"]), Ok(()));
+        assert_eq!(
+            set(Rules::WINDOWS, &["t/straße", "t/STRASSE"]),
+            Err(PathError::CaseClash("t/straße".into(), "t/STRASSE".into()))
+        );
+        let between = ["t/a!", "t/a", "t/a b", "t/a-", "t/a/b", "t/b"];
+        assert_eq!(set(Rules::UNIX, &between), Err(PathError::FileAndFolder("t/a".into())));
+        assert_eq!(set(Rules::UNIX, &["t/ab/c", "t/a", "t/abc"]), Ok(()));
+        assert!(check_extent(&"a/".repeat(64)).is_err() && check_extent(&"a".repeat(4000)).is_err());
+        assert!(check_extent(&"a/".repeat(63)).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn what_comes_out_is_one_safe_component(name in prop::collection::vec(any::<u8>(), 0..400)) {
+            for rules in [Rules::UNIX, Rules::WINDOWS] {
+                if let Ok(safe) = rules.component(&name) {
+                    let mut components = std::path::Path::new(&*safe).components();
+                    prop_assert!(matches!(components.next(), Some(std::path::Component::Normal(_))));
+                    prop_assert!(components.next().is_none());
+                    prop_assert!(safe.len() <= MAX_NAME && !safe.chars().any(is_hidden));
+                    prop_assert_eq!(&rules.component(safe.as_bytes()).unwrap(), &safe);
+                }
+            }
+        }
+    }
+}
