@@ -45,9 +45,11 @@ fn meaning(chunks: &[&[u8]]) -> (Vec<u8>, bool) {
 pub(crate) fn peer(data: &[u8]) {
     let mut data = data.iter().copied();
     let mut now = Instant::now();
-    let geometry = Geometry::new(700_000, 300_000).expect("valid");
-    let mut cfg = TorrentConfig::new(InfoHash([1; 20]), PeerId([1; 20]), geometry);
     let mode = data.next().unwrap_or(0);
+    // Pieces of two parts, or of three blocks; three pieces.
+    let (total, piece_len) = if mode & 4 != 0 { (700_000, 300_000) } else { (100_000, 40_000) };
+    let geometry = Geometry::new(total, piece_len).expect("valid");
+    let mut cfg = TorrentConfig::new(InfoHash([1; 20]), PeerId([1; 20]), geometry);
     if mode & 1 != 0 {
         cfg.have.set(PieceIndex(1));
     }
