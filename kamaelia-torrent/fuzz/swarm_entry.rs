@@ -60,6 +60,8 @@ pub(crate) fn peer(data: &[u8]) {
     let mut reading: Vec<(PeerKey, Vec<BlockRequest>)> = Vec::new();
     let mut asked: Vec<(PeerKey, BlockRequest)> = Vec::new();
     let mut decoders: Vec<Decoder> = (0..3).map(|_| Decoder::new(3)).collect();
+    // What is left of a block that was sent in part.
+    let mut rest: [Vec<u8>; 3] = Default::default();
     while let Some(step) = data.next() {
         let n = step & 3;
         let key = PeerKey(u64::from(n % 3));
@@ -71,6 +73,7 @@ pub(crate) fn peer(data: &[u8]) {
                 let addr = SocketAddr::from(([10, 0, 0, n % 3], 6881));
                 if torrent.peer_connected(now, key, addr, Direction::Outgoing, &handshake).is_ok() {
                     decoders[key.0 as usize] = Decoder::new(3);
+                    rest[key.0 as usize].clear();
                 }
             }
             1 => {
@@ -104,10 +107,16 @@ pub(crate) fn peer(data: &[u8]) {
             }
             // A peer sends what it was asked for, in one go or in part.
             6..=9 => {
-                if let Some(at) = asked.iter().position(|(other, _)| *other == key) {
+                let rest = &mut rest[key.0 as usize];
+                if !rest.is_empty() {
+                    let _ = torrent.receive(now, key, &std::mem::take(rest), &mut pool);
+                } else if let Some(at) = asked.iter().position(|(other, _)| *other == key) {
                     let (_, block) = asked.remove(at);
                     let mut bytes = block_header(&block).to_vec();
                     bytes.resize(bytes.len() + block.len as usize, step);
+                    if step >> 6 == 3 {
+                        *rest = bytes.split_off(bytes.len() / 2);
+                    }
                     let _ = torrent.receive(now, key, &bytes, &mut pool);
                 }
             }
@@ -126,7 +135,7 @@ pub(crate) fn peer(data: &[u8]) {
                         None => Message::AllowedFast(PieceIndex(u32::from(n % 3))),
                     },
                 };
-                let mut bytes = Vec::new();
+                let mut bytes = std::mem::take(&mut rest[key.0 as usize]);
                 message.encode(&mut bytes);
                 let _ = torrent.receive(now, key, &bytes, &mut pool);
             }
@@ -136,6 +145,8 @@ pub(crate) fn peer(data: &[u8]) {
                 let _ = torrent.receive(now, key, &bytes, &mut pool);
             }
             _ => {
+                torrent.retry_disk(now);
+                torrent.tick(now, &mut pool);
                 torrent.add_candidates(now, &[SocketAddr::from(([10, 0, 0, n], 6881))], PeerSource::Tracker);
                 if let Some(addr) = torrent.next_connect(now) {
                     torrent.connect_failed(now, addr);
