@@ -27,8 +27,8 @@ pub(crate) struct Payload {
 
 impl Payload {
     pub(crate) fn new(len: usize, piece_len: u32) -> Payload {
-        let mut rng = fastrand::Rng::with_seed(len as u64);
-        let data: Vec<u8> = (0..len).map(|_| rng.u8(..)).collect();
+        let mut data = vec![0; len];
+        fastrand::Rng::with_seed(len as u64).fill(&mut data);
         let hashes = data.chunks(piece_len as usize).map(|piece| Sha1::digest(piece).into()).collect();
         Payload { geometry: Geometry::new(len as u64, piece_len).unwrap(), data, hashes }
     }
@@ -513,7 +513,7 @@ impl World {
         }
         // The whole bookkeeping, now and then: it takes long.
         self.settled += 1;
-        let check = self.settled % 64 == 0;
+        let check = self.settled.is_multiple_of(64);
         loop {
             let node = self.node_mut(id);
             assert!(node.pool.used() <= node.pool.budget());

@@ -58,6 +58,9 @@ impl Torrent {
         }
         if open == 0 {
             peer.progress = now;
+            if !peer.pipeline.is_snubbed() {
+                peer.useful = now;
+            }
         }
         for _ in open..depth {
             let Some((partial, block)) = self.next_block(now, slot, pool) else { break };
@@ -322,7 +325,7 @@ impl Torrent {
         }
         let done = *arriving;
         peer.arriving = None;
-        peer.progress = now;
+        (peer.progress, peer.useful) = (now, now);
         peer.rejects = 0;
         let rate = peer.down.at(now);
         peer.pipeline.received(now, rate);
@@ -421,9 +424,18 @@ impl Torrent {
         self.abandon_arrival(slot);
     }
 
-    /// A peer is late: others may be asked for the same blocks, and it keeps what it was asked for.
-    pub(super) fn release_late(&mut self, slot: usize) {
+    /// A peer is late: others may be asked for the same blocks, and what it still sends is welcome. If it was late
+    /// before, its requests are taken back: it may have lost them, and is asked for one block again.
+    pub(super) fn release_late(&mut self, now: Instant, slot: usize) {
         let Some(peer) = self.peers.get_mut(slot) else { return };
+        peer.progress = now;
+        if peer.pipeline.is_snubbed() {
+            let lost: Vec<BlockRequest> = peer.asked.iter().map(|asked| asked.block).collect();
+            peer.nothing_at = None;
+            self.release_all(slot);
+            lost.into_iter().for_each(|block| self.send(now, slot, &Message::Cancel(block)));
+            return;
+        }
         peer.pipeline.snub();
         let mut asked = std::mem::take(&mut peer.asked);
         for asked in &mut asked {
