@@ -110,6 +110,8 @@ impl Script for Seed {
 pub(crate) struct Leech {
     pub(crate) fast: bool,
     pub(crate) open_requests: usize,
+    /// Requests in all.
+    pub(crate) most: u32,
     pub(crate) got: std::rc::Rc<std::cell::Cell<u64>>,
     pub(crate) decoder: Option<Decoder>,
     pub(crate) next: u32,
@@ -122,6 +124,7 @@ impl Leech {
         Leech {
             fast,
             open_requests,
+            most: u32::MAX,
             got: Default::default(),
             decoder: None,
             next: 0,
@@ -165,7 +168,7 @@ impl Script for Leech {
         }
         let geometry = payload.geometry;
         let per_piece = geometry.block_count(kamaelia_torrent::proto::PieceIndex(0));
-        while self.unchoked && self.outstanding < self.open_requests {
+        while self.unchoked && self.outstanding < self.open_requests && self.next < self.most {
             let piece = kamaelia_torrent::proto::PieceIndex(self.next / per_piece % geometry.piece_count());
             let block = geometry.block(piece, self.next % per_piece);
             self.next += 1;
