@@ -60,6 +60,8 @@ pub(crate) fn encode(messages: &[Message]) -> Vec<u8> {
 /// Claims everything and serves at once; what it sends is up to `spoil`.
 pub(crate) struct Seed {
     pub(crate) decoder: Option<Decoder>,
+    /// What it says it has.
+    pub(crate) has: Message,
     /// Whether to change this block.
     pub(crate) spoil: fn(&BlockRequest) -> bool,
     /// Whether to answer this request at all.
@@ -72,6 +74,7 @@ impl Seed {
     pub(crate) fn new(spoil: fn(&BlockRequest) -> bool) -> Seed {
         Seed {
             decoder: None,
+            has: Message::HaveAll,
             spoil,
             answer: |_| true,
             spoilt: Default::default(),
@@ -82,7 +85,7 @@ impl Seed {
 
 impl Script for Seed {
     fn open(&mut self) -> Vec<u8> {
-        encode(&[Message::HaveAll, Message::Unchoke])
+        encode(&[self.has.clone(), Message::Unchoke])
     }
 
     fn receive(&mut self, payload: &Payload, mut data: &[u8]) -> Vec<u8> {
