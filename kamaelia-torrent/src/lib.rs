@@ -6,7 +6,10 @@
 //! * [`engine`] is the event loop that joins the three.
 #![forbid(unsafe_code)]
 
+pub mod components;
 pub mod disk;
 pub mod engine;
+pub mod make;
 pub mod net;
 pub mod proto;
+pub mod torrent_file;

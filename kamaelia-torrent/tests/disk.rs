@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::mpsc;
 
 use kamaelia_torrent::disk::{
-    Disk, DiskAnswer, DiskConfig, DiskError, PIECE_HEADER, PieceResult, Storage, StorageKey,
+    Disk, DiskAnswer, DiskConfig, DiskError, PIECE_HEADER, PieceResult, Storage, StorageKey, Totals,
 };
 use kamaelia_torrent::proto::bitfield::Bitfield;
 use kamaelia_torrent::proto::buffer::{PART_LEN, PartBuf};
@@ -84,13 +84,22 @@ impl Rig {
     fn resume(&self, storage: &Arc<Storage>) -> (Bitfield, Bitfield) {
         self.disk.load_resume(storage, None);
         match self.next() {
-            DiskAnswer::Resumed { have, recheck, .. } => (have, recheck),
+            DiskAnswer::Resumed { have, recheck, totals, .. } => {
+                // What save() wrote, whenever the record is believed at all.
+                let expected = if have.is_empty_set() && recheck.is_full() {
+                    totals
+                } else {
+                    Totals { uploaded: 1, downloaded: 2 }
+                };
+                assert_eq!(totals, expected);
+                (have, recheck)
+            }
             other => panic!("{other:?}"),
         }
     }
 
     fn save(&self, storage: &Arc<Storage>, have: Bitfield) {
-        self.disk.save_resume(storage, None, have);
+        self.disk.save_resume(storage, None, have, Totals { uploaded: 1, downloaded: 2 });
         assert!(matches!(self.next(), DiskAnswer::Saved { error: None, .. }));
     }
 }

@@ -1,7 +1,7 @@
 //! A line of components (Kamaelia: `Kamaelia/Chassis/Pipeline.py`).
 
 use super::ChassisPorts;
-use crate::component::{AnyInstance, Component, Cx};
+use crate::component::{AnyInstance, Component, Cx, Microprocess};
 use crate::error::Error;
 use crate::linkage::LinkOptions;
 

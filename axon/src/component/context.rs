@@ -8,11 +8,10 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use super::{AnyInstance, Component, ComponentRef, Instance, Microprocess, Service};
+use super::{AnyInstance, Component, Instance, Microprocess};
 use crate::adaptive::{self, Added, Tracked};
 use crate::boxes::{Direction, Inbox, Outbox};
 use crate::error::{BoxError, Cause, LinkError};
-use crate::linkage::{LinkEnd, LinkOptions, Linkage};
 use crate::microprocess::Process;
 use crate::scheduler::{Core, SchedulerHandle, Sleep};
 use crate::tracker::Tracker;
@@ -155,30 +154,6 @@ impl<P: 'static> Cx<P> {
         component
     }
 
-    /// Adopts a component: when it ends, this one is woken (AX-COMP-04). Does not activate it.
-    pub fn add_child(&self, child: impl Into<AnyInstance>) {
-        let child = child.into();
-        let child = child.process();
-        child.extras().parents.borrow_mut().push(Rc::downgrade(&self.process));
-        self.process.extras().children.borrow_mut().push(child.clone());
-    }
-
-    /// Removes every adoption of the child, and undoes the links that this component made with it (AX-COMP-05).
-    pub fn remove_child(&self, child: impl Into<AnyInstance>) {
-        let child = child.into();
-        let extras = self.process.extras();
-        extras.children.borrow_mut().retain(|c| !Rc::ptr_eq(c, child.process()));
-        if let Some(theirs) = child.process().extras_if_any() {
-            theirs.parents.borrow_mut().retain(|p| !std::ptr::eq(p.as_ptr(), Rc::as_ptr(&self.process)));
-        }
-        extras.postoffice.borrow_mut().unlink_component(child);
-    }
-
-    /// The adopted components.
-    pub fn children(&self) -> Vec<AnyInstance> {
-        AnyInstance::from(self).children()
-    }
-
     /// Removes the children that have ended and tells whether any are left; what chassis do when they wake.
     pub fn reap_children(&self) -> bool {
         for child in self.children() {
@@ -187,37 +162,6 @@ impl<P: 'static> Cx<P> {
             }
         }
         self.process.extras_if_any().is_some_and(|e| !e.children.borrow().is_empty())
-    }
-
-    /// Links two boxes; the link is undone when this component ends.
-    ///
-    /// # Errors
-    /// [`LinkError`]; nothing has changed then.
-    pub fn link(&self, source: impl LinkEnd, sink: impl LinkEnd) -> Result<Linkage, LinkError> {
-        self.link_with(source, sink, LinkOptions::new())
-    }
-
-    /// Links two boxes with options; the link is undone when this component ends.
-    ///
-    /// # Errors
-    /// [`LinkError`]; nothing has changed then.
-    pub fn link_with(
-        &self,
-        source: impl LinkEnd,
-        sink: impl LinkEnd,
-        options: LinkOptions,
-    ) -> Result<Linkage, LinkError> {
-        self.process.extras().postoffice.borrow_mut().link_with(source, sink, options)
-    }
-
-    /// Undoes a link that this component made; others are left alone (AX-PO-04).
-    pub fn unlink(&self, linkage: &Linkage) {
-        self.process.extras().postoffice.borrow_mut().unlink(linkage);
-    }
-
-    /// Undoes all links that this component made and that have an end at the other (AX-PO-05).
-    pub fn unlink_component(&self, other: impl Into<AnyInstance>) {
-        self.process.extras().postoffice.borrow_mut().unlink_component(other);
     }
 
     /// The name of the first inbox that has a message of its own (AX-COMP-07).
@@ -293,16 +237,6 @@ impl<P: 'static> Cx<P> {
     pub fn tracker(&self) -> Rc<Tracker> {
         let own = self.process.extras_if_any().and_then(|e| e.tracker.borrow().clone());
         own.unwrap_or_else(Tracker::shared)
-    }
-
-    /// A reference to this component that can travel in messages.
-    pub fn reference(&self) -> ComponentRef {
-        ComponentRef::to(&self.process)
-    }
-
-    /// This component and one of its inboxes, as a service that others can link to.
-    pub fn service(&self, inbox: &str) -> Service {
-        Service::new(self.reference(), inbox)
     }
 }
 

@@ -6,10 +6,10 @@ use std::ops::Deref;
 use std::rc::Rc;
 
 use super::{Component, ComponentRef, Cx, Outcome, Ports, Service};
-use crate::boxes::{Direction, Opener, PortSet, SlotRef};
+use crate::boxes::{Direction, Opener, SlotRef};
 use crate::error::LinkError;
 use crate::id::ProcessId;
-use crate::linkage::{Linkage, find_slot};
+use crate::linkage::{LinkEnd, LinkOptions, Linkage, find_slot};
 use crate::microprocess::Process;
 use crate::scheduler::Scheduler;
 use crate::tracker::Tracker;
@@ -84,6 +84,97 @@ pub trait Microprocess {
     {
         self.process().extras().ends_with_it.borrow_mut().push(other.process().clone());
     }
+
+    /// Adopts a component: when it ends, this one is woken (AX-COMP-04). Does not activate it.
+    fn add_child(&self, child: impl Into<AnyInstance>)
+    where
+        Self: Sized,
+    {
+        let child = child.into();
+        let child = child.process();
+        child.extras().parents.borrow_mut().push(Rc::downgrade(self.process()));
+        self.process().extras().children.borrow_mut().push(child.clone());
+    }
+
+    /// Removes every adoption of the child, and undoes the links that this component made with it (AX-COMP-05).
+    fn remove_child(&self, child: impl Into<AnyInstance>)
+    where
+        Self: Sized,
+    {
+        let child = child.into();
+        let extras = self.process().extras();
+        extras.children.borrow_mut().retain(|c| !Rc::ptr_eq(c, child.process()));
+        if let Some(theirs) = child.process().extras_if_any() {
+            theirs.parents.borrow_mut().retain(|p| !std::ptr::eq(p.as_ptr(), Rc::as_ptr(self.process())));
+        }
+        extras.postoffice.borrow_mut().unlink_component(child);
+    }
+
+    /// The adopted components.
+    fn children(&self) -> Vec<AnyInstance> {
+        let Some(extras) = self.process().extras_if_any() else { return Vec::new() };
+        extras.children.borrow().iter().cloned().map(AnyInstance::from_process).collect()
+    }
+
+    /// Links two boxes; the link belongs to this component and is undone when it ends.
+    ///
+    /// # Errors
+    /// [`LinkError`]; nothing has changed then.
+    fn link(&self, source: impl LinkEnd, sink: impl LinkEnd) -> Result<Linkage, LinkError>
+    where
+        Self: Sized,
+    {
+        self.link_with(source, sink, LinkOptions::new())
+    }
+
+    /// Links two boxes with options; the link belongs to this component and is undone when it ends.
+    ///
+    /// # Errors
+    /// [`LinkError`]; nothing has changed then.
+    fn link_with(
+        &self,
+        source: impl LinkEnd,
+        sink: impl LinkEnd,
+        options: LinkOptions,
+    ) -> Result<Linkage, LinkError>
+    where
+        Self: Sized,
+    {
+        self.process().extras().postoffice.borrow_mut().link_with(source, sink, options)
+    }
+
+    /// Undoes a link that this component made; others are left alone (AX-PO-04).
+    fn unlink(&self, linkage: &Linkage) {
+        self.process().extras().postoffice.borrow_mut().unlink(linkage);
+    }
+
+    /// Undoes all links that this component made and that have an end at the other (AX-PO-05).
+    fn unlink_component(&self, other: impl Into<AnyInstance>)
+    where
+        Self: Sized,
+    {
+        self.process().extras().postoffice.borrow_mut().unlink_component(other);
+    }
+
+    /// The linkages that it made.
+    fn linkages(&self) -> Vec<Linkage> {
+        self.process().extras_if_any().map_or(Vec::new(), |e| e.postoffice.borrow().linkages().to_vec())
+    }
+
+    /// The text of its postoffice (AX-PO-02).
+    fn postoffice_text(&self) -> String {
+        self.process().extras().postoffice.borrow().to_string()
+    }
+
+    /// A reference that can travel in messages.
+    fn reference(&self) -> ComponentRef {
+        ComponentRef::to(self.process())
+    }
+
+    /// The component and one of its inboxes, as a service that others can link to.
+    fn service(&self, inbox: &str) -> Service {
+        Service::new(self.reference(), inbox)
+    }
 }
 
 /// A component whose boxes are known by type; its boxes are the fields behind it.
@@ -143,21 +234,6 @@ impl<P: 'static> Instance<P> {
     /// Gives it a tracker of its own, in place of the shared one (AX-MP-16).
     pub fn set_tracker(&self, tracker: Rc<Tracker>) {
         *self.process.extras().tracker.borrow_mut() = Some(tracker);
-    }
-
-    /// The linkages that it made.
-    pub fn linkages(&self) -> Vec<Linkage> {
-        self.any().linkages()
-    }
-
-    /// A reference that can travel in messages.
-    pub fn reference(&self) -> ComponentRef {
-        ComponentRef::to(&self.process)
-    }
-
-    /// The component and one of its inboxes, as a service that others can link to.
-    pub fn service(&self, inbox: &str) -> Service {
-        Service::new(self.reference(), inbox)
     }
 }
 
@@ -233,33 +309,8 @@ impl AnyInstance {
         Ok(())
     }
 
-    /// The components that it adopted and that have not been removed.
-    pub fn children(&self) -> Vec<AnyInstance> {
-        let Some(extras) = self.0.extras_if_any() else { return Vec::new() };
-        extras.children.borrow().iter().cloned().map(AnyInstance::from_process).collect()
-    }
-
-    /// The linkages that it made.
-    pub fn linkages(&self) -> Vec<Linkage> {
-        self.0.extras_if_any().map_or(Vec::new(), |e| e.postoffice.borrow().linkages().to_vec())
-    }
-
-    /// The text of its postoffice (AX-PO-02).
-    pub fn postoffice_text(&self) -> String {
-        self.0.extras().postoffice.borrow().to_string()
-    }
-
-    /// A reference that can travel in messages.
-    pub fn reference(&self) -> ComponentRef {
-        ComponentRef::to(&self.0)
-    }
-
     pub(crate) fn slot(&self, direction: Direction, name: &str) -> Result<SlotRef, LinkError> {
         find_slot(&self.0, direction, name)
-    }
-
-    pub(crate) fn ports(&self) -> Option<&Rc<dyn PortSet>> {
-        self.0.ports()
     }
 }
 

@@ -45,8 +45,6 @@ pub(crate) struct Step {
     pub(crate) good: Vec<PieceIndex>,
     /// True if the caller has nothing more to do for this task.
     pub(crate) end: bool,
-    /// True if it was the last of all workers.
-    pub(crate) last: bool,
     /// Why the check broke off.
     pub(crate) error: Option<DiskError>,
 }
@@ -71,7 +69,7 @@ impl CheckTask {
     /// Hashes a few pieces: about [`STEP_BYTES`], so that other work gets its turn soon and progress is seen.
     pub(crate) fn step(&self, scratch: &mut Vec<u8>) -> Step {
         let geometry = self.storage.geometry();
-        let mut step = Step { checked: 0, good: Vec::new(), end: false, last: false, error: None };
+        let mut step = Step { checked: 0, good: Vec::new(), end: false, error: None };
         let mut bytes = 0u64;
         let mut looked_at = 0;
         while bytes < STEP_BYTES && looked_at < STEP_PIECES {
@@ -102,10 +100,12 @@ impl CheckTask {
                 }
             }
         }
-        if step.end {
-            step.last = self.running.fetch_sub(1, Ordering::AcqRel) == 1;
-        }
         step
+    }
+
+    /// To be called by a worker that is through, after it has told everything it found. True for the last of all.
+    pub(crate) fn leave(&self) -> bool {
+        self.running.fetch_sub(1, Ordering::AcqRel) == 1
     }
 
     fn is_good(&self, piece: PieceIndex, scratch: &mut Vec<u8>, bytes: &mut u64) -> Result<bool, DiskError> {

@@ -10,7 +10,7 @@ use crossbeam_channel::Receiver;
 
 use super::beneath::{Access, Dir};
 use super::cache::FileCache;
-use super::{Answers, DiskAnswer, DiskError, Storage, StorageKey};
+use super::{Answers, DiskAnswer, DiskError, Storage, StorageKey, Totals};
 use crate::proto::bitfield::Bitfield;
 use crate::proto::geometry::PieceIndex;
 use crate::proto::resume::{FileStamp, Resume};
@@ -23,7 +23,7 @@ pub(crate) enum KeeperJob {
     /// Reads the resume record and compares it with the files.
     Load { storage: Arc<Storage>, state_dir: Option<PathBuf> },
     /// Syncs the data, then writes the resume record.
-    Save { storage: Arc<Storage>, state_dir: Option<PathBuf>, have: Bitfield },
+    Save { storage: Arc<Storage>, state_dir: Option<PathBuf>, have: Bitfield, totals: Totals },
     /// Closes the files.
     Close(Arc<Storage>),
 }
@@ -46,8 +46,8 @@ impl Keeper {
                     DiskAnswer::Prepared { key: storage.key(), error: storage.make_empty_files().err() }
                 }
                 KeeperJob::Load { storage, state_dir } => self.load(&storage, state_dir),
-                KeeperJob::Save { storage, state_dir, have } => {
-                    let error = self.save(&storage, state_dir, have).err();
+                KeeperJob::Save { storage, state_dir, have, totals } => {
+                    let error = self.save(&storage, state_dir, have, totals).err();
                     DiskAnswer::Saved { key: storage.key(), error }
                 }
                 KeeperJob::Close(storage) => {
@@ -68,7 +68,8 @@ impl Keeper {
         let count = storage.geometry().piece_count();
         let record = read_record(storage, state_dir);
         let mut have = record.as_ref().map_or_else(|| Bitfield::new(count), |record| record.have.clone());
-        let mut recheck = Bitfield::new(count);
+        // Without a record everything, also pieces that are nothing but padding.
+        let mut recheck = if record.is_some() { Bitfield::new(count) } else { Bitfield::full(count) };
         let mut stamps = Vec::new();
         for (i, entry) in storage.metainfo().files().iter().enumerate() {
             let now = if entry.pad { None } else { storage.stamp(i).unwrap_or(None) };
@@ -89,7 +90,9 @@ impl Keeper {
             }
         }
         self.stamps.insert(key, stamps);
-        DiskAnswer::Resumed { key, have, recheck }
+        let totals = record
+            .map_or_else(Totals::default, |r| Totals { uploaded: r.uploaded, downloaded: r.downloaded });
+        DiskAnswer::Resumed { key, have, recheck, totals }
     }
 
     fn save(
@@ -97,6 +100,7 @@ impl Keeper {
         storage: &Storage,
         state_dir: Option<PathBuf>,
         have: Bitfield,
+        totals: Totals,
     ) -> Result<(), DiskError> {
         // Data first: the record must never speak of something that is not on the medium.
         let mut changed = storage.sync()?;
@@ -111,7 +115,8 @@ impl Keeper {
             }
         }
         let info_hash = storage.metainfo().info_hash();
-        let record = Resume { info_hash, have, files: stamps.clone() };
+        let Totals { uploaded, downloaded } = totals;
+        let record = Resume { info_hash, have, files: stamps.clone(), uploaded, downloaded };
         let path = state_dir.unwrap_or_else(|| storage.root().to_path_buf());
         let error = |e| DiskError::from_io("write", &path.join(record_name(storage)), e);
         let dir = Dir::open(&path, true).map_err(error)?;
@@ -129,20 +134,11 @@ fn read_record(storage: &Storage, state_dir: Option<PathBuf>) -> Option<Resume> 
     let mut bytes = Vec::new();
     // No record is normal: the torrent is new.
     file.ok()?.take(MAX_RECORD).read_to_end(&mut bytes).ok()?;
-    match Resume::parse(&bytes) {
-        Ok(record)
-            if record.info_hash == storage.metainfo().info_hash()
-                && record.have.len() == storage.geometry().piece_count()
-                && record.files.len() == storage.metainfo().files().len() =>
-        {
-            Some(record)
-        }
-        Ok(_) => {
-            log::warn!("resume record of {} is about another torrent", storage.metainfo().info_hash());
-            None
-        }
+    let (info_hash, files) = (storage.metainfo().info_hash(), storage.metainfo().files().len());
+    match Resume::parse(&bytes, info_hash, storage.geometry(), files) {
+        Ok(record) => Some(record),
         Err(e) => {
-            log::warn!("resume record of {} cannot be used: {e}", storage.metainfo().info_hash());
+            log::warn!("resume record of {info_hash} is not used: {e}");
             None
         }
     }

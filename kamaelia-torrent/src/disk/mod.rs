@@ -45,6 +45,15 @@ pub use storage::Storage;
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StorageKey(pub u32);
 
+/// Payload of all runs of a torrent.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Sent, bytes.
+    pub uploaded: u64,
+    /// Received, bytes.
+    pub downloaded: u64,
+}
+
 /// Settings of the disk layer.
 #[derive(Clone, Debug)]
 pub struct DiskConfig {
@@ -149,6 +158,8 @@ pub enum DiskAnswer {
         have: Bitfield,
         /// Pieces that have to be hashed.
         recheck: Bitfield,
+        /// Payload of all runs before.
+        totals: Totals,
     },
     /// The data is synced and the resume record written.
     Saved {
@@ -260,11 +271,6 @@ impl Disk {
         let _ = self.any.send(AnyJob::Read { storage: Arc::clone(storage), token, blocks, buf });
     }
 
-    /// Forgets what was hashed of a piece so far, and gives its buffers back. Ends no request.
-    pub fn forget_piece(&self, storage: &Arc<Storage>, piece: PieceIndex) {
-        let _ = self.worker_of(storage.key(), piece).send(PieceJob::Forget(storage.key(), Some(piece)));
-    }
-
     /// Hashes each block of a piece on the disk. Answered by [`DiskAnswer::BlockHashes`].
     pub fn block_hashes(&self, storage: &Arc<Storage>, piece: PieceIndex) {
         let _ = self.any.send(AnyJob::BlockHashes { storage: Arc::clone(storage), piece });
@@ -293,15 +299,21 @@ impl Disk {
 
     /// Syncs the data and writes the resume record. Answered by [`DiskAnswer::Saved`]. All pieces of `have` must have
     /// been reported good.
-    pub fn save_resume(&self, storage: &Arc<Storage>, state_dir: Option<PathBuf>, have: Bitfield) {
-        self.keep(KeeperJob::Save { storage: Arc::clone(storage), state_dir, have });
+    pub fn save_resume(
+        &self,
+        storage: &Arc<Storage>,
+        state_dir: Option<PathBuf>,
+        have: Bitfield,
+        totals: Totals,
+    ) {
+        self.keep(KeeperJob::Save { storage: Arc::clone(storage), state_dir, have, totals });
     }
 
     /// Closes the files of a torrent for which nothing is under way but work of the keeper. Answered by
     /// [`DiskAnswer::Closed`].
     pub fn close(&self, storage: &Arc<Storage>) {
         for worker in &self.pieces {
-            let _ = worker.send(PieceJob::Forget(storage.key(), None));
+            let _ = worker.send(PieceJob::Forget(storage.key()));
         }
         self.keep(KeeperJob::Close(Arc::clone(storage)));
     }

@@ -176,11 +176,10 @@ impl Storage {
         let short = || DiskError::Short { path: self.path(segment.file), end };
         match beneath::next_data(&file, segment.offset) {
             // Also beyond the end of the file; the range must exist to be a hole.
-            Ok(None) => {
-                file.metadata()
-                    .map_err(|e| self.io_error("read", segment.file, e))
-                    .and_then(|meta| if meta.len() < end { Err(short()) } else { Ok(true) })
-            }
+            Ok(None) => file
+                .metadata()
+                .map_err(|e| self.io_error("read", segment.file, e))
+                .and_then(|meta| if meta.len() < end { Err(short()) } else { Ok(true) }),
             Ok(Some(at)) => Ok(at >= end),
             Err(e) => Err(self.io_error("read", segment.file, e)),
         }

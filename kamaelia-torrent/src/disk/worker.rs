@@ -19,8 +19,8 @@ use crate::proto::geometry::{BlockRequest, PieceIndex};
 pub(crate) enum PieceJob {
     /// A part of a piece to be written and hashed.
     Part { storage: Arc<Storage>, piece: PieceIndex, offset: u32, buf: PartBuf, last: bool },
-    /// Pieces in the making are forgotten: this one, or all of a torrent that is closed.
-    Forget(StorageKey, Option<PieceIndex>),
+    /// The torrent is closed: its pieces in the making are forgotten.
+    Forget(StorageKey),
 }
 
 /// Work that any worker can do.
@@ -98,14 +98,7 @@ impl Worker {
                 }
                 self.answers.send(DiskAnswer::Written { key, piece, bufs: spent, result });
             }
-            PieceJob::Forget(key, Some(piece)) => {
-                let mut spent = Vec::new();
-                if let Some(mut making) = self.making.remove(&(key, piece)) {
-                    making.release(&mut spent);
-                }
-                self.give_back(spent);
-            }
-            PieceJob::Forget(key, None) => {
+            PieceJob::Forget(key) => {
                 let mut spent = Vec::new();
                 self.making.retain(|(owner, _), making| {
                     if *owner == key {
@@ -113,14 +106,10 @@ impl Worker {
                     }
                     *owner != key
                 });
-                self.give_back(spent);
+                if !spent.is_empty() {
+                    self.answers.send(DiskAnswer::Returned { bufs: spent });
+                }
             }
-        }
-    }
-
-    fn give_back(&self, bufs: Vec<PartBuf>) {
-        if !bufs.is_empty() {
-            self.answers.send(DiskAnswer::Returned { bufs });
         }
     }
 
@@ -187,13 +176,22 @@ impl Worker {
     fn check(&mut self, task: Arc<CheckTask>) {
         let step = task.step(&mut self.scratch);
         let key = task.storage().key();
-        let (checked, good, error) = (step.checked, step.good, step.error);
-        if checked > 0 || error.is_some() || step.last {
-            self.answers.send(DiskAnswer::Checked { key, checked, good, end: step.last, error });
+        if step.checked > 0 || step.error.is_some() {
+            let (checked, good, error) = (step.checked, step.good, step.error);
+            self.answers.send(DiskAnswer::Checked { key, checked, good, end: false, error });
         }
         if !step.end {
             // Refused only when the owner is gone, and then nobody waits for the rest.
             let _ = self.checks_again.send(task);
+        } else if task.leave() {
+            // After the answers of all workers, or one of them would come after the end.
+            self.answers.send(DiskAnswer::Checked {
+                key,
+                checked: 0,
+                good: Vec::new(),
+                end: true,
+                error: None,
+            });
         }
     }
 }

@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::disk::Totals;
 use crate::proto::geometry::PieceIndex;
 use crate::proto::info_hash::InfoHash;
 use crate::proto::metainfo::Metainfo;
@@ -210,6 +211,8 @@ pub struct TorrentStatus {
     pub downloaded: u64,
     /// Payload sent since it was added, bytes.
     pub uploaded: u64,
+    /// Payload of all runs, those before this one as far as the resume record tells.
+    pub totals: Totals,
     /// Payload received that was of no use, bytes.
     pub wasted: u64,
     /// Payload coming in, bytes per second.

@@ -67,8 +67,9 @@ impl Engine {
                 DiskAnswer::Checked { key, checked, good, end, error } => {
                     self.check_went_on(now, key, checked, &good, end, error.map(|e| e.to_string()));
                 }
-                DiskAnswer::Resumed { key, have, recheck } => {
+                DiskAnswer::Resumed { key, have, recheck, totals } => {
                     if let Some(t) = self.job_done(key) {
+                        self.torrents[t].before = totals;
                         self.start_check(now, t, have, recheck);
                     }
                 }
@@ -143,15 +144,16 @@ impl Engine {
             return;
         }
         slot.save_at = None;
-        self.save(t);
+        self.save(now, t);
     }
 
     /// Writes the resume record of a torrent.
-    pub(super) fn save(&mut self, t: usize) {
+    pub(super) fn save(&mut self, now: Instant, t: usize) {
         let slot = &mut self.torrents[t];
         let Some(have) = slot.have().cloned() else { return };
         slot.saving = true;
         slot.jobs += 1;
-        self.disk.save_resume(&slot.storage, self.settings.state_dir.clone(), have);
+        let totals = slot.totals(&slot.stats(now));
+        self.disk.save_resume(&slot.storage, self.settings.state_dir.clone(), have, totals);
     }
 }

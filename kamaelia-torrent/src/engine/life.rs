@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::event::{AddError, AddTorrent, CheckPolicy, Event, TorrentId};
 use super::slot::{Check, Phase, Slot};
 use super::{Engine, index_of};
-use crate::disk::StorageKey;
+use crate::disk::{StorageKey, Totals};
 use crate::proto::announce::{AnnounceContext, Announcer};
 use crate::proto::bitfield::Bitfield;
 use crate::proto::torrent::{PeerSource, Torrent, TorrentConfig, TorrentStats};
@@ -48,7 +48,7 @@ impl Engine {
             last_stats: TorrentStats::default(),
             tracker_message: None,
             error: None,
-            announcing: false,
+            before: Totals::default(),
         });
         self.by_id.insert(id, t);
         self.by_hash.insert(info_hash, t);
@@ -223,7 +223,7 @@ impl Engine {
         *closing = true;
         // A torrent that failed keeps the record that it had.
         if slot.error.is_none() {
-            self.save(t);
+            self.save(now, t);
         }
         let slot = &mut self.torrents[t];
         slot.jobs += 1;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::event::{AddTorrent, State, TorrentId, TorrentStatus};
-use crate::disk::{CheckHandle, Storage};
+use crate::disk::{CheckHandle, Storage, Totals};
 use crate::proto::announce::{AnnounceStats, Announcer};
 use crate::proto::bitfield::Bitfield;
 use crate::proto::geometry::{Geometry, PieceIndex};
@@ -71,8 +71,8 @@ pub(super) struct Slot {
     pub(super) last_stats: TorrentStats,
     pub(super) tracker_message: Option<String>,
     pub(super) error: Option<String>,
-    /// A tracker request is under way.
-    pub(super) announcing: bool,
+    /// Payload of the runs before this one.
+    pub(super) before: Totals,
 }
 
 impl Slot {
@@ -95,6 +95,14 @@ impl Slot {
 
     pub(super) fn stats(&self, now: Instant) -> TorrentStats {
         self.swarm.as_ref().map_or_else(|| self.last_stats.clone(), |swarm| swarm.stats(now))
+    }
+
+    /// Payload of all runs.
+    pub(super) fn totals(&self, stats: &TorrentStats) -> Totals {
+        Totals {
+            uploaded: self.before.uploaded.saturating_add(stats.uploaded),
+            downloaded: self.before.downloaded.saturating_add(stats.downloaded),
+        }
     }
 
     /// What a tracker is told.
@@ -146,6 +154,7 @@ impl Slot {
             left: self.left(),
             downloaded: stats.downloaded,
             uploaded: stats.uploaded,
+            totals: self.totals(&stats),
             wasted: stats.wasted,
             down_rate: stats.down_rate,
             up_rate: stats.up_rate,
@@ -162,8 +171,7 @@ impl Slot {
     /// When something of this torrent is due.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let swarm = self.swarm.as_ref().and_then(Torrent::deadline);
-        // While a request is under way the answer comes first.
-        let announcer = self.announcer.as_ref().filter(|_| !self.announcing).and_then(Announcer::deadline);
+        let announcer = self.announcer.as_ref().and_then(Announcer::deadline);
         let stop = match &self.phase {
             Phase::Stopping { until, closing: false } => Some(*until),
             _ => None,

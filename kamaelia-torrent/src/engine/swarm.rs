@@ -4,7 +4,6 @@ use std::time::Instant;
 
 use super::event::Event;
 use super::{Engine, index_of};
-use crate::proto::announce::Announcer;
 use crate::proto::torrent::{Torrent, TorrentOutput};
 
 impl Engine {
@@ -20,7 +19,6 @@ impl Engine {
                     slot.jobs += 1;
                     self.disk.write(&slot.storage, piece, offset, data, last);
                 }
-                TorrentOutput::Forget(piece) => self.disk.forget_piece(&slot.storage, piece),
                 TorrentOutput::Read { peer, blocks } => {
                     slot.jobs += 1;
                     let buf = self.spare.pop().unwrap_or_default();
@@ -92,13 +90,6 @@ impl Engine {
                 self.pump(now, t);
                 self.touch(t);
             }
-        }
-    }
-
-    /// Asks a tracker for more peers when the swarm has nobody left to dial.
-    pub(super) fn want_peers(announcer: &mut Announcer, swarm: &Torrent, now: Instant) {
-        if swarm.wants_connections() {
-            announcer.want_peers(now);
         }
     }
 }

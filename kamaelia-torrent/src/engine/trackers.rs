@@ -7,26 +7,28 @@ use super::event::Event;
 use super::slot::Phase;
 use crate::net::http::HttpRequest;
 use crate::proto::announce::AnnounceOutcome;
-use crate::proto::torrent::PeerSource;
+use crate::proto::torrent::{PeerSource, Torrent};
 
 impl Engine {
-    /// Sends the next request of a torrent to a tracker, if one is due.
+    /// Sends the requests of a torrent to trackers that are due.
     pub(super) fn announce(&mut self, now: Instant, t: usize) {
         let Some(slot) = self.torrents.get_mut(t) else { return };
-        let stats = slot.announce_stats(now);
         let Some(announcer) = &mut slot.announcer else { return };
-        if let Some(swarm) = &slot.swarm {
-            Engine::want_peers(announcer, swarm, now);
+        if slot.swarm.as_ref().is_some_and(Torrent::wants_connections) {
+            announcer.want_peers(now);
         }
-        if slot.announcing {
+        // Figures cost something to gather, and most of the time nothing is due.
+        if announcer.deadline().is_none_or(|at| at > now) {
             return;
         }
-        let Some(request) = announcer.poll(now, stats) else { return };
-        slot.announcing = true;
-        self.last_token += 1;
-        self.asking.insert(self.last_token, (slot.id, request.id));
-        log::debug!("torrent {}: asking {}", slot.id, request.tracker);
-        self.http.get(HttpRequest { token: self.last_token, url: request.url, timeout: request.timeout });
+        let stats = slot.announce_stats(now);
+        while let Some(request) = slot.announcer.as_mut().and_then(|announcer| announcer.poll(now, stats)) {
+            self.last_token += 1;
+            self.asking.insert(self.last_token, (slot.id, request.id));
+            log::debug!("torrent {}: asking {}", slot.id, request.tracker);
+            let (token, url, timeout) = (self.last_token, request.url, request.timeout);
+            self.http.get(HttpRequest { token, url, timeout });
+        }
     }
 
     /// Takes what the HTTP workers have brought.
@@ -35,7 +37,6 @@ impl Engine {
             let Some((id, request)) = self.asking.remove(&answer.token) else { continue };
             let Some(&t) = self.by_id.get(&id) else { continue };
             let slot = &mut self.torrents[t];
-            slot.announcing = false;
             let Some(announcer) = &mut slot.announcer else { continue };
             let body = answer.result.as_deref().map_err(Clone::clone);
             let (url, result) = match announcer.response(now, request, body) {

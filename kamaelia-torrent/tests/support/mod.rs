@@ -1,6 +1,8 @@
 //! Torrents made by hand, with whatever files a test wants.
 #![allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
 
+pub mod node;
+
 use kamaelia_torrent::proto::metainfo::Metainfo;
 use sha1::{Digest, Sha1};
 use std::path::Path;

@@ -136,6 +136,10 @@ pub struct Announcer {
     next_at: Option<Instant>,
     /// `want_peers` may not ask before this.
     not_before: Option<Instant>,
+    /// When the next announce would be due if nobody wanted peers.
+    regular_at: Option<Instant>,
+    /// Announces in a row that came before that time.
+    early: u32,
     in_flight: Vec<InFlight>,
     /// Trackers that have to be told `stopped`.
     stops: Vec<usize>,
@@ -206,6 +210,8 @@ impl Announcer {
             completed: false,
             next_at: None,
             not_before: None,
+            regular_at: None,
+            early: 0,
             in_flight: Vec::new(),
             stops: Vec::new(),
             last_id: 0,
@@ -217,6 +223,7 @@ impl Announcer {
         if self.state != State::Running {
             self.state = State::Running;
             self.completed = false;
+            (self.regular_at, self.not_before, self.early) = (None, None, 0);
             self.stops.clear();
             self.next_at = Some(now);
         }
@@ -251,7 +258,9 @@ impl Announcer {
         self.state != State::Running && self.stops.is_empty() && self.in_flight.is_empty()
     }
 
-    /// Asks again soon because peers are needed, but not before the tracker's minimum interval is over.
+    /// Asks again soon because peers are needed, but not before the tracker's minimum interval is over. If it names
+    /// none, that is a minute, and twice as long each time until a regular announce: a torrent without peers must not
+    /// become a burden.
     pub fn want_peers(&mut self, now: Instant) {
         if self.state == State::Running {
             let soonest = self.not_before.map_or(now, |at| at.max(now));
@@ -282,6 +291,9 @@ impl Announcer {
                     (true, true) => AnnounceEvent::Completed,
                     (true, false) => AnnounceEvent::Periodic,
                 };
+                if event == AnnounceEvent::Periodic {
+                    self.early = if self.regular_at.is_some_and(|at| now < at) { self.early + 1 } else { 0 };
+                }
                 Some(self.request(now, tracker, event, stats))
             }
         }
@@ -395,8 +407,10 @@ impl Announcer {
             self.completed = false;
         }
         let interval = response.interval.unwrap_or(DEFAULT_INTERVAL).clamp(MIN_INTERVAL, MAX_INTERVAL);
-        let min = response.min_interval.unwrap_or(MIN_INTERVAL).clamp(MIN_MIN_INTERVAL, interval);
+        let patience = MIN_INTERVAL * 2u32.pow(self.early.min(16));
+        let min = response.min_interval.unwrap_or(patience).clamp(MIN_MIN_INTERVAL, interval);
         self.not_before = Some(now + min);
+        self.regular_at = Some(now + interval);
         self.next_at = Some(if self.completed { now } else { now + interval });
         outcome
     }

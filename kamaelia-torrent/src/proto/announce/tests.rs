@@ -101,6 +101,20 @@ fn want_peers_waits_for_the_minimum_interval() {
 }
 
 #[test]
+fn wanting_peers_all_the_time_becomes_rare() {
+    let mut w = World::new(&[&["http://a/announce"]]);
+    let mut waits = Vec::new();
+    for _ in 0..7 {
+        let request = w.request();
+        w.answer(&request, "d8:intervali1800ee");
+        w.announcer.want_peers(w.now);
+        waits.push(w.wait().as_secs());
+    }
+    // The one at the regular time begins anew.
+    assert_eq!(waits, [60, 120, 240, 480, 960, 1800, 60]);
+}
+
+#[test]
 fn failing_trackers_are_passed_over_and_the_good_one_is_promoted() {
     let mut w = World::new(&[&["http://a/announce", "http://b/announce"], &["http://c/announce"]]);
     let first = w.request();

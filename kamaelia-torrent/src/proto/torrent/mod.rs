@@ -5,430 +5,202 @@
 //! [`Torrent::deadline`] and call [`Torrent::tick`] when that time has come (an earlier or additional call is
 //! harmless).
 
+mod candidates;
+mod connect;
+mod disk;
+mod messages;
+mod partial;
+mod requests;
+mod sources;
+mod timers;
+mod types;
+mod upload;
+
 use std::{
-    net::{IpAddr, SocketAddr},
+    collections::{HashMap, VecDeque},
+    sync::Arc,
     time::Instant,
+};
+
+use candidates::Candidates;
+use partial::Partial;
+use slab::Slab;
+pub(crate) use sources::SourceId;
+use sources::Sources;
+pub use types::{
+    CheckResult, Direction, PeerError, PeerKey, PeerSource, PeerStats, Refusal, TorrentConfig, TorrentOutput,
+    TorrentStats,
 };
 
 use super::{
     bitfield::Bitfield,
-    buffer::{BufferPool, PartBuf},
-    geometry::{BlockRequest, Geometry, PieceIndex},
-    handshake::{Handshake, PeerId, Reserved},
-    info_hash::InfoHash,
-    wire::WireError,
+    choker::Choker,
+    geometry::{BLOCK_LEN, PieceIndex},
+    peer::Peer,
+    picker::Picker,
+    rate::Rate,
+    wire::Message,
 };
 
-/// Names a connection; chosen by the caller, unique among the torrent's connections that are open.
-#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct PeerKey(pub u64);
-
-/// Who opened a connection.
-#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Direction {
-    /// The peer dialled us.
-    Incoming,
-    /// We dialled the peer.
-    Outgoing,
-}
-
-/// How an address became known.
-#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum PeerSource {
-    /// Given by the user.
-    User,
-    /// Told by a tracker.
-    Tracker,
-    /// Found in saved state.
-    Resume,
-    /// It connected to us.
-    Incoming,
-}
-
-/// What a torrent is and how it behaves.
-#[derive(Clone, Debug)]
-pub struct TorrentConfig {
-    /// The torrent.
-    pub info_hash: InfoHash,
-    /// Who we are on the wire.
-    pub peer_id: PeerId,
-    /// Sizes.
-    pub geometry: Geometry,
-    /// Pieces that are verified and on disk already.
-    pub have: Bitfield,
-    /// BEP 27: peers come from the tracker alone.
-    pub private: bool,
-    /// Seed of every random choice.
-    pub seed: u64,
-    /// Most connections.
-    pub max_peers: usize,
-    /// Peers served at a time; `None` adapts the number to what the line carries, at least 8.
-    pub upload_slots: Option<usize>,
-    /// Most blocks asked of one peer at a time.
-    pub max_requests: u32,
-    /// Fewest blocks asked of a peer at a time as long as it answers.
-    pub min_requests: u32,
-    /// Whether pieces are taken in order instead of the rarest first.
-    pub sequential: bool,
-    /// Whether connections to addresses that were handed over are opened at all.
-    pub dial: bool,
-}
-
-impl TorrentConfig {
-    /// The usual settings for a torrent of which nothing is there yet.
-    pub fn new(info_hash: InfoHash, peer_id: PeerId, geometry: Geometry) -> TorrentConfig {
-        TorrentConfig {
-            info_hash,
-            peer_id,
-            geometry,
-            have: Bitfield::new(geometry.piece_count()),
-            private: false,
-            seed: 0,
-            max_peers: 100,
-            upload_slots: None,
-            max_requests: 500,
-            min_requests: 64,
-            sequential: false,
-            dial: true,
-        }
-    }
-}
-
-/// Why a connection is not taken up.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Refusal {
-    /// The other end is this client.
-    #[error("connected to myself")]
-    Myself,
-    /// The peer sent bad data before.
-    #[error("peer is banned")]
-    Banned,
-    /// There is a connection to this peer already.
-    #[error("already connected to this peer")]
-    Duplicate,
-    /// The torrent has as many connections as it may.
-    #[error("too many connections")]
-    Full,
-    /// The handshake is for another torrent.
-    #[error("handshake for torrent {0}")]
-    WrongTorrent(InfoHash),
-}
-
-/// Why a connection is cut.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum PeerError {
-    /// Bytes that are no peer messages.
-    #[error(transparent)]
-    Wire(#[from] WireError),
-    /// A bitfield that is not one of this torrent.
-    #[error(transparent)]
-    Bitfield(#[from] super::bitfield::BitfieldError),
-    /// `bitfield`, `have_all` or `have_none` not as the first message.
-    #[error("{0} after other messages")]
-    Late(&'static str),
-    /// A message of the fast extension, which was not agreed on.
-    #[error("{0} without the fast extension")]
-    NotAgreed(&'static str),
-    /// A piece that the torrent does not have.
-    #[error("{0} names piece {1} of {2}")]
-    NoSuchPiece(&'static str, u32, u32),
-    /// A request outside its piece, or longer than a block may be.
-    #[error("request of {} bytes at {} of piece {}", .0.len, .0.begin, .0.piece.0)]
-    BadRequest(BlockRequest),
-    /// A block or a reject that nobody asked for, again and again.
-    #[error("too many blocks that nobody asked for")]
-    Unsolicited,
-    /// Too many messages of one kind.
-    #[error("flood of {0} messages")]
-    Flood(&'static str),
-    /// It sent data that does not match the torrent.
-    #[error("sent bad data")]
-    BadData,
-    /// Nothing was heard for too long.
-    #[error("no sign of life")]
-    Idle,
-    /// It does not read what we send.
-    #[error("does not read what is sent")]
-    NotReading,
-    /// Neither side wants anything of the other.
-    #[error("neither side wants anything of the other")]
-    Useless,
-    /// The peer was asked for blocks, and did not send them for too long.
-    #[error("did not send what it was asked for")]
-    Stalled,
-    /// What it asked for could not be read from the disk.
-    #[error("read from disk failed")]
-    ReadFailed,
-    /// Another peer takes its place.
-    #[error("replaced by a better peer")]
-    Replaced,
-}
-
-/// What became of a piece at the disk.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CheckResult {
-    /// It matches its hash and is written.
-    Good,
-    /// It does not match its hash. The SHA-1 of each of its blocks as they came tells later who sent the bad one;
-    /// empty if they cannot be had.
-    Bad(Vec<[u8; 20]>),
-    /// It could not be written or read back. The text names file and error.
-    Failed(String),
-}
-
-/// What the owner of a torrent has to do, or may want to know.
-#[derive(Debug)]
-pub enum TorrentOutput {
-    /// Write a part of a piece at `offset` (in the piece); hash it in order. Answer per piece with
-    /// [`Torrent::piece_checked`] and give the buffer back to the pool.
-    Write {
-        /// The piece.
-        piece: PieceIndex,
-        /// Offset in the piece, bytes; a multiple of [`PART_LEN`](super::buffer::PART_LEN).
-        offset: u32,
-        /// A whole piece or a part of one.
-        data: PartBuf,
-        /// Whether all other parts of the piece were handed out before.
-        last: bool,
-    },
-    /// Everything about this piece at the disk is void: parts may have been handed out, the rest will not come.
-    /// No answer is expected, and one that is on its way is ignored.
-    Forget(PieceIndex),
-    /// Read blocks that lie next to each other (at most 256 KiB) and send them as `piece` messages; then call
-    /// [`Torrent::blocks_sent`], or [`Torrent::read_failed`].
-    Read {
-        /// Who gets them.
-        peer: PeerKey,
-        /// In the order of their offsets.
-        blocks: Vec<BlockRequest>,
-    },
-    /// Hash each block of a piece that is verified; answer with [`Torrent::block_hashes`].
-    WantBlockHashes(PieceIndex),
-    /// [`Torrent::take_output`] has something for this connection.
-    OutputReady(PeerKey),
-    /// The connection may be read again.
-    Resume(PeerKey),
-    /// Close the connection; the torrent has forgotten it, [`Torrent::peer_closed`] is not needed.
-    Disconnect(PeerKey, PeerError),
-    /// Refuse connections from this address, whatever the torrent. Never a loopback address.
-    Ban(IpAddr),
-    /// A piece is verified and written.
-    Verified(PieceIndex),
-    /// All pieces are verified and written.
-    Completed,
-    /// The disk does not take data; downloading rests for 10 minutes or until [`Torrent::retry_disk`].
-    DiskFailed(String),
-}
-
-/// Figures of a torrent.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct TorrentStats {
-    /// Payload received, bytes, without what was thrown away.
-    pub downloaded: u64,
-    /// Payload sent, bytes.
-    pub uploaded: u64,
-    /// Payload received that was of no use: bad, twice, or not asked for; bytes.
-    pub wasted: u64,
-    /// Payload coming in, bytes per second.
-    pub down_rate: u64,
-    /// Payload going out, bytes per second.
-    pub up_rate: u64,
-    /// Connections.
-    pub peers: usize,
-    /// Connections to peers that have everything.
-    pub seeds: usize,
-    /// Peers that we serve at the moment.
-    pub unchoked: usize,
-    /// Addresses that could be dialled.
-    pub candidates: usize,
-    /// Bytes verified.
-    pub verified: u64,
-    /// Bytes missing.
-    pub left: u64,
-    /// Pieces verified.
-    pub pieces: u32,
-    /// Buffers held for pieces in flight, bytes.
-    pub buffered: u64,
-    /// Blocks asked for and not here yet.
-    pub requests: usize,
-    /// Pieces that did not match their hash.
-    pub failed_pieces: u64,
-}
-
-/// Figures of a connection.
-#[derive(Clone, Debug, PartialEq)]
-pub struct PeerStats {
-    /// Which.
-    pub key: PeerKey,
-    /// Its address.
-    pub addr: SocketAddr,
-    /// Who opened it.
-    pub direction: Direction,
-    /// Who it says it is.
-    pub peer_id: PeerId,
-    /// What it offers.
-    pub reserved: Reserved,
-    /// Pieces that it has.
-    pub pieces: u32,
-    /// Payload received from it, bytes.
-    pub downloaded: u64,
-    /// Payload sent to it, bytes.
-    pub uploaded: u64,
-    /// Payload from it, bytes per second.
-    pub down_rate: u64,
-    /// Payload to it, bytes per second.
-    pub up_rate: u64,
-    /// It does not serve us.
-    pub choking_us: bool,
-    /// It wants something of us.
-    pub interested_in_us: bool,
-    /// We do not serve it.
-    pub choked: bool,
-    /// We want something of it.
-    pub interesting: bool,
-    /// It was asked and did not answer in time.
-    pub snubbed: bool,
-    /// Blocks asked of it and not here yet.
-    pub requests: usize,
-    /// Blocks that it asked for and did not get yet.
-    pub queued: usize,
-}
-
 /// The swarm of one torrent; see the [module](self) for how it is driven.
+#[derive(Debug)]
 pub struct Torrent {
     cfg: TorrentConfig,
+    have: Bitfield,
+    /// What peers have that have everything, or nothing.
+    everything: Arc<Bitfield>,
+    nothing: Arc<Bitfield>,
+
+    peers: Slab<Peer>,
+    by_key: HashMap<PeerKey, usize>,
+    candidates: Candidates,
+    sources: Sources,
+
+    picker: Picker,
+    partials: Slab<Partial>,
+    by_piece: HashMap<PieceIndex, usize>,
+    /// Blocks of `partials` that are neither here nor asked for.
+    free_blocks: u32,
+    /// Rises whenever a block can be asked for that could not be before.
+    news: u64,
+    /// Pieces that failed: fetched before all others, each from one peer.
+    retry: Vec<PieceIndex>,
+    /// Peers that send to us, for their share of memory.
+    givers: usize,
+    hungry: bool,
+    disk_rests: Option<Instant>,
+
+    choker: Choker,
+    slots: usize,
+    next_round: Option<Instant>,
+
+    outputs: VecDeque<TorrentOutput>,
+    wake: Option<Instant>,
+    rng: fastrand::Rng,
+
+    down: Rate,
+    up: Rate,
+    wasted: u64,
+    failed_pieces: u64,
+    verified: u64,
 }
 
 impl Torrent {
     /// A torrent without connections.
-    pub fn new(cfg: TorrentConfig, _now: Instant) -> Torrent {
-        Torrent { cfg }
-    }
-
-    /// Whether more connections are wanted, and there is nobody left to dial: time to ask a tracker.
-    pub fn wants_connections(&self) -> bool {
-        false
-    }
-
-    /// Learns addresses. Those known, banned or unusable are dropped.
-    pub fn add_candidates(&mut self, _now: Instant, _addrs: &[SocketAddr], _source: PeerSource) {}
-
-    /// An address to dial now, if any; the caller answers with [`peer_connected`](Torrent::peer_connected) or
-    /// [`connect_failed`](Torrent::connect_failed). Paced: after `None`, ask again at the [`deadline`](Torrent::deadline).
-    pub fn next_connect(&mut self, _now: Instant) -> Option<SocketAddr> {
-        None
-    }
-
-    /// A dial, or the handshake after it, failed.
-    pub fn connect_failed(&mut self, _now: Instant, _addr: SocketAddr) {}
-
-    /// Whether an incoming connection from here has a chance; asked before its handshake is answered.
-    pub fn accepts(&self, _addr: SocketAddr) -> Result<(), Refusal> {
-        Ok(())
-    }
-
-    /// A connection is open and both handshakes are done; `handshake` is the peer's.
     ///
-    /// # Errors
+    /// # Panics
     ///
-    /// The connection is not taken up and must be closed; the key is not used. When two connections to one peer
-    /// meet, the older may be the one that goes ([`TorrentOutput::Disconnect`]).
-    pub fn peer_connected(
-        &mut self,
-        _now: Instant,
-        _key: PeerKey,
-        _addr: SocketAddr,
-        _direction: Direction,
-        _handshake: &Handshake,
-    ) -> Result<(), Refusal> {
-        Ok(())
+    /// If `cfg.have` is not for as many pieces as `cfg.geometry`.
+    pub fn new(mut cfg: TorrentConfig, now: Instant) -> Torrent {
+        let pieces = cfg.geometry.piece_count();
+        assert_eq!(cfg.have.len(), pieces, "bitfield and geometry of different torrents");
+        let mut rng = fastrand::Rng::with_seed(cfg.seed);
+        let have = std::mem::replace(&mut cfg.have, Bitfield::new(0));
+        let choker = Choker::new(cfg.upload_slots, rng.fork());
+        let verified = have.iter_ones().map(|piece| u64::from(cfg.geometry.piece_size(piece))).sum();
+        Torrent {
+            everything: Arc::new(Bitfield::full(pieces)),
+            nothing: Arc::new(Bitfield::new(pieces)),
+            peers: Slab::new(),
+            by_key: HashMap::new(),
+            candidates: Candidates::new(now),
+            sources: Sources::default(),
+            picker: Picker::new(&have, rng.fork()),
+            partials: Slab::new(),
+            by_piece: HashMap::new(),
+            free_blocks: 0,
+            news: 0,
+            retry: Vec::new(),
+            givers: 0,
+            hungry: false,
+            disk_rests: None,
+            slots: choker.slots(&[]),
+            choker,
+            next_round: None,
+            outputs: VecDeque::new(),
+            wake: None,
+            rng,
+            down: Rate::new(now),
+            up: Rate::new(now),
+            wasted: 0,
+            failed_pieces: 0,
+            verified,
+            have,
+            cfg,
+        }
     }
 
-    /// Takes bytes from a connection: all of `data`. What is incomplete is kept inside.
-    ///
-    /// Data of a connection that the torrent does not know is ignored.
-    ///
-    /// # Errors
-    ///
-    /// The peer broke a rule: it is forgotten already, the caller closes the connection (no
-    /// [`TorrentOutput::Disconnect`] follows).
-    pub fn receive(
-        &mut self,
-        _now: Instant,
-        _key: PeerKey,
-        _data: &[u8],
-        _pool: &mut BufferPool,
-    ) -> Result<(), PeerError> {
-        Ok(())
-    }
-
-    /// Whether the connection should be read. When false, stop until [`TorrentOutput::Resume`] names it.
-    pub fn can_receive(&self, _key: PeerKey) -> bool {
-        true
+    /// The next thing to do; `None` when all is said.
+    pub fn poll(&mut self) -> Option<TorrentOutput> {
+        self.outputs.pop_front()
     }
 
     /// Appends protocol bytes for a connection to `out`. Call it after [`TorrentOutput::OutputReady`] as soon as the
     /// connection has room; what is not taken waits.
-    pub fn take_output(&mut self, _now: Instant, _key: PeerKey, _out: &mut Vec<u8>) {}
-
-    /// A connection ended.
-    pub fn peer_closed(&mut self, _now: Instant, _key: PeerKey) {}
-
-    /// The disk's verdict on a piece whose last part was handed out, or a failure before that.
-    pub fn piece_checked(&mut self, _now: Instant, _piece: PieceIndex, _result: CheckResult) {}
-
-    /// SHA-1 of each block of a verified piece, after [`TorrentOutput::WantBlockHashes`].
-    pub fn block_hashes(&mut self, _now: Instant, _piece: PieceIndex, _hashes: &[[u8; 20]]) {}
-
-    /// The blocks of one [`TorrentOutput::Read`] are handed to the network: `bytes` of payload.
-    pub fn blocks_sent(&mut self, _now: Instant, _key: PeerKey, _blocks: u32, _bytes: u64) {}
-
-    /// One [`TorrentOutput::Read`] failed. The peer is told (BEP 6) or cut.
-    pub fn read_failed(&mut self, _now: Instant, _key: PeerKey, _blocks: &[BlockRequest]) {}
-
-    /// Whether requests wait for buffers; then call [`fill`](Torrent::fill) after buffers came back to the pool.
-    pub fn wants_buffers(&self) -> bool {
-        false
-    }
-
-    /// Sends requests that waited for buffers.
-    pub fn fill(&mut self, _now: Instant, _pool: &mut BufferPool) {}
-
-    /// Goes on downloading after [`TorrentOutput::DiskFailed`].
-    pub fn retry_disk(&mut self, _now: Instant) {}
-
-    /// When [`tick`](Torrent::tick) has to be called next; `None` for a torrent that waits for others only.
-    pub fn deadline(&self) -> Option<Instant> {
-        None
-    }
-
-    /// Does what is due at `now`.
-    pub fn tick(&mut self, _now: Instant, _pool: &mut BufferPool) {}
-
-    /// The next thing to do; `None` when all is said.
-    pub fn poll(&mut self) -> Option<TorrentOutput> {
-        None
+    pub fn take_output(&mut self, now: Instant, key: PeerKey, out: &mut Vec<u8>) {
+        let Some(peer) = self.by_key.get(&key).and_then(|slot| self.peers.get_mut(*slot)) else { return };
+        out.extend_from_slice(&peer.out);
+        peer.out.clear();
+        // Thousands of idle connections should not each keep the memory of their busiest moment.
+        peer.out.shrink_to(KEPT_OUTPUT);
+        peer.out_since = None;
+        peer.sent_at = now;
     }
 
     /// Pieces that are verified and written.
     pub fn have(&self) -> &Bitfield {
-        &self.cfg.have
+        &self.have
     }
 
     /// Whether everything is there.
     pub fn is_seed(&self) -> bool {
-        self.cfg.have.is_full()
+        self.have.is_full()
     }
 
-    /// Figures at `now`.
-    pub fn stats(&self, _now: Instant) -> TorrentStats {
-        TorrentStats::default()
+    /// Whether peers come from the tracker alone (BEP 27).
+    pub fn is_private(&self) -> bool {
+        self.cfg.private
+    }
+
+    /// Figures at `now`. Costs as much as there are connections, known addresses and unfinished pieces.
+    pub fn stats(&self, now: Instant) -> TorrentStats {
+        let peers = || self.peers.iter().map(|(_, peer)| peer);
+        TorrentStats {
+            downloaded: self.down.total(),
+            uploaded: self.up.total(),
+            wasted: self.wasted,
+            down_rate: self.down.at(now) as u64,
+            up_rate: self.up.at(now) as u64,
+            peers: self.peers.len(),
+            seeds: peers().filter(|peer| peer.has.is_full()).count(),
+            unchoked: peers().filter(|peer| !peer.choked).count(),
+            candidates: self.candidates.waiting(),
+            verified: self.verified,
+            left: self.cfg.geometry.total_len().saturating_sub(self.verified),
+            pieces: self.have.count(),
+            buffered: self.partials.iter().map(|(_, partial)| partial.buffered()).sum(),
+            requests: peers().map(|peer| peer.asked.len()).sum(),
+            failed_pieces: self.failed_pieces,
+        }
     }
 
     /// Figures of the connections.
-    pub fn peers(&self, _now: Instant) -> impl Iterator<Item = PeerStats> + '_ {
-        std::iter::empty()
+    pub fn peers(&self, now: Instant) -> impl Iterator<Item = PeerStats> + '_ {
+        self.peers.iter().map(move |(_, peer)| peer.stats(now))
+    }
+
+    fn send(&mut self, now: Instant, slot: usize, message: &Message) {
+        let Some(peer) = self.peers.get_mut(slot) else { return };
+        if peer.send(now, message) {
+            self.outputs.push_back(TorrentOutput::OutputReady(peer.key));
+        }
+    }
+
+    /// `tick` has something to do at `at`.
+    fn wake_at(&mut self, at: Instant) {
+        self.wake = Some(self.wake.map_or(at, |wake| wake.min(at)));
     }
 }
+
+/// Room for output that an idle connection keeps, bytes.
+const KEPT_OUTPUT: usize = 1024;

@@ -1,0 +1,104 @@
+//! What the fuzz targets do with their input. `tests/fuzz_replay.rs` feeds the committed corpora to the same
+//! functions on a stable compiler. They panic if a promise is broken.
+
+use std::net::IpAddr;
+use std::path::Component;
+use std::time::Instant;
+
+use kamaelia_torrent::proto::announce::{MAX_PEERS, parse_http_response};
+use kamaelia_torrent::proto::bencode::{Bencode, Document, Limits, Value};
+use kamaelia_torrent::proto::resume::Resume;
+use kamaelia_torrent::proto::tracker::{TrackerConfig, TrackerState};
+use kamaelia_torrent::proto::{Geometry, InfoHash, Metainfo};
+
+/// The reader keeps its limits, and what it accepts is written back byte for byte.
+pub(crate) fn bencode(data: &[u8]) {
+    for limits in [Limits::FILE, Limits::TRACKER, Limits::PEER] {
+        if let Ok((document, used)) = Document::parse_prefix(data, &limits) {
+            assert_eq!(document.root().raw(), &data[..used]);
+            assert_eq!(Bencode::from(document.root()).encode(), &data[..used]);
+            walk(document.root(), limits.max_depth);
+        }
+    }
+    if let Ok(document) = Document::parse(data, &Limits::RECORD) {
+        assert_eq!(copy(document.root()).encode(), data, "strictly sorted input is canonical");
+    }
+}
+
+/// No path leads out of the folder, and the files fill the pieces exactly.
+pub(crate) fn metainfo(data: &[u8]) {
+    let Ok(m) = Metainfo::parse(data) else { return };
+    let mut offset = 0;
+    for file in m.files() {
+        assert_eq!(file.offset, offset);
+        offset += file.len;
+        assert!(file.path.components().all(|c| matches!(c, Component::Normal(_))), "{:?}", file.path);
+        assert!(file.path.starts_with(m.name()));
+    }
+    let geometry = m.geometry();
+    assert_eq!(offset, geometry.total_len());
+    geometry.pieces().for_each(|piece| assert_eq!(m.piece_hash(piece).len(), 20));
+    assert_eq!(m.info_hash(), InfoHash::of_info(m.raw_info()));
+    let at = data.windows(m.raw_info().len()).any(|w| w == m.raw_info());
+    assert!(at, "the info dictionary is that of the input");
+    let _ = m.case_clash();
+}
+
+/// Few peers, all of which can be dialled, and texts without control characters.
+pub(crate) fn announce_response(data: &[u8]) {
+    match parse_http_response(data) {
+        Ok(response) => {
+            assert!(response.peers.len() <= MAX_PEERS);
+            assert!(response.peers.iter().all(|peer| peer.port() != 0 && !peer.ip().is_unspecified()));
+            assert!(!response.warning.unwrap_or_default().contains(char::is_control));
+        }
+        Err(error) => assert!(!error.to_string().contains(char::is_control)),
+    }
+}
+
+/// A record that is accepted fits the torrent and survives a round trip.
+pub(crate) fn resume(data: &[u8]) {
+    let hash = InfoHash([7; 20]);
+    let geometry = Geometry::new(100, 10).expect("good sizes");
+    if let Ok(record) = Resume::parse(data, hash, geometry, 2) {
+        assert_eq!((record.have.len(), record.files.len()), (10, 2));
+        assert_eq!(Resume::parse(&record.encode(), hash, geometry, 2), Ok(record));
+    }
+}
+
+/// One query a line, from different addresses: every one gets a bencoded answer, and the bounds hold.
+pub(crate) fn tracker_query(data: &[u8]) {
+    let config =
+        TrackerConfig { max_torrents: 3, max_peers: 3, max_total_peers: 5, ..TrackerConfig::default() };
+    let mut tracker = TrackerState::new(config, fastrand_seeded());
+    let now = Instant::now();
+    for (n, line) in String::from_utf8_lossy(data).lines().enumerate() {
+        let source = IpAddr::from([10, 0, 0, n as u8]);
+        for answer in [tracker.announce(now, line, source), tracker.scrape(now, line)] {
+            Document::parse(&answer, &Limits::RECORD).expect("a canonical answer");
+        }
+        assert!(tracker.total_peers() <= 5 && tracker.torrents().count() <= 3);
+    }
+}
+
+fn fastrand_seeded() -> fastrand::Rng {
+    fastrand::Rng::with_seed(1)
+}
+
+fn walk(value: Value<'_>, depth: usize) {
+    let _ = (value.as_int(), value.as_u64(), value.as_str(), value.get("info"));
+    let elements = value.as_list().into_iter().flatten();
+    for child in elements.chain(value.as_dict().into_iter().flatten().map(|(_, child)| child)) {
+        assert!(depth > 0, "nothing is deeper than the limit");
+        walk(child, depth - 1);
+    }
+}
+
+fn copy(value: Value<'_>) -> Bencode {
+    match (value.as_int(), value.as_bytes(), value.as_list()) {
+        (Some(int), ..) => Bencode::Integer(int),
+        (_, Some(bytes), _) => bytes.into(),
+        (.., Some(list)) => list.map(copy).collect(),
+        _ => Bencode::dict(value.as_dict().into_iter().flatten().map(|(k, v)| (k, copy(v)))),
+    }
+}

@@ -1,0 +1,227 @@
+//! What is remembered of a torrent between two runs.
+//!
+//! The record says which pieces were verified and how the files looked then; whoever reads it compares the files
+//! before believing it. Like everything from disk it may have been changed by anyone: [`Resume::parse`]
+//! takes any bytes and gives a record that fits the torrent, or an error.
+
+use sha1::{Digest, Sha1};
+
+use super::bencode::{Bencode, BencodeError, Document, Limits, Value};
+use super::bitfield::{Bitfield, BitfieldError};
+use super::geometry::Geometry;
+use super::info_hash::InfoHash;
+
+/// State of a torrent at a moment when everything said here was on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resume {
+    /// The torrent.
+    pub info_hash: InfoHash,
+    /// Verified pieces.
+    pub have: Bitfield,
+    /// The files in the order of the torrent; `None` for one that does not exist (or is a pad file).
+    pub files: Vec<Option<FileStamp>>,
+    /// Payload bytes sent in all runs.
+    pub uploaded: u64,
+    /// Payload bytes received in all runs.
+    pub downloaded: u64,
+}
+
+/// How a file looked.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct FileStamp {
+    /// Length, bytes.
+    pub len: u64,
+    /// Time of the last change, nanoseconds since 1970.
+    pub mtime: u64,
+}
+
+/// Why bytes are not a usable record. The torrent has to be checked then.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ResumeError {
+    /// Not bencoding: cut short, overwritten, empty after a full disk.
+    #[error("resume record is damaged: {0}")]
+    Bencode(#[from] BencodeError),
+    /// Written by a version of this program with another format.
+    #[error("resume record has version {0}, not {VERSION}")]
+    Version(i64),
+    /// A part is missing or has the wrong type.
+    #[error("resume record has no proper {0:?}")]
+    Missing(&'static str),
+    /// The check sum does not fit the content.
+    #[error("resume record is damaged: wrong check sum")]
+    Sum,
+    /// It belongs to another torrent.
+    #[error("resume record is of torrent {0}")]
+    OtherTorrent(InfoHash),
+    /// The set of pieces does not fit the torrent.
+    #[error("resume record: {0}")]
+    Have(#[from] BitfieldError),
+    /// The number of files does not fit the torrent.
+    #[error("resume record lists {got} files of {expected}")]
+    Files {
+        /// Files in the record.
+        got: usize,
+        /// Files of the torrent.
+        expected: usize,
+    },
+}
+
+impl Resume {
+    /// The record as bytes, to be written to a file.
+    pub fn encode(&self) -> Vec<u8> {
+        let files = self.files.iter().map(|file| match file {
+            None => Bencode::List(Vec::new()),
+            Some(f) => Bencode::List(vec![signed(f.len), signed(f.mtime)]),
+        });
+        let body = Bencode::dict([
+            ("downloaded", signed(self.downloaded)),
+            ("files", files.collect()),
+            ("have", self.have.to_wire().into()),
+            ("info hash", self.info_hash.0[..].into()),
+            ("uploaded", signed(self.uploaded)),
+        ])
+        .encode();
+        let sum = Sha1::digest(&body).to_vec();
+        Bencode::dict([("body", body.into()), ("sha1", sum.into()), ("version", VERSION.into())]).encode()
+    }
+
+    /// Reads a record of the torrent with this info hash, geometry and number of files.
+    ///
+    /// # Errors
+    ///
+    /// Anything that [`encode`](Resume::encode) would not have written for this torrent.
+    pub fn parse(
+        bytes: &[u8],
+        info_hash: InfoHash,
+        geometry: Geometry,
+        file_count: usize,
+    ) -> Result<Resume, ResumeError> {
+        let outer = Document::parse(bytes, &Limits::RECORD)?;
+        let outer = outer.root();
+        match outer.get("version").and_then(Value::as_int) {
+            Some(VERSION) => {}
+            Some(other) => return Err(ResumeError::Version(other)),
+            None => return Err(ResumeError::Missing("version")),
+        }
+        let body = bytes_of(outer, "body")?;
+        if bytes_of(outer, "sha1")? != Sha1::digest(body).as_slice() {
+            return Err(ResumeError::Sum);
+        }
+        let document = Document::parse(body, &Limits::RECORD)?;
+        let root = document.root();
+        let found = bytes_of(root, "info hash")?.try_into().map_err(|_| ResumeError::Missing("info hash"))?;
+        if InfoHash(found) != info_hash {
+            return Err(ResumeError::OtherTorrent(InfoHash(found)));
+        }
+        let list = root.get("files").and_then(Value::as_list).ok_or(ResumeError::Missing("files"))?;
+        let files = list.map(stamp).collect::<Option<Vec<_>>>().ok_or(ResumeError::Missing("files"))?;
+        if files.len() != file_count {
+            return Err(ResumeError::Files { got: files.len(), expected: file_count });
+        }
+        let total = |key| root.get(key).and_then(Value::as_u64).ok_or(ResumeError::Missing(key));
+        Ok(Resume {
+            info_hash,
+            have: Bitfield::from_wire(bytes_of(root, "have")?, geometry.piece_count())?,
+            files,
+            uploaded: total("uploaded")?,
+            downloaded: total("downloaded")?,
+        })
+    }
+}
+
+fn bytes_of<'a>(dict: Value<'a>, key: &'static str) -> Result<&'a [u8], ResumeError> {
+    dict.get(key).and_then(Value::as_bytes).ok_or(ResumeError::Missing(key))
+}
+
+fn stamp(value: Value<'_>) -> Option<Option<FileStamp>> {
+    let mut parts = value.as_list()?;
+    let Some(len) = parts.next() else { return Some(None) };
+    let stamp = FileStamp { len: len.as_u64()?, mtime: parts.next()?.as_u64()? };
+    parts.next().is_none().then_some(Some(stamp))
+}
+
+fn signed(value: u64) -> Bencode {
+    Bencode::Integer(i64::try_from(value).unwrap_or(i64::MAX))
+}
+
+/// Changes when records of older versions cannot be read any more.
+const VERSION: i64 = 1;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::proto::PieceIndex;
+
+    const HASH: InfoHash = InfoHash([7; 20]);
+
+    fn geometry() -> Geometry {
+        Geometry::new(100, 10).unwrap()
+    }
+
+    fn record() -> Resume {
+        let mut have = Bitfield::new(10);
+        have.set(PieceIndex(3));
+        let stamp = FileStamp { len: 100, mtime: 1 };
+        Resume { info_hash: HASH, have, files: vec![Some(stamp), None], uploaded: 5, downloaded: 1 << 40 }
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Resume, ResumeError> {
+        Resume::parse(bytes, HASH, geometry(), 2)
+    }
+
+    /// A record with a proper check sum around any body.
+    fn wrap(body: &[u8]) -> Vec<u8> {
+        let sum = Sha1::digest(body).to_vec();
+        Bencode::dict([("body", Bencode::from(body)), ("sha1", sum.into()), ("version", 1.into())]).encode()
+    }
+
+    #[test]
+    fn round_trip() {
+        assert_eq!(decode(&record().encode()), Ok(record()));
+    }
+
+    #[test]
+    fn records_that_do_not_fit_are_refused() {
+        let bytes = record().encode();
+        let other = InfoHash([8; 20]);
+        assert_eq!(Resume::parse(&bytes, other, geometry(), 2), Err(ResumeError::OtherTorrent(HASH)));
+        let larger = Geometry::new(200, 10).unwrap();
+        assert!(matches!(Resume::parse(&bytes, HASH, larger, 2), Err(ResumeError::Have(_))));
+        let files = Resume::parse(&bytes, HASH, geometry(), 3);
+        assert_eq!(files, Err(ResumeError::Files { got: 2, expected: 3 }));
+        assert!(matches!(decode(b""), Err(ResumeError::Bencode(_))));
+        assert!(matches!(decode(&bytes[..bytes.len() - 1]), Err(ResumeError::Bencode(_))));
+        assert_eq!(decode(b"d7:versioni2ee"), Err(ResumeError::Version(2)));
+        assert_eq!(decode(b"de"), Err(ResumeError::Missing("version")));
+        assert_eq!(decode(&wrap(b"de")), Err(ResumeError::Missing("info hash")));
+        let nested = [vec![b'l'; 1000], vec![b'e'; 1000]].concat();
+        assert!(matches!(decode(&wrap(&nested)), Err(ResumeError::Bencode(_))));
+        for files in ["i1e", "li1ee", "lli1eee", "lli-1ei1eee", "lli1ei1ei1eee", "lleldeee"] {
+            let have = "4:have2:\0\0";
+            let body = format!(
+                "d10:downloadedi0e5:files{files}{have}9:info hash20:{}8:uploadedi0ee",
+                "\x07".repeat(20)
+            );
+            assert_eq!(decode(&wrap(body.as_bytes())), Err(ResumeError::Missing("files")), "{files}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_changed_byte_is_noticed(at in any::<prop::sample::Index>(), change in 1..=255u8) {
+            let mut bytes = record().encode();
+            let at = at.index(bytes.len());
+            bytes[at] ^= change;
+            prop_assert!(decode(&bytes).is_err());
+        }
+
+        #[test]
+        fn any_body_never_panics(body in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = decode(&body);
+            let _ = decode(&wrap(&body));
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Answers of the disk: pieces that are good, bad or could not be written.
+
+use std::time::{Duration, Instant};
+
+use super::{CheckResult, Message, PeerError, PieceIndex, SourceId, Torrent, TorrentOutput};
+use crate::proto::picker::PieceState;
+
+impl Torrent {
+    /// The disk's verdict on a piece whose last part was handed out, or a failure before that.
+    pub fn piece_checked(&mut self, now: Instant, piece: PieceIndex, result: CheckResult) {
+        let Some(&at) = self.by_piece.get(&piece) else { return };
+        let Some(partial) = self.partials.get(at) else { return };
+        let failed = matches!(result, CheckResult::Failed(_));
+        if !partial.is_checking() && !failed {
+            return;
+        }
+        let senders: Vec<SourceId> = partial.senders().collect();
+        self.drop_partial(now, at, !matches!(result, CheckResult::Good));
+        match result {
+            CheckResult::Good => self.verified(now, piece, &senders),
+            CheckResult::Bad(hashes) => self.bad(now, piece, senders, hashes),
+            CheckResult::Failed(error) => {
+                self.picker.set_state(piece, PieceState::Wanted);
+                self.news += 1;
+                if self.disk_rests.is_none() {
+                    let until = now + DISK_RESTS;
+                    self.disk_rests = Some(until);
+                    self.wake_at(until);
+                    self.outputs.push_back(TorrentOutput::DiskFailed(error));
+                }
+            }
+        }
+    }
+
+    /// SHA-1 of each block of a verified piece, after [`TorrentOutput::WantBlockHashes`].
+    pub fn block_hashes(&mut self, now: Instant, piece: PieceIndex, hashes: &[[u8; 20]]) {
+        for guilty in self.sources.convict(piece, hashes) {
+            self.ban(now, guilty);
+        }
+    }
+
+    /// Goes on downloading after [`TorrentOutput::DiskFailed`].
+    pub fn retry_disk(&mut self, now: Instant) {
+        if self.disk_rests.take().is_some() {
+            self.news += 1;
+            self.wake_at(now);
+        }
+    }
+
+    fn verified(&mut self, now: Instant, piece: PieceIndex, senders: &[SourceId]) {
+        if !self.have.set(piece) {
+            return;
+        }
+        self.verified += u64::from(self.cfg.geometry.piece_size(piece));
+        self.picker.set_state(piece, PieceState::Have);
+        self.outputs.push_back(TorrentOutput::Verified(piece));
+        if let Some(one) = only(senders)
+            && let Some(source) = self.sources.get_mut(one)
+        {
+            source.parole = false;
+        }
+        if self.sources.wants_hashes(piece) {
+            self.outputs.push_back(TorrentOutput::WantBlockHashes(piece));
+        }
+        let slots: Vec<usize> = self.peers.iter().map(|(slot, _)| slot).collect();
+        for slot in &slots {
+            self.send(now, *slot, &Message::Have(piece));
+            let Some(peer) = self.peers.get_mut(*slot) else { continue };
+            if peer.has.get(piece) {
+                peer.wanted = peer.wanted.saturating_sub(1);
+                if peer.wanted == 0 {
+                    self.update_interest(now, *slot);
+                }
+            }
+        }
+        if self.have.is_full() {
+            self.outputs.push_back(TorrentOutput::Completed);
+            slots.into_iter().for_each(|slot| self.part_if_both_complete(now, slot));
+        }
+    }
+
+    fn bad(&mut self, now: Instant, piece: PieceIndex, senders: Vec<SourceId>, hashes: Vec<[u8; 20]>) {
+        self.failed_pieces += 1;
+        self.wasted += u64::from(self.cfg.geometry.piece_size(piece));
+        self.picker.set_state(piece, PieceState::Wanted);
+        self.retry.push(piece);
+        self.news += 1;
+        self.wake_at(now);
+        match only(&senders) {
+            Some(one) => self.ban(now, one),
+            None => self.sources.failed(piece, hashes, &senders),
+        }
+    }
+
+    /// Ends a partial. With `purge`, requests for its blocks are taken back: the piece will be asked for afresh.
+    fn drop_partial(&mut self, now: Instant, at: usize, purge: bool) {
+        let Some(partial) = self.partials.try_remove(at) else { return };
+        self.free_blocks -= partial.free();
+        let piece = partial.piece;
+        self.by_piece.remove(&piece);
+        if !purge {
+            return;
+        }
+        let slots: Vec<usize> = self.peers.iter().map(|(slot, _)| slot).collect();
+        for slot in slots {
+            let Some(peer) = self.peers.get_mut(slot) else { continue };
+            if let Some(arriving) = peer.arriving.as_mut().filter(|arriving| arriving.partial == at) {
+                (arriving.keep, arriving.counted) = (false, false);
+            }
+            let void: Vec<_> =
+                peer.asked.iter().filter(|asked| asked.block.piece == piece).copied().collect();
+            peer.asked.retain(|asked| asked.block.piece != piece);
+            peer.late = peer.late.saturating_add(void.len() as u32);
+            for asked in void {
+                self.send(now, slot, &Message::Cancel(asked.block));
+            }
+        }
+    }
+
+    /// Two that have everything have nothing to say to each other.
+    pub(super) fn part_if_both_complete(&mut self, now: Instant, slot: usize) {
+        if self.is_seed() && self.peers.get(slot).is_some_and(|peer| peer.has.is_full()) {
+            self.disconnect(now, slot, PeerError::Useless);
+        }
+    }
+}
+
+fn only(senders: &[SourceId]) -> Option<SourceId> {
+    let (first, rest) = senders.split_first()?;
+    rest.iter().all(|sender| sender == first).then_some(*first)
+}
+
+/// After a disk error nothing is asked for during this time; a full disk may have room again.
+pub(super) const DISK_RESTS: Duration = Duration::from_secs(600);

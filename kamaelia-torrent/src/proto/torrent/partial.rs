@@ -1,0 +1,379 @@
+//! A piece that is being fetched.
+
+use std::time::Instant;
+
+use super::sources::SourceId;
+use crate::proto::{
+    buffer::{BufferPool, PART_LEN, PartBuf},
+    geometry::{BLOCK_LEN, BlockRequest, Geometry, PieceIndex},
+};
+
+/// Blocks, buffers and contributors of one piece.
+#[derive(Debug)]
+pub(super) struct Partial {
+    pub(super) piece: PieceIndex,
+    size: u32,
+    blocks: Vec<Block>,
+    parts: Vec<Part>,
+    /// Blocks that are neither here nor asked for.
+    free: u32,
+    /// No block below this is free.
+    first_free: u32,
+    parts_left: u32,
+    /// The peer that fetches it; others join only for a reason.
+    pub(super) owner: Option<usize>,
+    /// Nobody but the owner may contribute, so that a failure shows who did it.
+    pub(super) exclusive: bool,
+    /// When a block came or was asked for.
+    pub(super) touched: Instant,
+}
+
+#[derive(Copy, Clone, Debug)]
+struct Block {
+    source: SourceId,
+    /// The peer whose data is being copied in.
+    writer: u32,
+    requests: u8,
+    received: bool,
+}
+
+#[derive(Debug)]
+struct Part {
+    buffer: Option<PartBuf>,
+    missing: u16,
+    requests: u16,
+}
+
+/// A part that is complete and goes to the disk.
+#[derive(Debug)]
+pub(super) struct Finished {
+    pub(super) offset: u32,
+    pub(super) data: PartBuf,
+    pub(super) last: bool,
+}
+
+/// Whether a block could be had.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Take {
+    Block(BlockRequest),
+    /// All are here or asked for.
+    NoneFree,
+    /// There are free blocks, but no memory to put them.
+    NoMemory,
+}
+
+impl Partial {
+    pub(super) fn new(now: Instant, geometry: &Geometry, piece: PieceIndex) -> Partial {
+        let size = geometry.piece_size(piece);
+        let count = geometry.block_count(piece);
+        let block = Block { source: SourceId(u32::MAX), writer: NOBODY, requests: 0, received: false };
+        let part = |n: u32| {
+            // At most PART_LEN / BLOCK_LEN.
+            let missing = (count - n * BLOCKS_PER_PART).min(BLOCKS_PER_PART) as u16;
+            Part { buffer: None, missing, requests: 0 }
+        };
+        let parts: Vec<Part> = (0..size.div_ceil(PART_LEN)).map(part).collect();
+        Partial {
+            piece,
+            size,
+            blocks: vec![block; count as usize],
+            parts_left: parts.len() as u32,
+            parts,
+            free: count,
+            first_free: 0,
+            owner: None,
+            exclusive: false,
+            touched: now,
+        }
+    }
+
+    /// Blocks that are neither here nor asked for.
+    pub(super) fn free(&self) -> u32 {
+        self.free
+    }
+
+    /// Whether all parts went to the disk.
+    pub(super) fn is_checking(&self) -> bool {
+        self.parts_left == 0
+    }
+
+    /// Bytes that are not here yet, about.
+    pub(super) fn left(&self) -> u32 {
+        self.parts.iter().map(|part| u32::from(part.missing) * BLOCK_LEN).sum()
+    }
+
+    /// Bytes of the memory budget held, about.
+    pub(super) fn buffered(&self) -> u64 {
+        self.parts.iter().filter_map(|part| part.buffer.as_ref()).map(|buffer| buffer.len() as u64).sum()
+    }
+
+    /// Senders of the blocks that are here, by block.
+    pub(super) fn senders(&self) -> impl Iterator<Item = SourceId> + '_ {
+        self.blocks.iter().filter(|block| block.received).map(|block| block.source)
+    }
+
+    pub(super) fn block(&self, n: u32) -> BlockRequest {
+        let begin = n * BLOCK_LEN;
+        BlockRequest { piece: self.piece, begin, len: BLOCK_LEN.min(self.size.saturating_sub(begin)) }
+    }
+
+    pub(super) fn is_received(&self, n: u32) -> bool {
+        self.blocks.get(n as usize).is_none_or(|block| block.received)
+    }
+
+    /// How many peers were asked for the block.
+    pub(super) fn requests(&self, n: u32) -> u8 {
+        self.blocks.get(n as usize).map_or(0, |block| block.requests)
+    }
+
+    /// Takes the next free block to ask for, in order; its part gets a buffer.
+    pub(super) fn take_free(&mut self, now: Instant, pool: &mut BufferPool) -> Take {
+        if self.free == 0 {
+            return Take::NoneFree;
+        }
+        let is_free = |block: &Block| block.requests == 0 && !block.received;
+        while !self.blocks.get(self.first_free as usize).is_none_or(is_free) {
+            self.first_free += 1;
+        }
+        let mut refused = None;
+        for n in self.first_free..self.blocks.len() as u32 {
+            let part = n / BLOCKS_PER_PART;
+            if refused == Some(part) || !is_free(&self.blocks[n as usize]) {
+                continue;
+            }
+            if self.parts[part as usize].buffer.is_none() {
+                // One refusal is enough: later parts can only be served if they have their buffer already.
+                let buffer = if refused.is_none() { pool.take(self.part_len(part)) } else { None };
+                if buffer.is_none() {
+                    refused = Some(part);
+                    continue;
+                }
+                self.parts[part as usize].buffer = buffer;
+            }
+            self.ask(n);
+            self.touched = now;
+            return Take::Block(self.block(n));
+        }
+        if refused.is_some() { Take::NoMemory } else { Take::NoneFree }
+    }
+
+    /// One more peer is asked for a block.
+    pub(super) fn ask(&mut self, n: u32) {
+        let block = &mut self.blocks[n as usize];
+        if block.requests == 0 && !block.received {
+            self.free -= 1;
+        }
+        block.requests = block.requests.saturating_add(1);
+        self.parts[(n / BLOCKS_PER_PART) as usize].requests += 1;
+    }
+
+    /// A peer will not send the block that it was asked for, or has sent it.
+    pub(super) fn release(&mut self, n: u32) {
+        let block = &mut self.blocks[n as usize];
+        if block.requests == 0 {
+            return;
+        }
+        block.requests -= 1;
+        if block.requests == 0 && !block.received {
+            self.free += 1;
+            self.first_free = self.first_free.min(n);
+        }
+        self.parts[(n / BLOCKS_PER_PART) as usize].requests -= 1;
+    }
+
+    /// A peer does not go on sending a block.
+    pub(super) fn abandon(&mut self, n: u32, peer: usize) {
+        let block = &mut self.blocks[n as usize];
+        if block.writer == peer as u32 {
+            block.writer = NOBODY;
+        }
+    }
+
+    /// Whether this peer may contribute.
+    pub(super) fn allows(&self, peer: usize) -> bool {
+        !self.exclusive || self.owner == Some(peer)
+    }
+
+    /// A peer begins to send a block; false if its data is not needed. Never do two peers write to the same block:
+    /// it would not be clear whom to blame.
+    pub(super) fn begin(&mut self, n: u32, peer: usize) -> bool {
+        let part = &self.parts[(n / BLOCKS_PER_PART) as usize];
+        let block = &mut self.blocks[n as usize];
+        let wanted = !block.received && block.writer == NOBODY && part.buffer.is_some();
+        if wanted {
+            block.writer = peer as u32;
+        }
+        wanted
+    }
+
+    /// Copies bytes of block `n` that start `offset` bytes into it; false if they are not needed any more.
+    pub(super) fn write(&mut self, n: u32, peer: usize, offset: u32, data: &[u8]) -> bool {
+        let part = &mut self.parts[(n / BLOCKS_PER_PART) as usize];
+        let (true, Some(buffer)) = (self.blocks[n as usize].writer == peer as u32, &mut part.buffer) else {
+            return false;
+        };
+        let start = ((n % BLOCKS_PER_PART) * BLOCK_LEN + offset) as usize;
+        let Some(place) = buffer.get_mut(start..start + data.len()) else { return false };
+        place.copy_from_slice(data);
+        true
+    }
+
+    /// A block has arrived in full; answers its part if that is complete.
+    pub(super) fn received(&mut self, now: Instant, n: u32, source: SourceId) -> Option<Finished> {
+        let block = &mut self.blocks[n as usize];
+        if block.received {
+            return None;
+        }
+        if block.requests == 0 {
+            self.free -= 1;
+        }
+        (block.received, block.writer, block.source) = (true, NOBODY, source);
+        self.touched = now;
+        let number = n / BLOCKS_PER_PART;
+        let part = &mut self.parts[number as usize];
+        part.missing -= 1;
+        if part.missing > 0 {
+            return None;
+        }
+        let data = part.buffer.take()?;
+        self.parts_left -= 1;
+        Some(Finished { offset: number * PART_LEN, data, last: self.parts_left == 0 })
+    }
+
+    /// Gives up parts that nobody was asked for, and with them what has arrived of them. Answers the bytes lost.
+    pub(super) fn give_up_idle_parts(&mut self, pool: &mut BufferPool) -> u64 {
+        let mut lost = 0;
+        for number in 0..self.parts.len() as u32 {
+            let part = &mut self.parts[number as usize];
+            if part.requests > 0 {
+                continue;
+            }
+            let Some(buffer) = part.buffer.take() else { continue };
+            pool.give(buffer);
+            lost += self.forget(number, |_| true);
+        }
+        lost
+    }
+
+    /// Takes out blocks of a sender that is not to be trusted, as far as they are still here. Answers the bytes lost.
+    pub(super) fn discard(&mut self, sender: SourceId) -> u64 {
+        (0..self.parts.len() as u32)
+            .filter(|number| self.parts[*number as usize].buffer.is_some())
+            .collect::<Vec<_>>()
+            .into_iter()
+            .map(|number| self.forget(number, |block| block.source == sender))
+            .sum()
+    }
+
+    fn forget(&mut self, part: u32, which: impl Fn(&Block) -> bool) -> u64 {
+        let start = part * BLOCKS_PER_PART;
+        let end = (start + BLOCKS_PER_PART).min(self.blocks.len() as u32);
+        let mut lost = 0;
+        for n in start..end {
+            let len = self.block(n).len;
+            let block = &mut self.blocks[n as usize];
+            if block.received && which(block) {
+                block.received = false;
+                self.parts[part as usize].missing += 1;
+                if block.requests == 0 {
+                    self.free += 1;
+                    self.first_free = self.first_free.min(n);
+                }
+                lost += u64::from(len);
+            }
+        }
+        lost
+    }
+
+    fn part_len(&self, part: u32) -> usize {
+        PART_LEN.min(self.size.saturating_sub(part * PART_LEN)) as usize
+    }
+}
+
+const NOBODY: u32 = u32::MAX;
+const BLOCKS_PER_PART: u32 = PART_LEN / BLOCK_LEN;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn setup(total: u64, piece: u32) -> (Partial, BufferPool, Instant) {
+        let now = Instant::now();
+        let geometry = Geometry::new(total, piece).unwrap();
+        (Partial::new(now, &geometry, PieceIndex(0)), BufferPool::new(1 << 20), now)
+    }
+
+    fn fill(p: &mut Partial, n: u32, peer: usize) -> Option<Finished> {
+        let len = p.block(n).len as usize;
+        assert!(p.begin(n, peer));
+        assert!(p.write(n, peer, 0, &vec![n as u8; len]));
+        let finished = p.received(Instant::now(), n, SourceId(peer as u32));
+        p.release(n);
+        finished
+    }
+
+    #[test]
+    fn parts_leave_as_soon_as_they_are_full() {
+        let (mut p, mut pool, now) = setup(600_000, 600_000);
+        let mut out = vec![];
+        while let Take::Block(block) = p.take_free(now, &mut pool) {
+            out.extend(fill(&mut p, block.begin / BLOCK_LEN, 1));
+        }
+        let shape: Vec<_> = out.iter().map(|f| (f.offset, f.data.len(), f.last)).collect();
+        assert_eq!(shape, [(0, 262_144, false), (262_144, 262_144, false), (524_288, 75_712, true)]);
+        assert!(
+            out.iter().all(|f| f.data.iter().zip(f.offset..).all(|(b, at)| *b == (at / BLOCK_LEN) as u8))
+        );
+        assert!(p.is_checking());
+        assert_eq!((p.free(), p.left()), (0, 0));
+    }
+
+    #[test]
+    fn nothing_is_asked_for_without_memory() {
+        let (mut p, _, now) = setup(1 << 20, 1 << 20);
+        let mut pool = BufferPool::new(PART_LEN as usize);
+        let mut asked = 0;
+        while let Take::Block(_) = p.take_free(now, &mut pool) {
+            asked += 1;
+        }
+        assert_eq!((asked, p.take_free(now, &mut pool)), (16, Take::NoMemory));
+        // A released block of the part that has a buffer can be had.
+        p.release(5);
+        assert_eq!(p.take_free(now, &mut pool), Take::Block(p.block(5)));
+    }
+
+    #[test]
+    fn two_peers_never_write_to_one_block() {
+        let (mut p, mut pool, now) = setup(100_000, 100_000);
+        let Take::Block(_) = p.take_free(now, &mut pool) else { panic!() };
+        p.ask(0);
+        assert!(p.begin(0, 1) && !p.begin(0, 2));
+        assert!(!p.write(0, 2, 0, &[1]));
+        p.release(0);
+        p.abandon(0, 1);
+        assert!(!p.write(0, 1, 0, &[1]));
+        assert!(p.begin(0, 2) && p.write(0, 2, 0, &[1]));
+    }
+
+    #[test]
+    fn a_writer_cannot_leave_its_part() {
+        let (mut p, mut pool, now) = setup(20_000, 20_000);
+        while let Take::Block(_) = p.take_free(now, &mut pool) {}
+        assert!(p.begin(1, 1));
+        assert!(!p.write(1, 1, 3_000, &[0; 1_000]));
+    }
+
+    #[test]
+    fn idle_parts_and_distrusted_blocks_are_fetched_again() {
+        let (mut p, mut pool, now) = setup(100_000, 100_000);
+        while let Take::Block(_) = p.take_free(now, &mut pool) {}
+        fill(&mut p, 0, 1);
+        fill(&mut p, 1, 2);
+        assert_eq!(p.discard(SourceId(1)), 16_384);
+        assert_eq!((p.free(), p.take_free(now, &mut pool)), (1, Take::Block(p.block(0))));
+        assert_eq!(p.give_up_idle_parts(&mut pool), 0);
+        (0..7).filter(|n| *n != 1).for_each(|n| p.release(n));
+        assert_eq!(p.give_up_idle_parts(&mut pool), 16_384);
+        assert_eq!((p.free(), p.buffered(), pool.in_use()), (7, 0, 0));
+    }
+}

@@ -1,0 +1,8 @@
+//! Whole swarms under virtual time: completion, fairness, hostile peers, faulty disks.
+//!
+//! Nothing here sleeps or opens a socket; a seed names a run.
+
+mod hostile;
+mod scripts;
+mod swarm;
+mod world;

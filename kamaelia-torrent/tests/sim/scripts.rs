@@ -1,0 +1,163 @@
+//! Peers that do not follow the rules.
+
+use std::time::Duration;
+
+use kamaelia_torrent::proto::{
+    BlockRequest,
+    handshake::Reserved,
+    wire::{Decoder, Event, Message, block_header},
+};
+
+use super::world::{Payload, Script};
+
+/// Says the same bytes at the start and, perhaps, again and again.
+pub(crate) struct Says {
+    pub(crate) open: Vec<u8>,
+    pub(crate) again: Option<(Duration, Vec<u8>)>,
+    pub(crate) reserved: Reserved,
+}
+
+impl Says {
+    pub(crate) fn once(open: Vec<u8>) -> Says {
+        Says { open, again: None, reserved: Reserved::OURS }
+    }
+
+    pub(crate) fn messages(messages: &[Message]) -> Says {
+        Says::once(encode(messages))
+    }
+
+    pub(crate) fn without_fast(mut self) -> Says {
+        self.reserved = Reserved::default();
+        self
+    }
+
+    pub(crate) fn every(mut self, interval: Duration, bytes: Vec<u8>) -> Says {
+        self.again = Some((interval, bytes));
+        self
+    }
+}
+
+impl Script for Says {
+    fn reserved(&self) -> Reserved {
+        self.reserved
+    }
+
+    fn open(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.open)
+    }
+
+    fn every(&mut self) -> Option<(Duration, Vec<u8>)> {
+        self.again.clone()
+    }
+}
+
+pub(crate) fn encode(messages: &[Message]) -> Vec<u8> {
+    let mut out = Vec::new();
+    messages.iter().for_each(|message| message.encode(&mut out));
+    out
+}
+
+/// Claims everything and serves at once; what it sends is up to `spoil`.
+pub(crate) struct Seed {
+    pub(crate) decoder: Option<Decoder>,
+    /// Whether to change this block.
+    pub(crate) spoil: fn(&BlockRequest) -> bool,
+    /// Whether to answer this request at all.
+    pub(crate) answer: fn(&BlockRequest) -> bool,
+    pub(crate) spoilt: std::rc::Rc<std::cell::Cell<u32>>,
+    pub(crate) requests: std::rc::Rc<std::cell::Cell<u32>>,
+}
+
+impl Seed {
+    pub(crate) fn new(spoil: fn(&BlockRequest) -> bool) -> Seed {
+        Seed {
+            decoder: None,
+            spoil,
+            answer: |_| true,
+            spoilt: Default::default(),
+            requests: Default::default(),
+        }
+    }
+}
+
+impl Script for Seed {
+    fn open(&mut self) -> Vec<u8> {
+        encode(&[Message::HaveAll, Message::Unchoke])
+    }
+
+    fn receive(&mut self, payload: &Payload, mut data: &[u8]) -> Vec<u8> {
+        let decoder = self.decoder.get_or_insert_with(|| Decoder::new(payload.geometry.piece_count()));
+        let mut out = Vec::new();
+        while let Some(event) = decoder.next(&mut data).unwrap() {
+            let Event::Message(Message::Request(block)) = event else { continue };
+            self.requests.set(self.requests.get() + 1);
+            if !(self.answer)(&block) {
+                continue;
+            }
+            out.extend_from_slice(&block_header(&block));
+            let start = out.len();
+            out.extend_from_slice(&payload.data[payload.range(&block)]);
+            if (self.spoil)(&block) {
+                out[start] ^= 1;
+                self.spoilt.set(self.spoilt.get() + 1);
+            }
+        }
+        out
+    }
+}
+
+/// Wants everything and has nothing: asks for block after block, with so many requests open.
+pub(crate) struct Leech {
+    pub(crate) fast: bool,
+    pub(crate) open_requests: usize,
+    pub(crate) got: std::rc::Rc<std::cell::Cell<u64>>,
+    pub(crate) decoder: Option<Decoder>,
+    pub(crate) next: u32,
+    pub(crate) outstanding: usize,
+}
+
+impl Leech {
+    pub(crate) fn new(fast: bool, open_requests: usize) -> Leech {
+        Leech { fast, open_requests, got: Default::default(), decoder: None, next: 0, outstanding: 0 }
+    }
+}
+
+impl Script for Leech {
+    fn reserved(&self) -> Reserved {
+        if self.fast { Reserved::OURS } else { Reserved::default() }
+    }
+
+    fn open(&mut self) -> Vec<u8> {
+        encode(&[Message::Interested])
+    }
+
+    fn receive(&mut self, payload: &Payload, mut data: &[u8]) -> Vec<u8> {
+        let decoder = self.decoder.get_or_insert_with(|| Decoder::new(payload.geometry.piece_count()));
+        let mut out = Vec::new();
+        let mut unchoked = false;
+        while let Some(event) = decoder.next(&mut data).unwrap() {
+            match event {
+                Event::Message(Message::Unchoke) => unchoked = true,
+                Event::Message(Message::Choke) => self.outstanding = 0,
+                Event::BlockData { data, last } => {
+                    self.got.set(self.got.get() + data.len() as u64);
+                    self.outstanding -= usize::from(last);
+                    unchoked = true;
+                }
+                _ => {}
+            }
+        }
+        let geometry = payload.geometry;
+        let per_piece = geometry.block_count(kamaelia_torrent::proto::PieceIndex(0));
+        while unchoked && self.outstanding < self.open_requests {
+            let piece = kamaelia_torrent::proto::PieceIndex(self.next / per_piece % geometry.piece_count());
+            let block = geometry.block(piece, self.next % per_piece);
+            self.next += 1;
+            if block.len > 0 {
+                Message::Request(block).encode(&mut out);
+                self.outstanding += 1;
+            }
+        }
+        out
+    }
+}

@@ -1,0 +1,599 @@
+//! A world in one thread: nodes, lines and disks under virtual time. The same seed gives the same run.
+
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, HashMap, VecDeque},
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use kamaelia_torrent::proto::{
+    BLOCK_LEN, Bitfield, BlockRequest, Geometry, InfoHash, PieceIndex,
+    buffer::{BufferPool, PartBuf},
+    handshake::{Handshake, PeerId, Reserved},
+    torrent::{
+        CheckResult, Direction, PeerError, PeerKey, PeerSource, Torrent, TorrentConfig, TorrentOutput,
+    },
+    wire::block_header,
+};
+use sha1::{Digest, Sha1};
+
+/// What everybody shares.
+pub(crate) struct Payload {
+    pub(crate) geometry: Geometry,
+    pub(crate) data: Vec<u8>,
+    hashes: Vec<[u8; 20]>,
+}
+
+impl Payload {
+    pub(crate) fn new(len: usize, piece_len: u32) -> Payload {
+        let mut rng = fastrand::Rng::with_seed(len as u64);
+        let data: Vec<u8> = (0..len).map(|_| rng.u8(..)).collect();
+        let hashes = data.chunks(piece_len as usize).map(|piece| Sha1::digest(piece).into()).collect();
+        Payload { geometry: Geometry::new(len as u64, piece_len).unwrap(), data, hashes }
+    }
+
+    pub(crate) fn range(&self, block: &BlockRequest) -> std::ops::Range<usize> {
+        let start = self.geometry.piece_offset(block.piece) as usize + block.begin as usize;
+        start..start + block.len as usize
+    }
+}
+
+/// A peer that follows a script instead of the rules.
+pub(crate) trait Script {
+    /// What it offers in its handshake.
+    fn reserved(&self) -> Reserved {
+        Reserved::OURS
+    }
+    /// Bytes sent at once after the handshakes.
+    fn open(&mut self) -> Vec<u8> {
+        Vec::new()
+    }
+    /// Answers to bytes.
+    fn receive(&mut self, _payload: &Payload, _data: &[u8]) -> Vec<u8> {
+        Vec::new()
+    }
+    /// Bytes sent at this interval.
+    fn every(&mut self) -> Option<(Duration, Vec<u8>)> {
+        None
+    }
+}
+
+pub(crate) struct NodeConfig {
+    /// Bytes per second out of the node.
+    pub(crate) bandwidth: f64,
+    pub(crate) latency: Duration,
+    pub(crate) disk: Duration,
+    /// One disk write in so many fails; 0 for none.
+    pub(crate) disk_faults: u32,
+    pub(crate) budget: usize,
+    pub(crate) have: bool,
+    pub(crate) tweak: fn(&mut TorrentConfig),
+}
+
+impl Default for NodeConfig {
+    fn default() -> NodeConfig {
+        NodeConfig {
+            bandwidth: 10e6,
+            latency: Duration::from_millis(10),
+            disk: Duration::from_millis(2),
+            disk_faults: 0,
+            budget: 16 << 20,
+            have: false,
+            tweak: |_| {},
+        }
+    }
+}
+
+pub(crate) struct Node {
+    pub(crate) cfg: NodeConfig,
+    pub(crate) torrent: Torrent,
+    pub(crate) pool: BufferPool,
+    pub(crate) data: Vec<u8>,
+    pub(crate) completed: Option<Instant>,
+    pub(crate) lost: Vec<(SocketAddr, PeerError)>,
+    pub(crate) banned: Vec<SocketAddr>,
+    pub(crate) writes: usize,
+    pub(crate) disk_errors: usize,
+    pub(crate) reads: Vec<u32>,
+    unwritten: HashMap<PieceIndex, Vec<u8>>,
+    in_flight_writes: Vec<Option<PartBuf>>,
+    busy_until: Instant,
+    conns: HashMap<PeerKey, usize>,
+    tick_at: Option<Instant>,
+}
+
+enum Actor {
+    Node(Box<Node>),
+    Script(Box<dyn Script>),
+}
+
+struct End {
+    actor: usize,
+    key: PeerKey,
+    held: VecDeque<Vec<u8>>,
+    paused: bool,
+}
+
+struct Conn {
+    ends: [End; 2],
+    open: bool,
+}
+
+enum Event {
+    Tick(usize),
+    Connected(usize, SocketAddr),
+    Deliver { conn: usize, end: usize, data: Vec<u8> },
+    Sent { conn: usize, end: usize, blocks: u32, bytes: u64 },
+    Closed { conn: usize, end: usize },
+    ReadDone { conn: usize, end: usize, blocks: Vec<BlockRequest> },
+    Written { node: usize, slot: usize, piece: PieceIndex, last: bool },
+    Hashes { node: usize, piece: PieceIndex },
+    Script { conn: usize, end: usize, data: Vec<u8>, again: Duration },
+}
+
+struct Timed(Instant, u64, Event);
+
+impl PartialEq for Timed {
+    fn eq(&self, other: &Timed) -> bool {
+        (self.0, self.1) == (other.0, other.1)
+    }
+}
+impl Eq for Timed {}
+impl PartialOrd for Timed {
+    fn partial_cmp(&self, other: &Timed) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Timed {
+    fn cmp(&self, other: &Timed) -> std::cmp::Ordering {
+        (self.0, self.1).cmp(&(other.0, other.1))
+    }
+}
+
+pub(crate) struct World {
+    pub(crate) start: Instant,
+    pub(crate) now: Instant,
+    pub(crate) payload: Payload,
+    pub(crate) events: u64,
+    planned: u64,
+    actors: Vec<Actor>,
+    conns: Vec<Conn>,
+    queue: BinaryHeap<Reverse<Timed>>,
+    rng: fastrand::Rng,
+}
+
+pub(crate) const INFO_HASH: InfoHash = InfoHash([0x5a; 20]);
+
+pub(crate) fn address(actor: usize) -> SocketAddr {
+    SocketAddr::from(([10, 0, (actor >> 8) as u8, actor as u8], 6881))
+}
+
+fn peer_id(actor: usize) -> PeerId {
+    let mut id = [b'-'; 20];
+    id[..8].copy_from_slice(&actor.to_be_bytes());
+    PeerId(id)
+}
+
+impl World {
+    pub(crate) fn new(payload: Payload, seed: u64) -> World {
+        let start = Instant::now();
+        World {
+            start,
+            now: start,
+            payload,
+            events: 0,
+            planned: 0,
+            actors: Vec::new(),
+            conns: Vec::new(),
+            queue: BinaryHeap::new(),
+            rng: fastrand::Rng::with_seed(seed),
+        }
+    }
+
+    pub(crate) fn add(&mut self, cfg: NodeConfig) -> usize {
+        let id = self.actors.len();
+        let mut torrent = TorrentConfig::new(INFO_HASH, peer_id(id), self.payload.geometry);
+        torrent.seed = self.rng.u64(..);
+        if cfg.have {
+            torrent.have = Bitfield::full(self.payload.geometry.piece_count());
+        }
+        (cfg.tweak)(&mut torrent);
+        let mut data = vec![0; self.payload.data.len()];
+        for piece in torrent.have.iter_ones() {
+            let start = self.payload.geometry.piece_offset(piece) as usize;
+            let end = start + self.payload.geometry.piece_size(piece) as usize;
+            data[start..end].copy_from_slice(&self.payload.data[start..end]);
+        }
+        let node = Node {
+            torrent: Torrent::new(torrent, self.now),
+            pool: BufferPool::new(cfg.budget),
+            data,
+            completed: None,
+            lost: Vec::new(),
+            banned: Vec::new(),
+            writes: 0,
+            disk_errors: 0,
+            reads: Vec::new(),
+            unwritten: HashMap::new(),
+            in_flight_writes: Vec::new(),
+            busy_until: self.now,
+            conns: HashMap::new(),
+            tick_at: None,
+            cfg,
+        };
+        self.actors.push(Actor::Node(Box::new(node)));
+        id
+    }
+
+    pub(crate) fn add_script(&mut self, script: impl Script + 'static) -> usize {
+        self.actors.push(Actor::Script(Box::new(script)));
+        self.actors.len() - 1
+    }
+
+    pub(crate) fn node(&self, id: usize) -> &Node {
+        match &self.actors[id] {
+            Actor::Node(node) => node,
+            Actor::Script(_) => panic!("actor {id} is a script"),
+        }
+    }
+
+    pub(crate) fn node_mut(&mut self, id: usize) -> &mut Node {
+        match &mut self.actors[id] {
+            Actor::Node(node) => node,
+            Actor::Script(_) => panic!("actor {id} is a script"),
+        }
+    }
+
+    /// Tells a node of others, as a tracker would.
+    pub(crate) fn introduce(&mut self, node: usize, others: &[usize]) {
+        let addrs: Vec<_> = others.iter().map(|other| address(*other)).collect();
+        let now = self.now;
+        self.node_mut(node).torrent.add_candidates(now, &addrs, PeerSource::Tracker);
+        self.settle(node);
+    }
+
+    /// Opens a connection from one actor to another.
+    pub(crate) fn connect(&mut self, from: usize, to: usize) {
+        let fast = |actor: &Actor| match actor {
+            Actor::Node(_) => Reserved::OURS,
+            Actor::Script(script) => script.reserved(),
+        };
+        let conn = self.conns.len();
+        let key = PeerKey(conn as u64);
+        let end = |actor| End { actor, key, held: VecDeque::new(), paused: false };
+        self.conns.push(Conn { ends: [end(from), end(to)], open: true });
+        let mut accepted = true;
+        for (me, other, direction) in [(from, to, Direction::Outgoing), (to, from, Direction::Incoming)] {
+            let handshake = Handshake {
+                reserved: fast(&self.actors[other]),
+                info_hash: INFO_HASH,
+                peer_id: peer_id(other),
+            };
+            let port = if direction == Direction::Incoming { 40_000 + conn as u16 % 20_000 } else { 6881 };
+            let addr = SocketAddr::new(address(other).ip(), port);
+            let now = self.now;
+            if let Actor::Node(node) = &mut self.actors[me] {
+                let taken = node.torrent.peer_connected(now, key, addr, direction, &handshake);
+                accepted &= taken.is_ok();
+                if taken.is_ok() {
+                    node.conns.insert(key, conn);
+                }
+            }
+        }
+        if !accepted {
+            self.close(conn, None);
+        }
+        for (end, actor) in [from, to].into_iter().enumerate() {
+            self.settle(actor);
+            if let Actor::Script(script) = &mut self.actors[actor] {
+                let data = script.open();
+                let again = script.every();
+                self.transmit(conn, end, data, None);
+                if let Some((again, data)) = again {
+                    self.at(again, Event::Script { conn, end, data, again });
+                }
+            }
+        }
+    }
+
+    /// Cuts all connections of an actor, as if its line went down.
+    pub(crate) fn unplug(&mut self, actor: usize) {
+        for conn in 0..self.conns.len() {
+            if self.conns[conn].open && self.conns[conn].ends.iter().any(|end| end.actor == actor) {
+                self.close(conn, None);
+            }
+        }
+    }
+
+    /// Runs until `done` or for this long.
+    pub(crate) fn run(&mut self, most: Duration, mut done: impl FnMut(&World) -> bool) -> bool {
+        let end = self.now + most;
+        while !done(self) {
+            let Some(Reverse(Timed(at, _, _))) = self.queue.peek() else { return done(self) };
+            if *at > end {
+                self.now = end;
+                return done(self);
+            }
+            let Some(Reverse(Timed(at, _, event))) = self.queue.pop() else { return false };
+            self.now = self.now.max(at);
+            self.events += 1;
+            self.handle(event);
+        }
+        true
+    }
+
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.now - self.start
+    }
+
+    fn at(&mut self, after: Duration, event: Event) {
+        self.at_time(self.now + after, event);
+    }
+
+    fn at_time(&mut self, at: Instant, event: Event) {
+        // What is due at the same time comes in the order in which it was planned.
+        self.planned += 1;
+        self.queue.push(Reverse(Timed(at, self.planned, event)));
+    }
+
+    fn handle(&mut self, event: Event) {
+        let now = self.now;
+        match event {
+            Event::Tick(id) => {
+                let node = self.node_mut(id);
+                node.tick_at = None;
+                node.torrent.tick(now, &mut node.pool);
+                self.settle(id);
+            }
+            Event::Connected(from, addr) => {
+                let to = self.actors.len().min(usize::from(addr_actor(addr)));
+                if to < self.actors.len() {
+                    self.connect(from, to);
+                } else {
+                    self.node_mut(from).torrent.connect_failed(now, addr);
+                    self.settle(from);
+                }
+            }
+            Event::Deliver { conn, end, data } => self.deliver(conn, end, data),
+            Event::Sent { conn, end, blocks, bytes } => {
+                let End { actor, key, .. } = self.conns[conn].ends[end];
+                if self.conns[conn].open {
+                    self.node_mut(actor).torrent.blocks_sent(now, key, blocks, bytes);
+                    self.settle(actor);
+                }
+            }
+            Event::Closed { conn, end } => {
+                let End { actor, key, .. } = self.conns[conn].ends[end];
+                if let Actor::Node(node) = &mut self.actors[actor] {
+                    node.conns.remove(&key);
+                    node.torrent.peer_closed(now, key);
+                    self.settle(actor);
+                }
+            }
+            Event::ReadDone { conn, end, blocks } => {
+                let actor = self.conns[conn].ends[end].actor;
+                let mut bytes = Vec::new();
+                let mut len = 0;
+                for block in &blocks {
+                    let range = self.payload.range(block);
+                    bytes.extend_from_slice(&block_header(block));
+                    bytes.extend_from_slice(&self.node(actor).data[range]);
+                    len += u64::from(block.len);
+                }
+                self.transmit(conn, end, bytes, Some((blocks.len() as u32, len)));
+            }
+            Event::Written { node: id, slot, piece, last } => {
+                let hash = self.payload.hashes[piece.as_usize()];
+                let whole = BlockRequest { piece, begin: 0, len: self.payload.geometry.piece_size(piece) };
+                let range = self.payload.range(&whole);
+                let faulty = {
+                    let faults = self.node(id).cfg.disk_faults;
+                    faults > 0 && self.rng.u32(..faults) == 0
+                };
+                let node = self.node_mut(id);
+                if let Some(buffer) = node.in_flight_writes[slot].take() {
+                    node.pool.give(buffer);
+                }
+                if faulty {
+                    node.disk_errors += 1;
+                    node.unwritten.remove(&piece);
+                    node.torrent.piece_checked(now, piece, CheckResult::Failed("no space left".into()));
+                } else if last && let Some(data) = node.unwritten.remove(&piece) {
+                    let result = if <[u8; 20]>::from(Sha1::digest(&data)) == hash {
+                        node.data[range].copy_from_slice(&data);
+                        CheckResult::Good
+                    } else {
+                        CheckResult::Bad(block_hashes(&data))
+                    };
+                    node.torrent.piece_checked(now, piece, result);
+                }
+                if node.torrent.wants_buffers() {
+                    node.torrent.fill(now, &mut node.pool);
+                }
+                self.settle(id);
+            }
+            Event::Hashes { node: id, piece } => {
+                let len = self.payload.geometry.piece_size(piece);
+                let range = self.payload.range(&BlockRequest { piece, begin: 0, len });
+                let node = self.node_mut(id);
+                let hashes = block_hashes(&node.data[range]);
+                node.torrent.block_hashes(now, piece, &hashes);
+                self.settle(id);
+            }
+            Event::Script { conn, end, data, again } => {
+                if self.conns[conn].open {
+                    self.transmit(conn, end, data, None);
+                    let actor = self.conns[conn].ends[end].actor;
+                    let next = match &mut self.actors[actor] {
+                        Actor::Script(script) => script.every(),
+                        Actor::Node(_) => None,
+                    };
+                    let (again, data) = next.unwrap_or((again, Vec::new()));
+                    self.at(again, Event::Script { conn, end, data, again });
+                }
+            }
+        }
+    }
+
+    fn deliver(&mut self, conn: usize, end: usize, data: Vec<u8>) {
+        if !self.conns[conn].open {
+            return;
+        }
+        let now = self.now;
+        let End { actor, key, .. } = self.conns[conn].ends[end];
+        match &mut self.actors[actor] {
+            Actor::Node(node) => {
+                if !node.torrent.can_receive(key) {
+                    self.conns[conn].ends[end].paused = true;
+                }
+                if self.conns[conn].ends[end].paused {
+                    self.conns[conn].ends[end].held.push_back(data);
+                    return;
+                }
+                let Actor::Node(node) = &mut self.actors[actor] else { return };
+                if let Err(error) = node.torrent.receive(now, key, &data, &mut node.pool) {
+                    let other = self.conns[conn].ends[1 - end].actor;
+                    node.lost.push((address(other), error));
+                    node.conns.remove(&key);
+                    self.close(conn, Some(end));
+                }
+                self.settle(actor);
+            }
+            Actor::Script(script) => {
+                let answer = script.receive(&self.payload, &data);
+                self.transmit(conn, end, answer, None);
+            }
+        }
+    }
+
+    fn transmit(&mut self, conn: usize, end: usize, data: Vec<u8>, sent: Option<(u32, u64)>) {
+        if data.is_empty() || !self.conns[conn].open {
+            return;
+        }
+        let actor = self.conns[conn].ends[end].actor;
+        let (done, latency) = match &mut self.actors[actor] {
+            Actor::Node(node) => {
+                let time = Duration::from_secs_f64(data.len() as f64 / node.cfg.bandwidth);
+                node.busy_until = node.busy_until.max(self.now) + time;
+                (node.busy_until, node.cfg.latency)
+            }
+            Actor::Script(_) => (self.now, Duration::from_millis(10)),
+        };
+        if let Some((blocks, bytes)) = sent {
+            self.at_time(done, Event::Sent { conn, end, blocks, bytes });
+        }
+        // In portions, as a socket would give them.
+        let mut at = done + latency;
+        for chunk in data.chunks(65_000) {
+            self.at_time(at, Event::Deliver { conn, end: 1 - end, data: chunk.to_vec() });
+            at += Duration::from_nanos(1);
+        }
+    }
+
+    /// Closes a connection; both ends learn of it, except the one that did it.
+    fn close(&mut self, conn: usize, by: Option<usize>) {
+        if !std::mem::replace(&mut self.conns[conn].open, false) {
+            return;
+        }
+        for end in 0..2 {
+            if by != Some(end) {
+                self.at(Duration::from_millis(10), Event::Closed { conn, end });
+            }
+        }
+    }
+
+    /// Does what a node wants done, until it wants nothing.
+    fn settle(&mut self, id: usize) {
+        let now = self.now;
+        if matches!(self.actors[id], Actor::Script(_)) {
+            return;
+        }
+        loop {
+            let node = self.node_mut(id);
+            assert!(node.pool.used() <= node.pool.budget());
+            let Some(output) = node.torrent.poll() else { break };
+            let disk = node.cfg.disk;
+            let conn_of = |key: &PeerKey| node.conns.get(key).copied();
+            match output {
+                TorrentOutput::Write { piece, offset, data, last } => {
+                    node.writes += 1;
+                    let place = node.unwritten.entry(piece).or_default();
+                    let end = offset as usize + data.len();
+                    if place.len() < end {
+                        place.resize(end, 0);
+                    }
+                    place[offset as usize..end].copy_from_slice(&data);
+                    node.in_flight_writes.push(Some(data));
+                    let slot = node.in_flight_writes.len() - 1;
+                    self.at(disk, Event::Written { node: id, slot, piece, last });
+                }
+                TorrentOutput::Read { peer, blocks } => {
+                    let len: u32 = blocks.iter().map(|block| block.len).sum();
+                    node.reads.push(len);
+                    if let Some(conn) = conn_of(&peer) {
+                        let end = self.end_of(conn, id);
+                        self.at(disk, Event::ReadDone { conn, end, blocks });
+                    }
+                }
+                TorrentOutput::WantBlockHashes(piece) => self.at(disk, Event::Hashes { node: id, piece }),
+                TorrentOutput::OutputReady(key) => {
+                    let mut out = Vec::new();
+                    let conn = conn_of(&key);
+                    node.torrent.take_output(now, key, &mut out);
+                    if let Some(conn) = conn {
+                        let end = self.end_of(conn, id);
+                        self.transmit(conn, end, out, None);
+                    }
+                }
+                TorrentOutput::Resume(key) => {
+                    if let Some(conn) = conn_of(&key) {
+                        let end = self.end_of(conn, id);
+                        self.conns[conn].ends[end].paused = false;
+                        let held = std::mem::take(&mut self.conns[conn].ends[end].held);
+                        for data in held {
+                            self.deliver(conn, end, data);
+                        }
+                    }
+                }
+                TorrentOutput::Disconnect(key, why) => {
+                    if let Some(conn) = node.conns.remove(&key) {
+                        let end = self.end_of(conn, id);
+                        let other = self.conns[conn].ends[1 - end].actor;
+                        self.node_mut(id).lost.push((address(other), why));
+                        self.close(conn, Some(end));
+                    }
+                }
+                TorrentOutput::Ban(ip) => node.banned.push(SocketAddr::new(ip, 6881)),
+                TorrentOutput::Verified(_) => {}
+                TorrentOutput::Completed => node.completed = Some(now),
+                TorrentOutput::DiskFailed(_) => {}
+            }
+        }
+        while let Some(addr) = self.node_mut(id).torrent.next_connect(now) {
+            self.at(Duration::from_millis(20), Event::Connected(id, addr));
+        }
+        let node = self.node_mut(id);
+        if let Some(at) = node.torrent.deadline()
+            && node.tick_at.is_none_or(|tick| at < tick)
+        {
+            node.tick_at = Some(at);
+            self.at_time(at, Event::Tick(id));
+        }
+    }
+
+    fn end_of(&self, conn: usize, actor: usize) -> usize {
+        usize::from(self.conns[conn].ends[0].actor != actor)
+    }
+}
+
+fn addr_actor(addr: SocketAddr) -> u16 {
+    match addr {
+        SocketAddr::V4(addr) => u16::from_be_bytes([addr.ip().octets()[2], addr.ip().octets()[3]]),
+        SocketAddr::V6(_) => u16::MAX,
+    }
+}
+
+fn block_hashes(data: &[u8]) -> Vec<[u8; 20]> {
+    data.chunks(BLOCK_LEN as usize).map(|block| Sha1::digest(block).into()).collect()
+}
