@@ -86,6 +86,8 @@ pub struct Process {
     /// Tick of the last wake that came while it was active.
     woken_at: Cell<u64>,
     key: Cell<u32>,
+    /// Whether the sleep in force is one of `pause`, which a collection ends.
+    minds_collections: Cell<bool>,
     /// Whether an outbox of this process leads anywhere, so that its pauses must be told to the far inboxes.
     pub(crate) has_outlinks: Cell<bool>,
     code: RefCell<Code>,
@@ -103,6 +105,7 @@ impl Process {
             paused_at: Cell::new(0),
             woken_at: Cell::new(0),
             key: Cell::new(u32::MAX),
+            minds_collections: Cell::new(false),
             has_outlinks: Cell::new(false),
             code: RefCell::new(Code::Absent),
             core: OnceCell::new(),
@@ -195,6 +198,7 @@ impl Process {
         if self.has_outlinks.get() && self.listen_for_collections(core.pass_start()) {
             return;
         }
+        self.minds_collections.set(true);
         self.paused_at.set(core.tick());
     }
 
@@ -202,6 +206,7 @@ impl Process {
     /// since its step began; earlier ones it has seen.
     pub(crate) fn sleep_unless_woken_in_step(&self, step: u64, tick: u64) {
         if self.woken_at.get() < step && self.paused_at.get() == 0 {
+            self.minds_collections.set(false);
             self.paused_at.set(tick);
         }
     }
@@ -326,10 +331,21 @@ impl Process {
     }
 
     /// Called when a link of one of its outboxes changed.
-    pub(crate) fn outlinks_changed(&self) {
+    pub(crate) fn outlinks_changed(self: &Rc<Self>) {
         self.has_outlinks.set(true);
-        if let Some(extras) = self.extras.get() {
-            extras.downlinks.replace(None);
+        let stale = self.extras.get().and_then(|e| e.downlinks.take());
+        for d in stale.into_iter().flatten() {
+            d.cancel();
+        }
+        // One that sleeps already is told of collections at the new end, and of none at the old (AX-BOX-10).
+        let asleep = self.state.get() == State::Sleeping
+            || self.state.get() == State::Active && self.paused_at.get() != 0;
+        if asleep && self.minds_collections.get() {
+            let downlinks = self.find_downlinks();
+            for d in &downlinks {
+                d.wait();
+            }
+            self.extras().downlinks.replace(Some(downlinks));
         }
     }
 
