@@ -114,17 +114,30 @@ pub(crate) struct Leech {
     pub(crate) decoder: Option<Decoder>,
     pub(crate) next: u32,
     pub(crate) outstanding: usize,
+    pub(crate) unchoked: bool,
 }
 
 impl Leech {
     pub(crate) fn new(fast: bool, open_requests: usize) -> Leech {
-        Leech { fast, open_requests, got: Default::default(), decoder: None, next: 0, outstanding: 0 }
+        Leech {
+            fast,
+            open_requests,
+            got: Default::default(),
+            decoder: None,
+            next: 0,
+            outstanding: 0,
+            unchoked: false,
+        }
     }
 }
 
 impl Script for Leech {
     fn reserved(&self) -> Reserved {
         if self.fast { Reserved::OURS } else { Reserved::default() }
+    }
+
+    fn every(&mut self) -> Option<(Duration, Vec<u8>)> {
+        Some((Duration::from_secs(60), encode(&[Message::KeepAlive])))
     }
 
     fn open(&mut self) -> Vec<u8> {
@@ -134,22 +147,25 @@ impl Script for Leech {
     fn receive(&mut self, payload: &Payload, mut data: &[u8]) -> Vec<u8> {
         let decoder = self.decoder.get_or_insert_with(|| Decoder::new(payload.geometry.piece_count()));
         let mut out = Vec::new();
-        let mut unchoked = false;
         while let Some(event) = decoder.next(&mut data).unwrap() {
             match event {
-                Event::Message(Message::Unchoke) => unchoked = true,
-                Event::Message(Message::Choke) => self.outstanding = 0,
+                Event::Message(Message::Unchoke) => self.unchoked = true,
+                Event::Message(Message::Choke) => {
+                    self.unchoked = false;
+                    // With the fast extension each request is answered, one way or the other.
+                    self.outstanding = if self.fast { self.outstanding } else { 0 };
+                }
+                Event::Message(Message::Reject(_)) => self.outstanding -= 1,
                 Event::BlockData { data, last } => {
                     self.got.set(self.got.get() + data.len() as u64);
-                    self.outstanding -= usize::from(last);
-                    unchoked = true;
+                    self.outstanding = self.outstanding.saturating_sub(usize::from(last));
                 }
                 _ => {}
             }
         }
         let geometry = payload.geometry;
         let per_piece = geometry.block_count(kamaelia_torrent::proto::PieceIndex(0));
-        while unchoked && self.outstanding < self.open_requests {
+        while self.unchoked && self.outstanding < self.open_requests {
             let piece = kamaelia_torrent::proto::PieceIndex(self.next / per_piece % geometry.piece_count());
             let block = geometry.block(piece, self.next % per_piece);
             self.next += 1;

@@ -287,3 +287,20 @@ fn an_idle_torrent_costs_nothing() {
     w.run(minutes(60), |_| false);
     assert!(w.events < 100, "{}", w.events);
 }
+
+#[test]
+fn lost_requests_are_made_again() {
+    // Drops every tenth request without a word, as a full queue does without the fast extension.
+    thread_local!(static COUNT: std::cell::Cell<u32> = const { std::cell::Cell::new(0) });
+    let mut w = World::new(Payload::new(2 << 20, 1 << 18), 21);
+    let l = w.add(NodeConfig::default());
+    let mut seed = Seed::new(|_| false);
+    seed.answer = |_| {
+        COUNT.set(COUNT.get() + 1);
+        !COUNT.get().is_multiple_of(10)
+    };
+    let seed = w.add_script(seed);
+    w.connect(l, seed);
+    w.run(minutes(30), |w| complete(w, &[l]));
+    check(&w, &[l]);
+}

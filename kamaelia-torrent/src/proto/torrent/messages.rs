@@ -6,7 +6,10 @@ use super::{Bitfield, Message, PeerError, PeerKey, PieceIndex, Torrent};
 use crate::proto::{
     buffer::BufferPool,
     geometry::BlockRequest,
-    peer::fast::{ALLOWED_FAST, allowed_fast_set},
+    peer::{
+        Asked,
+        fast::{ALLOWED_FAST, allowed_fast_set},
+    },
     wire::{Decoder, Event},
 };
 
@@ -252,8 +255,18 @@ impl Torrent {
         if !std::mem::replace(&mut peer.choking_us, false) {
             return;
         }
-        peer.progress = now;
+        (peer.progress, peer.useful) = (now, now);
         peer.nothing_at = None;
+        // BEP 6: what was asked for before the choke has been rejected by now, except the allowed fast set. Some
+        // clients forget to.
+        let allowed = &peer.allowed_us;
+        let (kept, void) = std::mem::take(&mut peer.asked)
+            .into_iter()
+            .partition(|asked: &Asked| allowed.contains(&asked.block.piece));
+        peer.asked = kept;
+        let void: Vec<Asked> = Vec::from(void);
+        peer.late = peer.late.saturating_add(void.len() as u32);
+        void.iter().for_each(|asked| self.release_asked(slot, asked));
         self.count_givers();
     }
 
