@@ -192,3 +192,41 @@ fn a_full_table_of_connections_does_not_keep_the_loop_busy() {
     }
     assert!(turns < 30, "{turns} turns in half a second");
 }
+
+/// Runs the test below in a process that may open few files.
+#[cfg(unix)]
+#[test]
+fn running_out_of_descriptors_is_survived() {
+    let script = r#"ulimit -n 60; exec "$0" --ignored --exact with_few_descriptors --nocapture"#;
+    let me = std::env::current_exe().unwrap();
+    let output = std::process::Command::new("sh").arg("-c").arg(script).arg(me).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+}
+
+#[test]
+#[ignore = "started by running_out_of_descriptors_is_survived"]
+fn with_few_descriptors() {
+    let torrent = single("f", 1 << 20, 32_768, 8);
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    torrent.store(from.path());
+    let (mut seed, _) = seed(&torrent.metainfo, from.path());
+    // Until there are no descriptors left for anybody in this process.
+    let mut crowd = Vec::new();
+    while let Ok(stream) = TcpStream::connect(seed.addr) {
+        crowd.push(stream);
+    }
+    assert!(crowd.len() > 10, "{}", crowd.len());
+    // One that the engine cannot accept while all are taken: it waits in the backlog of the system.
+    crowd.pop();
+    let mut waiting = Peer::dial(seed.addr);
+    drop(crowd);
+    assert!(waiting.handshake(torrent.metainfo.info_hash().0, [1; 20]).is_some());
+    drop(waiting);
+    seed.wait("the end of the connection", |e| matches!(e, Event::PeerGone { .. }));
+    let mut leech = Node::start(settings());
+    let id = leech
+        .add(AddTorrent { peers: vec![seed.addr], ..AddTorrent::new(torrent.metainfo.clone(), to.path()) });
+    leech.wait_completed(id);
+    torrent.verify(to.path());
+}
