@@ -67,8 +67,6 @@ impl Engine {
             CheckPolicy::Trust => self.start(now, t, Bitfield::full(geometry.piece_count())),
         }
         self.touch(t);
-        // So that a turn that is already waiting in another call order does not sleep over it.
-        super::wake(&self.waker);
         Ok(id)
     }
 
@@ -176,7 +174,9 @@ impl Engine {
         slot.error = Some(error.clone());
         slot.save_at = None;
         self.quiet(now, t, "torrent failed");
-        self.torrents[t].phase = Phase::Failed;
+        let slot = &mut self.torrents[t];
+        slot.phase = Phase::Failed;
+        self.disk.release(&slot.storage);
         self.emit(Event::Failed { id, error });
     }
 
