@@ -60,6 +60,8 @@ pub(crate) fn encode(messages: &[Message]) -> Vec<u8> {
 /// Claims everything and serves at once; what it sends is up to `spoil`.
 pub(crate) struct Seed {
     pub(crate) decoder: Option<Decoder>,
+    /// What it says it has.
+    pub(crate) has: Message,
     /// Whether to change this block.
     pub(crate) spoil: fn(&BlockRequest) -> bool,
     /// Whether to answer this request at all.
@@ -72,6 +74,7 @@ impl Seed {
     pub(crate) fn new(spoil: fn(&BlockRequest) -> bool) -> Seed {
         Seed {
             decoder: None,
+            has: Message::HaveAll,
             spoil,
             answer: |_| true,
             spoilt: Default::default(),
@@ -82,7 +85,7 @@ impl Seed {
 
 impl Script for Seed {
     fn open(&mut self) -> Vec<u8> {
-        encode(&[Message::HaveAll, Message::Unchoke])
+        encode(&[self.has.clone(), Message::Unchoke])
     }
 
     fn receive(&mut self, payload: &Payload, mut data: &[u8]) -> Vec<u8> {
@@ -110,6 +113,8 @@ impl Script for Seed {
 pub(crate) struct Leech {
     pub(crate) fast: bool,
     pub(crate) open_requests: usize,
+    /// Requests in all.
+    pub(crate) most: u32,
     pub(crate) got: std::rc::Rc<std::cell::Cell<u64>>,
     pub(crate) decoder: Option<Decoder>,
     pub(crate) next: u32,
@@ -122,6 +127,7 @@ impl Leech {
         Leech {
             fast,
             open_requests,
+            most: u32::MAX,
             got: Default::default(),
             decoder: None,
             next: 0,
@@ -165,7 +171,7 @@ impl Script for Leech {
         }
         let geometry = payload.geometry;
         let per_piece = geometry.block_count(kamaelia_torrent::proto::PieceIndex(0));
-        while self.unchoked && self.outstanding < self.open_requests {
+        while self.unchoked && self.outstanding < self.open_requests && self.next < self.most {
             let piece = kamaelia_torrent::proto::PieceIndex(self.next / per_piece % geometry.piece_count());
             let block = geometry.block(piece, self.next % per_piece);
             self.next += 1;

@@ -96,7 +96,6 @@ impl Torrent {
             }
             Message::Bitfield(bits) => {
                 let bits = Bitfield::from_wire(&bits, self.have.len())?;
-                // Some clients say something of the extension protocol first; nothing else may come before.
                 self.check_first("bitfield", slot, first)?;
                 self.has_pieces(now, slot, bits);
             }
@@ -131,10 +130,8 @@ impl Torrent {
                     peer.nothing_at = None;
                 }
             }
-            // No DHT and no extensions here: nothing to do.
-            Message::Port(_) | Message::Unknown(..) => {}
-            Message::Extended(..) => {
-                // The extension handshake may come before the bitfield.
+            // No DHT and no extensions here: nothing to do. The bitfield may come after these.
+            Message::Port(_) | Message::Unknown(..) | Message::Extended(..) => {
                 if let Some(peer) = self.peers.get_mut(slot) {
                     peer.spoke = !first;
                 }

@@ -201,7 +201,9 @@ pub enum TorrentOutput {
     Resume(PeerKey),
     /// Close the connection; the torrent has forgotten it, [`Torrent::peer_closed`] is not needed.
     Disconnect(PeerKey, PeerError),
-    /// Refuse connections from this address, whatever the torrent. Never a loopback address.
+    /// Refuse connections from this address, whatever the torrent; of an IPv6 network (/64) the first address.
+    /// Never a loopback address: many clients of one machine meet there, and the torrent itself bans one of them by
+    /// its peer id.
     Ban(IpAddr),
     /// A piece is verified and written.
     Verified(PieceIndex),
