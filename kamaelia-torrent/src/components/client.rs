@@ -276,7 +276,7 @@ impl Work<'_> {
             return;
         }
         if let Some(status) = self.engine.status(id) {
-            let status = Arc::new(StatusSnapshot::from(status));
+            let status = Arc::new(StatusSnapshot::new(status, self.engine.local_addr()));
             self.send(TorrentEvent::TorrentStatusUpdate { torrent_id: id, status });
         }
     }

@@ -11,6 +11,7 @@
 mod client;
 mod explainer;
 mod ipc;
+mod maker;
 mod patron;
 mod service;
 mod status;
@@ -22,6 +23,7 @@ pub use ipc::{
     AddPeers, CloseTorrent, CreateNewTorrent, MakeTorrent, RequestTag, ServiceMessage, TorrentEvent,
     TorrentStartFail,
 };
+pub use maker::{MakerPorts, TorrentMaker};
 pub use patron::{PatronPorts, TorrentPatron};
 pub use service::{ServicePorts, TorrentService, TorrentServices};
 pub use status::{StatValue, StatusSnapshot};

@@ -1,5 +1,6 @@
 //! What a status update carries: figures by type, and by the names of the original's dictionary.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::engine::{State, TorrentStatus};
@@ -64,6 +65,8 @@ pub struct StatusSnapshot {
     pub save_path: PathBuf,
     /// What a tracker said last, if it was an error or a warning.
     pub tracker_message: Option<String>,
+    /// Where peers reach the client.
+    pub listen: Option<SocketAddr>,
 }
 
 impl StatusSnapshot {
@@ -120,9 +123,10 @@ impl StatusSnapshot {
     }
 }
 
-impl From<TorrentStatus> for StatusSnapshot {
-    fn from(s: TorrentStatus) -> Self {
+impl StatusSnapshot {
+    pub(crate) fn new(s: TorrentStatus, listen: Option<SocketAddr>) -> Self {
         Self {
+            listen,
             state: s.state,
             name: s.name,
             fraction_done: s.progress,
@@ -162,6 +166,7 @@ pub(crate) fn sample(fraction: f64) -> StatusSnapshot {
         piece_count: 2,
         save_path: "./x".into(),
         tracker_message: None,
+        listen: None,
     }
 }
 
