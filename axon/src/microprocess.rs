@@ -8,6 +8,7 @@
 use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
@@ -17,7 +18,7 @@ use crate::component::Outcome;
 use crate::error::Cause;
 use crate::id::{ProcessId, dotted};
 use crate::postoffice::Postoffice;
-use crate::scheduler::Core;
+use crate::scheduler::{Core, panic_text};
 
 /// Where a process stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -287,6 +288,15 @@ impl Process {
         }
     }
 
+    /// Runs code of the program that belongs to the process's end. A panic in it is this process's failure, and does
+    /// not keep the rest of the end from happening.
+    fn guard(&self, code: impl FnOnce()) {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(code)) {
+            let cause = Cause::Panic(panic_text(&*payload));
+            self.extras().failure.borrow_mut().get_or_insert(cause);
+        }
+    }
+
     /// Marks the end, running the stop hooks if they have not run yet.
     pub(crate) fn stopped(&self) {
         self.run_stop_hooks();
@@ -296,17 +306,17 @@ impl Process {
     fn run_stop_hooks(&self) {
         if let Some(extras) = self.extras.get() {
             for hook in extras.on_stop.take() {
-                hook();
+                self.guard(hook);
             }
         }
     }
 
     /// Undoes what it set up (AX-COMP-13): its body goes, its hooks run, parents are woken, its links are undone.
     pub(crate) fn close_down(self: &Rc<Self>) {
-        self.drop_code();
+        self.guard(|| self.drop_code());
         let Some(extras) = self.extras.get() else { return };
         for hook in extras.on_close_down.take() {
-            hook();
+            self.guard(hook);
         }
         for parent in extras.parents.take() {
             if let Some(parent) = parent.upgrade() {
