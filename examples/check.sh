@@ -33,6 +33,6 @@ check simple_all        simple_all        0 ''
 check simple_readme     simple_readme     0 ''
 check synchronous_links synchronous_links 0 '' --virtual
 check system_shutdown   system_shutdown   0 '' --virtual
-check crasher_normal    crasher           0 '' 1
+check crasher_normal    crasher           0 '' 3
 check crasher_immortal  crasher           0 '' 2
 check crasher_mortal    crasher           1 '' 2 --mortal
