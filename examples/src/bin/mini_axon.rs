@@ -20,7 +20,10 @@ type Microprocess = Pin<Box<dyn Future<Output = ()>>>;
 /// Gives up the rest of the turn: the original's `yield 1`.
 async fn yield_1() {
     let mut yielded = false;
-    std::future::poll_fn(|_| if std::mem::replace(&mut yielded, true) { Poll::Ready(()) } else { Poll::Pending }).await;
+    std::future::poll_fn(
+        |_| if std::mem::replace(&mut yielded, true) { Poll::Ready(()) } else { Poll::Pending },
+    )
+    .await;
 }
 
 #[derive(Default)]
