@@ -134,7 +134,7 @@ impl Ipc {
             Self::Status(_) => "status",
             Self::WouldBlock(_) => "wouldblock",
             Self::Notify(_) => "notify",
-            Self::Other(o) => o.0.kind(),
+            Self::Other(o) => (*o.0).kind(),
         }
     }
 
@@ -151,7 +151,7 @@ impl Ipc {
 impl Other {
     /// The value, if it is a `T` and was wrapped with [`Ipc::other`].
     pub fn downcast_ref<T: Any>(&self) -> Option<&T> {
-        self.0.value().downcast_ref::<T>()
+        (*self.0).value().downcast_ref::<T>()
     }
 
     /// Takes the untyped message that arrived on a control line; the first taker gets it.
@@ -161,6 +161,7 @@ impl Other {
     }
 }
 
+/// Every type has it, `Arc<dyn Carried>` too: call it through `(*arc)`, or it tells of the `Arc`.
 trait Carried: Send + Sync {
     fn value(&self) -> &dyn Any;
     fn kind(&self) -> &'static str;
@@ -183,7 +184,7 @@ impl<T: Any + Send + Sync> Carried for T {
 
 impl fmt::Debug for Other {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "<{}>", self.0.kind())
+        write!(f, "<{}>", (*self.0).kind())
     }
 }
 
@@ -209,5 +210,26 @@ impl fmt::Display for Ipc {
 impl fmt::Debug for Ipc {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_of_another_type_can_be_taken_out_again() {
+        let Ipc::Other(o) = Ipc::other(7_u16) else { panic!("another variant") };
+        assert_eq!(o.downcast_ref::<u16>(), Some(&7));
+        assert_eq!(format!("{o:?}"), "<u16>");
+    }
+
+    #[test]
+    fn an_untyped_message_on_a_control_line_goes_to_its_first_taker() {
+        let ipc = Ipc::from_message(Message::from("text"));
+        assert_eq!(ipc.kind(), "&str");
+        let Ipc::Other(o) = ipc.clone() else { panic!("another variant") };
+        assert_eq!(o.take_message().map(|m| m.to_string()), Some("text".into()));
+        assert!(o.take_message().is_none());
     }
 }

@@ -21,10 +21,13 @@
 
 mod adaptive;
 mod boxes;
+pub mod chassis;
 mod clock;
 mod component;
 mod error;
+pub mod file;
 mod id;
+pub mod introspect;
 mod ipc;
 mod linkage;
 mod message;
@@ -33,6 +36,7 @@ mod postoffice;
 mod scheduler;
 pub mod threaded;
 pub mod tracker;
+pub mod util;
 mod wait;
 
 pub use adaptive::{Added, Tracked};
@@ -54,6 +58,7 @@ pub use scheduler::{OnFailure, RunFuture, Scheduler, SchedulerHandle, SchedulerO
 
 /// What most programs need: `use axon::prelude::*`.
 pub mod prelude {
+    pub use crate::chassis::{Graphline, Pipeline};
     pub use crate::threaded::{ThreadCx, Threaded, ThreadedComponent, threaded};
     pub use crate::{
         AnyInstance, Component, Cx, Inbox, Instance, Ipc, Message, Microprocess, Outbox, Scheduler,

@@ -221,10 +221,6 @@ impl Linkage {
         format!("({},{}):({},{})", short(&a.component), a.slot.name(), short(&b.component), b.slot.name())
     }
 
-    pub(crate) fn slots(&self) -> (&SlotRef, &SlotRef) {
-        (&self.0.source.slot, &self.0.sink.slot)
-    }
-
     pub(crate) fn touches(&self, process: &Rc<Process>) -> bool {
         [&self.0.source, &self.0.sink].into_iter().any(|e| e.owner.as_ptr() == Rc::as_ptr(process))
     }

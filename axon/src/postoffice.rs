@@ -1,12 +1,11 @@
 //! The linkages that one component made (Kamaelia: `Axon/Postoffice.py`).
 
 use std::fmt;
-use std::rc::Rc;
 
 use crate::boxes::SlotRef;
+use crate::component::{AnyInstance, Microprocess};
 use crate::error::LinkError;
 use crate::linkage::{LinkEnd, LinkOptions, Linkage, link_with};
-use crate::microprocess::Process;
 
 /// A register of links. When the component that owns it ends, all of them are undone, whoever their ends belong to.
 #[derive(Default)]
@@ -57,8 +56,9 @@ impl Postoffice {
     }
 
     /// Undoes every link registered here that has an end at the component (AX-PO-05).
-    pub(crate) fn unlink_component(&mut self, process: &Rc<Process>) {
-        self.unlink_where(|l| l.touches(process));
+    pub fn unlink_component(&mut self, component: impl Into<AnyInstance>) {
+        let component = component.into();
+        self.unlink_where(|l| l.touches(component.process()));
     }
 
     /// Undoes every link registered here that has an end at the box.

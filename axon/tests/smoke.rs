@@ -4,7 +4,7 @@ use axon::prelude::*;
 
 ports! {
     /// Boxes of a relay of numbers.
-    pub struct NumPorts {
+    struct NumPorts {
         in  { inbox: u32, control: Ipc }
         out { outbox: u32, signal: Ipc }
     }

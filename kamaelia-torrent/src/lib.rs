@@ -6,6 +6,8 @@
 //! * [`engine`] is the event loop that joins the three.
 #![forbid(unsafe_code)]
 
+pub mod check;
+pub mod components;
 pub mod disk;
 pub mod engine;
 pub mod make;

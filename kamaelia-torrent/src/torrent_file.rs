@@ -34,6 +34,17 @@ pub enum TorrentFileError {
 ///
 /// A file that cannot be read or is not an acceptable torrent.
 pub fn read_torrent_file(path: &Path) -> Result<Metainfo, TorrentFileError> {
+    let bytes = read_torrent_bytes(path)?;
+    Metainfo::parse(&bytes).map_err(|source| TorrentFileError::Metainfo { path: path.to_owned(), source })
+}
+
+/// Reads the bytes of a .torrent file without looking at them. One that is too long is refused after
+/// [`MAX_TORRENT_LEN`] bytes.
+///
+/// # Errors
+///
+/// A file that cannot be read or is too long.
+pub fn read_torrent_bytes(path: &Path) -> Result<Vec<u8>, TorrentFileError> {
     let io_error = |source| TorrentFileError::Io { path: path.to_owned(), source };
     let file = File::open(path).map_err(io_error)?;
     let len = file.metadata().map_err(io_error)?.len();
@@ -48,7 +59,7 @@ pub fn read_torrent_file(path: &Path) -> Result<Metainfo, TorrentFileError> {
     if bytes.len() > MAX_TORRENT_LEN {
         return Err(too_long(bytes.len() as u64));
     }
-    Metainfo::parse(&bytes).map_err(|source| TorrentFileError::Metainfo { path: path.to_owned(), source })
+    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -19,8 +19,8 @@ pub(crate) use self::collect::Downlink;
 pub(crate) use self::inbox::InSlot;
 pub use self::inbox::{Inbox, Recv};
 pub use self::outbox::{Outbox, SendWait};
-pub use self::slot::{AnyInbox, AnyOutbox, AnySlot};
-pub use self::slot::{Direction, SlotRef};
+pub use self::slot::{AnyInbox, AnyOutbox};
+pub(crate) use self::slot::{AnySlot, Direction, SlotRef};
 pub(crate) use self::slot::{address, connect, disconnect};
 
 /// A declared box.

@@ -18,7 +18,7 @@ pub enum Direction {
 }
 
 /// A counted reference to a box's working part.
-pub type SlotRef = Rc<dyn AnySlot>;
+pub(crate) type SlotRef = Rc<dyn AnySlot>;
 
 /// What a box points at, and what points at it.
 #[derive(Default)]

@@ -108,7 +108,7 @@ pub trait Microprocess {
         if let Some(theirs) = child.extras_if_any() {
             theirs.parents.borrow_mut().retain(|p| !std::ptr::eq(p.as_ptr(), Rc::as_ptr(self.process())));
         }
-        extras.postoffice.borrow_mut().unlink_component(child);
+        extras.postoffice.borrow_mut().unlink_component(AnyInstance::from_process(child.clone()));
     }
 
     /// The adopted components.
@@ -154,8 +154,7 @@ pub trait Microprocess {
     where
         Self: Sized,
     {
-        let other = other.into();
-        self.process().extras().postoffice.borrow_mut().unlink_component(other.process());
+        self.process().extras().postoffice.borrow_mut().unlink_component(other);
     }
 
     /// The linkages that it made.

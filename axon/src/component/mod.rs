@@ -145,7 +145,8 @@ impl Side for Local {
 
 /// Declares the boxes of a component: a struct with a public field for each, documented where it is declared.
 ///
-/// The struct can be named with one parameter, the [`Side`]; left out, it is the scheduler's.
+/// The struct's last parameter is the [`Side`]; left out, it is the scheduler's. Before it there may be types of
+/// messages, `struct TransformPorts<A, B> { … }`, each `Send + 'static`.
 ///
 /// ```
 /// axon::ports! {
@@ -166,26 +167,33 @@ impl Side for Local {
 macro_rules! ports {
     (
         $(#[$meta:meta])*
-        $vis:vis struct $name:ident {
+        $vis:vis struct $name:ident $(< $($g:ident),+ $(,)? >)? {
             in { $( $(#[doc = $idoc:literal])* $i:ident : $it:ty ),* $(,)? }
             out { $( $(#[doc = $odoc:literal])* $o:ident : $ot:ty ),* $(,)? }
         }
     ) => {
         $(#[$meta])*
-        $vis struct $name<S: $crate::Side = $crate::Local> {
+        $vis struct $name<$($($g: Send + 'static,)+)? S: $crate::Side = $crate::Local> {
             $( $(#[doc = $idoc])* pub $i: S::In<$it>, )*
             $( $(#[doc = $odoc])* pub $o: S::Out<$ot>, )*
         }
 
         const _: () = {
-            static INBOXES: &[$crate::PortInfo] =
-                &[ $( $crate::PortInfo::new::<$it>($crate::ports!(@name $i), concat!($($idoc),*)) ),* ];
-            static OUTBOXES: &[$crate::PortInfo] =
-                &[ $( $crate::PortInfo::new::<$ot>($crate::ports!(@name $o), concat!($($odoc),*)) ),* ];
+            trait Declared {
+                const INBOXES: &'static [$crate::PortInfo];
+                const OUTBOXES: &'static [$crate::PortInfo];
+            }
 
-            impl $crate::PortSet for $name {
-                fn inboxes(&self) -> &'static [$crate::PortInfo] { INBOXES }
-                fn outboxes(&self) -> &'static [$crate::PortInfo] { OUTBOXES }
+            impl $(<$($g: Send + 'static),+>)? Declared for $name $(<$($g),+>)? {
+                const INBOXES: &'static [$crate::PortInfo] =
+                    &[ $( $crate::PortInfo::new::<$it>($crate::ports!(@name $i), concat!($($idoc),*)) ),* ];
+                const OUTBOXES: &'static [$crate::PortInfo] =
+                    &[ $( $crate::PortInfo::new::<$ot>($crate::ports!(@name $o), concat!($($odoc),*)) ),* ];
+            }
+
+            impl $(<$($g: Send + 'static),+>)? $crate::PortSet for $name $(<$($g),+>)? {
+                fn inboxes(&self) -> &'static [$crate::PortInfo] { <Self as Declared>::INBOXES }
+                fn outboxes(&self) -> &'static [$crate::PortInfo] { <Self as Declared>::OUTBOXES }
                 fn inbox(&self, index: usize) -> &dyn $crate::AnyInbox {
                     let all: &[&dyn $crate::AnyInbox] = &[ $( &self.$i ),* ];
                     all[index]
@@ -196,12 +204,12 @@ macro_rules! ports {
                 }
             }
 
-            impl $crate::Ports for $name {
-                type OnThread = $name<$crate::threaded::OnThread>;
+            impl $(<$($g: Send + 'static),+>)? $crate::Ports for $name $(<$($g),+>)? {
+                type OnThread = $name<$($($g,)+)? $crate::threaded::OnThread>;
                 #[allow(unused_mut, unused_variables)]
                 fn open(opener: &$crate::Opener<'_>) -> Self {
-                    let mut inboxes = INBOXES.iter();
-                    let mut outboxes = OUTBOXES.iter();
+                    let mut inboxes = <Self as Declared>::INBOXES.iter();
+                    let mut outboxes = <Self as Declared>::OUTBOXES.iter();
                     $name {
                         $( $i: opener.inbox(inboxes.next().expect("one entry for each field")), )*
                         $( $o: opener.outbox(outboxes.next().expect("one entry for each field")), )*

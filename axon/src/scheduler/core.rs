@@ -429,14 +429,9 @@ impl Core {
         let stop = self.remote.take(&mut requests);
         for request in requests.drain(..) {
             self.wait_for_one.set(false);
-            match request {
-                Request::Wake { key, id } => {
-                    let process = self.table.borrow().get(key, id).cloned();
-                    if let Some(p) = process {
-                        p.wake();
-                    }
-                }
-                Request::Job(job) => job(self),
+            let process = self.table.borrow().get(request.key, request.id).cloned();
+            if let Some(p) = process {
+                p.wake();
             }
         }
         self.requests.replace(requests);

@@ -7,11 +7,6 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Wake, Waker};
 use std::time::Instant;
 
-use super::Core;
-
-/// Work that another thread hands to the scheduler's thread.
-pub(crate) type Job = Box<dyn FnOnce(&std::rc::Rc<Core>) + Send>;
-
 pub(crate) struct Remote {
     rung: AtomicBool,
     state: Mutex<Inbound>,
@@ -28,9 +23,10 @@ pub(crate) struct Inbound {
     outer: Option<Waker>,
 }
 
-pub(crate) enum Request {
-    Wake { key: u32, id: u64 },
-    Job(Job),
+/// A wake of the process with that key and number.
+pub(crate) struct Request {
+    pub(crate) key: u32,
+    pub(crate) id: u64,
 }
 
 impl Remote {
@@ -152,7 +148,7 @@ impl ProcessWaker {
         }
         let id = self.id.load(Ordering::SeqCst);
         if id != 0 {
-            self.remote.push(Request::Wake { key: self.key.load(Ordering::Relaxed) as u32, id });
+            self.remote.push(Request { key: self.key.load(Ordering::Relaxed) as u32, id });
         }
     }
 }

@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::Receiver;
 
 use super::beneath::{Access, Dir};
 use super::cache::FileCache;
-use super::{Answers, DiskAnswer, DiskError, Storage, StorageKey, Totals};
+use super::{Answers, DiskAnswer, DiskError, Snapshot, Storage, StorageKey, Totals, Writes};
 use crate::proto::bitfield::Bitfield;
 use crate::proto::geometry::PieceIndex;
 use crate::proto::resume::{FileStamp, Resume};
@@ -23,7 +24,7 @@ pub(crate) enum KeeperJob {
     /// Reads the resume record and compares it with the files.
     Load { storage: Arc<Storage>, state_dir: Option<PathBuf> },
     /// Syncs the data, then writes the resume record.
-    Save { storage: Arc<Storage>, state_dir: Option<PathBuf>, have: Bitfield, totals: Totals },
+    Save { storage: Arc<Storage>, state_dir: Option<PathBuf>, snapshot: Snapshot },
     /// Closes the files.
     Close(Arc<Storage>),
 }
@@ -34,7 +35,15 @@ pub(crate) struct Keeper {
     pub(crate) cache: Arc<FileCache>,
     pub(crate) answers: Answers,
     /// Stamps of the files that were not written since, so that a save looks only at what changed.
-    pub(crate) stamps: BTreeMap<StorageKey, Vec<Option<FileStamp>>>,
+    pub(crate) stamps: BTreeMap<StorageKey, Stamps>,
+}
+
+/// How the files of a torrent looked when they were last looked at.
+#[derive(Debug)]
+pub(crate) struct Stamps {
+    files: Vec<Option<FileStamp>>,
+    /// Files to be looked at again at the next save.
+    again: BTreeSet<usize>,
 }
 
 impl Keeper {
@@ -46,8 +55,8 @@ impl Keeper {
                     DiskAnswer::Prepared { key: storage.key(), error: storage.make_empty_files().err() }
                 }
                 KeeperJob::Load { storage, state_dir } => self.load(&storage, state_dir),
-                KeeperJob::Save { storage, state_dir, have, totals } => {
-                    let error = self.save(&storage, state_dir, have, totals).err();
+                KeeperJob::Save { storage, state_dir, snapshot } => {
+                    let error = self.save(&storage, state_dir, snapshot).err();
                     DiskAnswer::Saved { key: storage.key(), error }
                 }
                 KeeperJob::Close(storage) => {
@@ -89,7 +98,7 @@ impl Keeper {
                 recheck.set(piece);
             }
         }
-        self.stamps.insert(key, stamps);
+        self.stamps.insert(key, Stamps { files: stamps, again: BTreeSet::new() });
         let totals = record
             .map_or_else(Totals::default, |r| Totals { uploaded: r.uploaded, downloaded: r.downloaded });
         DiskAnswer::Resumed { key, have, recheck, totals }
@@ -99,24 +108,48 @@ impl Keeper {
         &mut self,
         storage: &Storage,
         state_dir: Option<PathBuf>,
-        have: Bitfield,
-        totals: Totals,
+        snapshot: Snapshot,
     ) -> Result<(), DiskError> {
         // Data first: the record must never speak of something that is not on the medium.
-        let mut changed = storage.sync()?;
+        let changed = storage.sync()?;
         let count = storage.metainfo().files().len();
-        let stamps = self.stamps.entry(storage.key()).or_insert_with(|| {
-            changed = (0..count).collect::<BTreeSet<_>>();
-            vec![None; count]
-        });
-        for i in changed {
-            if let Some(stamp) = stamps.get_mut(i) {
-                *stamp = storage.stamp(i)?;
+        let stamps = self
+            .stamps
+            .entry(storage.key())
+            .or_insert_with(|| Stamps { files: vec![None; count], again: (0..count).collect() });
+        stamps.again.extend(changed);
+        let mut waited = false;
+        for i in std::mem::take(&mut stamps.again) {
+            let mut stamp = storage.stamp(i)?;
+            let age = |stamp: FileStamp, at: SystemTime| {
+                let at = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+                at.saturating_sub(Duration::from_nanos(stamp.mtime))
+            };
+            match snapshot.writes {
+                // A file that changed since the pieces were counted holds more than the record says. The next run
+                // has to look into it.
+                Writes::GoOn if stamp.is_some_and(|stamp| age(stamp, snapshot.at) < CLOCK_TICK) => {
+                    stamp = None;
+                    stamps.again.insert(i);
+                }
+                // Nobody writes any more; only that the clock ticks is awaited, once for all files, so that the stamp
+                // cannot be that of a later change by somebody else.
+                Writes::Ended
+                    if !waited && stamp.is_some_and(|stamp| age(stamp, SystemTime::now()) < CLOCK_TICK) =>
+                {
+                    waited = true;
+                    std::thread::sleep(CLOCK_TICK);
+                }
+                _ => {}
+            }
+            if let Some(file) = stamps.files.get_mut(i) {
+                *file = stamp;
             }
         }
+        let files = stamps.files.clone();
         let info_hash = storage.metainfo().info_hash();
-        let Totals { uploaded, downloaded } = totals;
-        let record = Resume { info_hash, have, files: stamps.clone(), uploaded, downloaded };
+        let Snapshot { have, totals: Totals { uploaded, downloaded }, .. } = snapshot;
+        let record = Resume { info_hash, have, files, uploaded, downloaded };
         let path = state_dir.unwrap_or_else(|| storage.root().to_path_buf());
         let error = |e| DiskError::from_io("write", &path.join(record_name(storage)), e);
         let dir = Dir::open(&path, true).map_err(error)?;
@@ -147,6 +180,10 @@ fn read_record(storage: &Storage, state_dir: Option<PathBuf>) -> Option<Resume> 
 fn record_name(storage: &Storage) -> String {
     format!(".{}.resume", storage.metainfo().info_hash())
 }
+
+/// Time stamps of files are no finer than this (10 ms on Linux with 100 ticks a second), with some reserve. File
+/// systems that count in seconds may lose a piece that was written in the same second as a record; it is fetched again.
+const CLOCK_TICK: Duration = Duration::from_millis(20);
 
 /// A record holds a bit for each of at most a few million pieces and a line for each file.
 const MAX_RECORD: u64 = 32 * 1024 * 1024;

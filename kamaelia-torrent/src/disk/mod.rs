@@ -28,6 +28,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
+use std::time::SystemTime;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
@@ -52,6 +53,28 @@ pub struct Totals {
     pub uploaded: u64,
     /// Received, bytes.
     pub downloaded: u64,
+}
+
+/// What a resume record says about a torrent.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// Pieces that were reported good.
+    pub have: Bitfield,
+    /// Payload of all runs.
+    pub totals: Totals,
+    /// When this was so.
+    pub at: SystemTime,
+    /// Whether pieces that are not in `have` may be written meanwhile.
+    pub writes: Writes,
+}
+
+/// Whether a torrent is still being written.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Writes {
+    /// Pieces may be written at any time.
+    GoOn,
+    /// All writes were answered and none will follow.
+    Ended,
 }
 
 /// Settings of the disk layer.
@@ -297,16 +320,9 @@ impl Disk {
         self.keep(KeeperJob::Load { storage: Arc::clone(storage), state_dir });
     }
 
-    /// Syncs the data and writes the resume record. Answered by [`DiskAnswer::Saved`]. All pieces of `have` must have
-    /// been reported good.
-    pub fn save_resume(
-        &self,
-        storage: &Arc<Storage>,
-        state_dir: Option<PathBuf>,
-        have: Bitfield,
-        totals: Totals,
-    ) {
-        self.keep(KeeperJob::Save { storage: Arc::clone(storage), state_dir, have, totals });
+    /// Syncs the data and writes the resume record. Answered by [`DiskAnswer::Saved`].
+    pub fn save_resume(&self, storage: &Arc<Storage>, state_dir: Option<PathBuf>, snapshot: Snapshot) {
+        self.keep(KeeperJob::Save { storage: Arc::clone(storage), state_dir, snapshot });
     }
 
     /// Closes the files of a torrent for which nothing is under way but work of the keeper. Answered by

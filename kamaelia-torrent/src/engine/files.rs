@@ -1,11 +1,11 @@
 //! Answers of the disk, and when records are saved.
 
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use super::event::Event;
 use super::slot::Phase;
 use super::{Engine, index_of};
-use crate::disk::{DiskAnswer, PieceResult, StorageKey};
+use crate::disk::{DiskAnswer, PieceResult, Snapshot, StorageKey, Writes};
 use crate::proto::torrent::{CheckResult, PeerKey};
 
 impl Engine {
@@ -147,13 +147,15 @@ impl Engine {
         self.save(now, t);
     }
 
-    /// Writes the resume record of a torrent.
+    /// Writes the resume record of a torrent. Without a swarm all its writes must be answered.
     pub(super) fn save(&mut self, now: Instant, t: usize) {
         let slot = &mut self.torrents[t];
         let Some(have) = slot.have().cloned() else { return };
         slot.saving = true;
         slot.jobs += 1;
+        let writes = if have.is_full() || slot.swarm.is_none() { Writes::Ended } else { Writes::GoOn };
         let totals = slot.totals(&slot.stats(now));
-        self.disk.save_resume(&slot.storage, self.settings.state_dir.clone(), have, totals);
+        let snapshot = Snapshot { have, totals, at: SystemTime::now(), writes };
+        self.disk.save_resume(&slot.storage, self.settings.state_dir.clone(), snapshot);
     }
 }

@@ -1,0 +1,181 @@
+//! What can be written on the command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+
+use super::units::{parse_bytes, parse_duration};
+
+/// BitTorrent as Kamaelia components.
+#[derive(Parser, Debug)]
+#[command(
+    name = "kamaelia-torrent",
+    version,
+    about,
+    propagate_version = true,
+    after_help = "Exit codes: 0 done, 1 failed, 2 wrong use, 130 interrupted before it was done."
+)]
+pub(crate) struct Args {
+    /// Say more on standard error; twice: even more
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Command {
+    /// Seed and download a made-up torrent within this process, over loopback, and verify it
+    Demo(Demo),
+    /// Download torrents; run it again to go on after an interruption
+    Get(Get),
+    /// Check what is there and share it until stopped
+    Seed(Seed),
+    /// Make a .torrent file of a file or folder
+    Make(Make),
+    /// Compare files with their torrent and list what is missing or wrong
+    Check(Check),
+    /// Show what a .torrent file contains
+    Show(Show),
+    /// Run a small tracker, for a LAN, a class or a test
+    Tracker(Tracker),
+}
+
+#[derive(ClapArgs, Debug)]
+pub(crate) struct Demo {
+    /// Folder to work in; left there afterwards. Without it a temporary one is used and removed
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    /// Size of the payload
+    #[arg(long, value_name = "BYTES", default_value = "64MiB", value_parser = parse_bytes)]
+    pub(crate) size: u64,
+    /// One JSON object a line instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What `get` and `seed` have in common.
+#[derive(ClapArgs, Debug)]
+pub(crate) struct Common {
+    /// .torrent files
+    #[arg(required = true, value_name = "TORRENT")]
+    pub(crate) torrents: Vec<PathBuf>,
+    /// Folder in which the torrents' files or folders are
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(crate) dir: PathBuf,
+    /// Address on which peers reach us; connections are made from it, too, if it is a specific one
+    #[arg(long, value_name = "IP:PORT", default_value = "0.0.0.0:0")]
+    pub(crate) listen: SocketAddr,
+    /// A peer to connect to; may be repeated
+    #[arg(long = "peer", value_name = "IP:PORT")]
+    pub(crate) peers: Vec<SocketAddr>,
+    /// Do not ask trackers
+    #[arg(long)]
+    pub(crate) no_trackers: bool,
+    /// Folder for resume records; without it they are kept beside the data, as hidden files
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
+    /// Do not believe the resume record: hash everything that is there
+    #[arg(long)]
+    pub(crate) recheck: bool,
+    /// One JSON object a line instead of progress bars
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(ClapArgs, Debug)]
+pub(crate) struct Get {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// When complete, share until stopped
+    #[arg(long, conflicts_with_all = ["seed_ratio", "seed_time"])]
+    pub(crate) seed: bool,
+    /// When complete, share until so many times the size has been sent
+    #[arg(long, value_name = "RATIO", value_parser = parse_ratio)]
+    pub(crate) seed_ratio: Option<f64>,
+    /// When complete, share for so long: 90s, 30m, 2h
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) seed_time: Option<Duration>,
+    /// Fetch pieces in order, so that files can be used from their start
+    #[arg(long)]
+    pub(crate) sequential: bool,
+}
+
+#[derive(ClapArgs, Debug)]
+pub(crate) struct Seed {
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+#[derive(ClapArgs, Debug)]
+pub(crate) struct Make {
+    /// File or folder
+    #[arg(value_name = "PATH")]
+    pub(crate) path: PathBuf,
+    /// The .torrent file to write; an existing one is replaced
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+    /// Announce URL; each repetition is a tier of its own, URLs joined by commas share one
+    #[arg(long = "tracker", value_name = "URL")]
+    pub(crate) trackers: Vec<String>,
+    /// URL where the same files can be had over HTTP; may be repeated
+    #[arg(long = "web-seed", value_name = "URL")]
+    pub(crate) web_seeds: Vec<String>,
+    /// Piece length, a power of two: 256KiB. Without it, it is chosen by the size
+    #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
+    pub(crate) piece_length: Option<u64>,
+    /// Peers shall come from the tracker only (BEP 27)
+    #[arg(long)]
+    pub(crate) private: bool,
+    /// Comment
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) comment: Option<String>,
+    /// Name of the torrent, instead of that of the file or folder
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// One JSON object a line instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(ClapArgs, Debug)]
+pub(crate) struct Check {
+    /// .torrent file
+    #[arg(value_name = "TORRENT")]
+    pub(crate) torrent: PathBuf,
+    /// Folder in which the torrent's file or folder is
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(crate) dir: PathBuf,
+    /// One JSON object instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(ClapArgs, Debug)]
+pub(crate) struct Show {
+    /// .torrent file
+    #[arg(value_name = "TORRENT")]
+    pub(crate) torrent: PathBuf,
+    /// One JSON object instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(ClapArgs, Debug)]
+pub(crate) struct Tracker {
+    /// Address to serve on
+    #[arg(long, value_name = "IP:PORT", default_value = "0.0.0.0:6969")]
+    pub(crate) listen: SocketAddr,
+    /// How often clients shall announce: 90s, 30m, 2h
+    #[arg(long, value_name = "TIME", default_value = "30m", value_parser = parse_duration)]
+    pub(crate) interval: Duration,
+}
+
+fn parse_ratio(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(r) if r.is_finite() && r >= 0.0 => Ok(r),
+        _ => Err("not a number of at least 0".into()),
+    }
+}

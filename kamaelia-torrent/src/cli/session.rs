@@ -1,0 +1,211 @@
+//! The component that asks a patron for torrents, shows how they do, and decides when it is over.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use axon::prelude::*;
+use kamaelia_torrent::components::{CreateNewTorrent, RequestTag, StatusSnapshot, TorrentEvent};
+use kamaelia_torrent::engine::TorrentId;
+use serde_json::json;
+
+use super::output::Output;
+use super::units::{bytes, duration};
+
+ports! {
+    /// Boxes of a [`Session`].
+    pub(crate) struct SessionPorts {
+        in  { /// What the patron says.
+              inbox: TorrentEvent,
+              /// The user wants to stop.
+              interrupt: (),
+              /// The patron's end.
+              control: Ipc }
+        out { /// To the patron.
+              outbox: Message,
+              /// Tells the patron to leave.
+              signal: Ipc,
+              /// Ends whoever else has to end with the session.
+              finished: Ipc }
+    }
+}
+
+/// When a complete torrent has been shared enough.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Share {
+    Not,
+    Ratio(f64),
+    Time(Duration),
+    UntilStopped,
+}
+
+/// How it went.
+#[derive(Default)]
+pub(crate) struct Report {
+    /// What failed, with the reason.
+    pub(crate) failures: Vec<String>,
+    /// Whether everything that was asked for is there.
+    pub(crate) complete: bool,
+    /// Whether the user stopped it.
+    pub(crate) interrupted: bool,
+    /// Last figures of each torrent.
+    pub(crate) last: BTreeMap<TorrentId, StatusSnapshot>,
+}
+
+pub(crate) struct Session {
+    pub(crate) requests: Vec<(String, CreateNewTorrent)>,
+    pub(crate) share: Share,
+    pub(crate) output: Rc<RefCell<Output>>,
+    pub(crate) report: Rc<RefCell<Report>>,
+}
+
+struct Torrent {
+    /// What the user called it.
+    label: String,
+    asked: Instant,
+    id: Option<TorrentId>,
+    first_payload: Option<Duration>,
+    complete_since: Option<Instant>,
+    over: bool,
+}
+
+impl Component for Session {
+    type Ports = SessionPorts;
+
+    async fn main(mut self, cx: Cx<SessionPorts>) {
+        let mut torrents = Vec::new();
+        for (label, mut request) in std::mem::take(&mut self.requests) {
+            request.tag = Some(RequestTag(torrents.len() as u64));
+            let asked = Instant::now();
+            torrents.push(Torrent {
+                label,
+                asked,
+                id: None,
+                first_payload: None,
+                complete_since: None,
+                over: false,
+            });
+            let _ = cx.outbox.send(Message::new(request));
+        }
+        let mut leaving = false;
+        loop {
+            while let Some(event) = cx.inbox.try_recv() {
+                self.heard(&mut torrents, &event);
+            }
+            if cx.interrupt.try_recv().is_some() && !leaving {
+                self.report.borrow_mut().interrupted = true;
+                self.output.borrow().say("stopping …", json!({"event": "stopping"}));
+                leaving = true;
+                let _ = cx.signal.send(Ipc::Shutdown);
+            }
+            if !leaving && torrents.iter_mut().all(|t| self.is_over(t)) {
+                leaving = true;
+                let _ = cx.signal.send(Ipc::Shutdown);
+            }
+            if cx.control.try_recv().is_some_and(|m| m.is_producer_finished()) {
+                break;
+            }
+            cx.pause().await;
+        }
+        self.output.borrow_mut().finish();
+        let mut report = self.report.borrow_mut();
+        report.complete = report.failures.is_empty() && torrents.iter().all(|t| t.complete_since.is_some());
+        let _ = cx.finished.send(Ipc::producer_finished());
+    }
+}
+
+impl Session {
+    fn heard(&self, torrents: &mut [Torrent], event: &TorrentEvent) {
+        match event {
+            TorrentEvent::NewTorrentCreated { torrent_id, save_folder, tag } => {
+                let Some(t) = by_tag(torrents, *tag) else { return };
+                t.id = Some(*torrent_id);
+                let path = save_folder.display().to_string();
+                self.output.borrow().say(
+                    &format!("{}: to {path}", t.label),
+                    json!({"event": "created", "id": torrent_id.0, "torrent": t.label, "path": path}),
+                );
+            }
+            TorrentEvent::TorrentAlreadyDownloading { torrent_id, tag } => {
+                let Some(t) = by_tag(torrents, *tag) else { return };
+                t.id = Some(*torrent_id);
+                self.output.borrow().say(
+                    &format!("{}: the same as torrent {torrent_id}", t.label),
+                    json!({"event": "already_downloading", "id": torrent_id.0, "torrent": t.label}),
+                );
+            }
+            TorrentEvent::TorrentStartFail(fail) => {
+                let mut found: Vec<&mut Torrent> = match fail.torrent_id {
+                    Some(id) => torrents.iter_mut().filter(|t| t.id == Some(id)).collect(),
+                    None => by_tag(torrents, fail.tag).into_iter().collect(),
+                };
+                for t in &mut found {
+                    t.over = true;
+                    let text = format!("{}: {}", t.label, fail.reason);
+                    let id = fail.torrent_id.map(|i| i.0);
+                    if matches!(*self.output.borrow(), Output::Json) {
+                        let object =
+                            json!({"event": "error", "id": id, "torrent": t.label, "error": fail.reason});
+                        self.output.borrow().say(&text, object);
+                    }
+                    self.report.borrow_mut().failures.push(text);
+                }
+            }
+            TorrentEvent::TorrentStatusUpdate { torrent_id, status } => {
+                self.output.borrow_mut().status(*torrent_id, status);
+                self.report.borrow_mut().last.insert(*torrent_id, (**status).clone());
+                for t in torrents.iter_mut().filter(|t| t.id == Some(*torrent_id)) {
+                    self.follow(t, *torrent_id, status);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn follow(&self, t: &mut Torrent, id: TorrentId, status: &StatusSnapshot) {
+        if status.downloaded > 0 {
+            t.first_payload.get_or_insert_with(|| t.asked.elapsed());
+        }
+        if !status.is_complete() || t.complete_since.is_some() {
+            return;
+        }
+        t.complete_since = Some(Instant::now());
+        let took = t.asked.elapsed();
+        let rate = (status.downloaded as f64 / took.as_secs_f64().max(1e-6)) as u64;
+        let text = if status.downloaded == 0 {
+            format!("{}: complete, {}", status.name, bytes(status.total))
+        } else {
+            let (size, time) = (bytes(status.downloaded), duration(took));
+            format!("{}: complete, {size} in {time} ({}/s)", status.name, bytes(rate))
+        };
+        let object = json!({
+            "event": "complete", "id": id.0, "torrent": t.label, "name": status.name, "total": status.total,
+            "downloaded": status.downloaded, "seconds": took.as_secs_f64(),
+        });
+        self.output.borrow().say(&text, object);
+    }
+
+    /// Whether nothing is left to do for it.
+    fn is_over(&self, t: &mut Torrent) -> bool {
+        if t.over {
+            return true;
+        }
+        let Some(since) = t.complete_since else { return false };
+        t.over = match self.share {
+            Share::Not => true,
+            Share::UntilStopped => false,
+            Share::Time(time) => since.elapsed() >= time,
+            Share::Ratio(ratio) => {
+                let report = self.report.borrow();
+                let last = t.id.and_then(|id| report.last.get(&id));
+                last.is_some_and(|s| s.uploaded as f64 >= ratio * s.total as f64)
+            }
+        };
+        t.over
+    }
+}
+
+fn by_tag(torrents: &mut [Torrent], tag: Option<RequestTag>) -> Option<&mut Torrent> {
+    torrents.get_mut(usize::try_from(tag?.0).ok()?)
+}

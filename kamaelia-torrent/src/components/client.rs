@@ -1,0 +1,303 @@
+//! The client: the engine's event loop as a threaded component (Kamaelia: `TorrentClient.py`).
+
+use std::collections::{BTreeSet, VecDeque};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axon::threaded::ThreadCx;
+use axon::{BoxError, Component, Cx, Ipc, Message, ports};
+
+use super::ipc::{AddPeers, CloseTorrent, CreateNewTorrent, RequestTag, TorrentEvent, TorrentStartFail};
+use super::status::StatusSnapshot;
+use crate::engine::{AddError, AddTorrent, Engine, Event, Settings, TorrentId};
+use crate::proto::metainfo::Metainfo;
+
+ports! {
+    /// Boxes of a [`TorrentClient`].
+    pub struct ClientPorts {
+        in  { /// Requests: [`CreateNewTorrent`] (or bare bytes or text), [`CloseTorrent`], [`AddPeers`].
+              inbox: Message,
+              /// [`Ipc::Shutdown`] or a `shutdownMicroprocess` stops the client in order.
+              control: Ipc }
+        out { /// One answer to each create request; status updates of every running torrent.
+              outbox: TorrentEvent,
+              /// Producer finished, when the client has stopped.
+              signal: Ipc }
+    }
+}
+
+/// Downloads and shares torrents.
+///
+/// Use [`TorrentPatron`](super::TorrentPatron), which shares one client among all who need it, unless you want a client
+/// of your own.
+///
+/// # Boxes
+/// See [`ClientPorts`]. Each request to create a torrent gets exactly one answer, at once:
+/// [`NewTorrentCreated`](TorrentEvent::NewTorrentCreated),
+/// [`TorrentAlreadyDownloading`](TorrentEvent::TorrentAlreadyDownloading) or
+/// [`TorrentStartFail`](TorrentEvent::TorrentStartFail) (D-31). If a torrent fails later, there is a start fail with its
+/// number, which is then forgotten.
+///
+/// # Shutdown
+/// [`Ipc::Shutdown`] and `shutdownMicroprocess`: every torrent is stopped in order (trackers are told, what was verified
+/// is recorded), within a few seconds at most; then `producerFinished` on `signal`. A `producerFinished` is ignored, as
+/// in the original (TO-CLI-07): who reads torrent files into a client and stops reading wants the downloads to go on.
+///
+/// # Example
+/// ```no_run
+/// use axon::prelude::*;
+/// use axon::{file::TriggeredFileReader, util::{ConsoleEchoer, ConsoleReader}};
+/// use kamaelia_torrent::components::{BasicTorrentExplainer, TorrentClient};
+///
+/// Pipeline::new()
+///     .then(ConsoleReader::new(">>> ").eol(""))
+///     .then(TriggeredFileReader::new())
+///     .then(TorrentClient::new())
+///     .then(BasicTorrentExplainer::new())
+///     .then(ConsoleEchoer::new())
+///     .run()?;
+/// # Ok::<(), axon::Error>(())
+/// ```
+pub struct TorrentClient {
+    settings: Settings,
+    dir: PathBuf,
+    tick: Duration,
+}
+
+impl Default for TorrentClient {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl TorrentClient {
+    /// A client that saves in the current folder and reports every second.
+    pub fn new() -> Self {
+        Self::with_settings(Settings::default())
+    }
+
+    /// A client with settings of the engine.
+    pub fn with_settings(settings: Settings) -> Self {
+        Self { settings, dir: PathBuf::from("."), tick: DEFAULT_TICK }
+    }
+
+    /// Saves in another folder than the current one (D-47).
+    pub fn dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.dir = dir.into();
+        self
+    }
+
+    /// Time between status updates; the original's `tickInterval`, there 5 s. At least 10 ms.
+    pub fn tick_interval(mut self, interval: Duration) -> Self {
+        self.tick = interval.max(Duration::from_millis(10));
+        self
+    }
+}
+
+impl Component for TorrentClient {
+    type Ports = ClientPorts;
+
+    async fn main(self, cx: Cx<ClientPorts>) {
+        cx.on_thread(move |thread| self.serve(&thread)).await;
+    }
+}
+
+/// Time between status updates.
+const DEFAULT_TICK: Duration = Duration::from_secs(1);
+
+impl TorrentClient {
+    fn serve(self, cx: &ThreadCx<ClientPorts>) -> Result<(), BoxError> {
+        let engine = match Engine::new(self.settings.clone()) {
+            Ok(engine) => engine,
+            Err(e) => return self.refuse_everything(cx, &e.to_string()),
+        };
+        let waker = engine.waker();
+        // The bell of the boxes rings the poll of the sockets: one place to wait in, and a request is answered at once.
+        cx.replace_bell(move || {
+            if let Err(e) = waker.wake() {
+                log::error!("cannot wake the event loop: {e}");
+            }
+        });
+        let mut work = Work { cx, engine, dir: self.dir, running: BTreeSet::new(), unsent: VecDeque::new() };
+        let mut next_tick = Instant::now();
+        loop {
+            cx.hear();
+            while let Some(message) = cx.inbox.try_recv() {
+                work.request(message);
+            }
+            let mut stop = cx.is_closed();
+            while let Some(message) = cx.control.try_recv() {
+                stop |= matches!(message, Ipc::Shutdown) || message.is_shutdown_microprocess();
+            }
+            if stop {
+                break;
+            }
+            work.take_events();
+            let now = Instant::now();
+            if now >= next_tick {
+                work.send_status_updates();
+                next_tick = now + self.tick;
+            }
+            work.flush();
+            work.engine.turn(Some(next_tick.saturating_duration_since(now)))?;
+        }
+        work.engine.stop();
+        while !work.engine.is_stopped() {
+            work.engine.turn(Some(Duration::from_millis(100)))?;
+            work.take_events();
+        }
+        // Whoever asked until the very end gets an answer.
+        while let Some(message) = cx.inbox.try_recv() {
+            work.request(message);
+        }
+        while !work.unsent.is_empty() && !cx.is_closed() {
+            work.flush();
+            cx.pause(Some(Duration::from_millis(10)));
+        }
+        let _ = cx.signal.blocking_send(Ipc::producer_finished_by(cx.id()));
+        Ok(())
+    }
+
+    /// Without an engine (the port is taken, say) the component still keeps its promise of one answer a request.
+    fn refuse_everything(&self, cx: &ThreadCx<ClientPorts>, reason: &str) -> Result<(), BoxError> {
+        log::error!("{reason}");
+        loop {
+            while let Some(message) = cx.inbox.try_recv() {
+                if let Ok(create) = CreateNewTorrent::from_message(message) {
+                    let _ = cx.outbox.blocking_send(start_fail(create.tag, None, reason.to_string()));
+                }
+            }
+            while let Some(message) = cx.control.try_recv() {
+                if matches!(message, Ipc::Shutdown) || message.is_shutdown_microprocess() {
+                    let _ = cx.signal.blocking_send(Ipc::producer_finished_by(cx.id()));
+                    return Ok(());
+                }
+            }
+            if cx.is_closed() {
+                return Ok(());
+            }
+            cx.pause(None);
+        }
+    }
+}
+
+struct Work<'a> {
+    cx: &'a ThreadCx<ClientPorts>,
+    engine: Engine,
+    dir: PathBuf,
+    /// Torrents that have started (TO-CLI-04: no updates before).
+    running: BTreeSet<TorrentId>,
+    /// What did not fit into the queue towards the scheduler.
+    unsent: VecDeque<TorrentEvent>,
+}
+
+impl Work<'_> {
+    fn request(&mut self, message: Message) {
+        let message = match CreateNewTorrent::from_message(message) {
+            Ok(create) => return self.create(create),
+            Err(message) => message,
+        };
+        match message.downcast::<CloseTorrent>() {
+            // An unknown number is ignored (D-33).
+            Ok(close) => {
+                self.running.remove(&close.torrent_id);
+                self.engine.remove(close.torrent_id);
+            }
+            Err(message) => match message.downcast::<AddPeers>() {
+                Ok(add) => self.engine.add_peers(add.torrent_id, &add.peers),
+                Err(other) => {
+                    log::debug!("the torrent client ignores a message of type {}", other.type_name())
+                }
+            },
+        }
+    }
+
+    fn create(&mut self, create: CreateNewTorrent) {
+        let tag = create.tag;
+        let metainfo = match Metainfo::parse(&create.raw_metainfo) {
+            Ok(metainfo) => metainfo,
+            Err(e) => return self.send(start_fail(tag, None, format!("not a usable .torrent file: {e}"))),
+        };
+        let dir = create.dir.unwrap_or_else(|| self.dir.clone());
+        let save_folder = dir.join(metainfo.name());
+        let mut add = AddTorrent::new(metainfo, dir);
+        add.peers = create.peers;
+        add.check = create.check;
+        add.trackers = create.trackers;
+        add.sequential = create.sequential;
+        let answer = match self.engine.add(add) {
+            Ok(torrent_id) => TorrentEvent::NewTorrentCreated { torrent_id, save_folder, tag },
+            Err(AddError::Duplicate(torrent_id)) => {
+                TorrentEvent::TorrentAlreadyDownloading { torrent_id, tag }
+            }
+            Err(e) => start_fail(tag, None, e.to_string()),
+        };
+        self.send(answer);
+    }
+
+    fn take_events(&mut self) {
+        while let Some(event) = self.engine.next_event() {
+            match event {
+                Event::Started { id } => {
+                    self.running.insert(id);
+                    self.send_status_of(id);
+                }
+                // Whoever waits for the end need not wait for the next tick.
+                Event::Completed { id } => self.send_status_of(id),
+                Event::Failed { id, error } => {
+                    self.running.remove(&id);
+                    self.engine.remove(id);
+                    self.send(start_fail(None, Some(id), error));
+                }
+                Event::Stopped { id } => {
+                    self.running.remove(&id);
+                }
+                Event::Tracker { id, url, result: Err(e) } => log::info!("torrent {id}: tracker {url}: {e}"),
+                Event::PeerGone { id, addr, reason } => {
+                    log::debug!("torrent {id}: peer {addr} has gone: {reason}")
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn send_status_updates(&mut self) {
+        if !self.unsent.is_empty() {
+            return; // nobody reads; old figures would only pile up
+        }
+        for id in self.engine.ids().collect::<Vec<_>>() {
+            self.send_status_of(id);
+        }
+    }
+
+    fn send_status_of(&mut self, id: TorrentId) {
+        if !self.running.contains(&id) {
+            return;
+        }
+        if let Some(status) = self.engine.status(id) {
+            let status = Arc::new(StatusSnapshot::new(status, self.engine.local_addr()));
+            self.send(TorrentEvent::TorrentStatusUpdate { torrent_id: id, status });
+        }
+    }
+
+    fn send(&mut self, event: TorrentEvent) {
+        self.unsent.push_back(event);
+        self.flush();
+    }
+
+    fn flush(&mut self) {
+        while let Some(event) = self.unsent.pop_front() {
+            if let Err(e) = self.cx.outbox.send(event) {
+                if e.is_full() {
+                    self.unsent.push_front(e.into_message());
+                }
+                return;
+            }
+        }
+    }
+}
+
+fn start_fail(tag: Option<RequestTag>, torrent_id: Option<TorrentId>, reason: String) -> TorrentEvent {
+    TorrentEvent::TorrentStartFail(TorrentStartFail { reason, torrent_id, tag })
+}

@@ -1,0 +1,272 @@
+//! The messages of the torrent components (Kamaelia: `TorrentIPC.py`; TO-IPC-01 to 10).
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axon::{Message, Service};
+
+use super::status::StatusSnapshot;
+use crate::engine::{CheckPolicy, TorrentId};
+
+/// Marks a request, so that its answer can be told from others (D-31). Chosen by whoever asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RequestTag(pub u64);
+
+/// Asks a [`TorrentMaker`](super::TorrentMaker) for a .torrent file (TO-IPC-01).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MakeTorrent {
+    /// Announce URL of its tracker.
+    pub tracker_url: String,
+    /// Binary logarithm of the piece length in bytes; 18 is sensible.
+    pub log2_piece_size_bytes: u8,
+    /// Name of the torrent.
+    pub title: String,
+    /// Comment.
+    pub comment: String,
+    /// The file or folder that it is made of.
+    pub src_file: PathBuf,
+}
+
+impl fmt::Display for MakeTorrent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Create a .torrent file")
+    }
+}
+
+/// Asks for a torrent (TO-IPC-05). Bare bytes or text with the content of a .torrent file mean the same.
+#[derive(Clone, Debug)]
+pub struct CreateNewTorrent {
+    /// Content of the .torrent file.
+    pub raw_metainfo: Arc<[u8]>,
+    /// Folder to save in; `None` means the client's (D-47).
+    pub dir: Option<PathBuf>,
+    /// Peers that are known already.
+    pub peers: Vec<SocketAddr>,
+    /// What to do about data that is there already.
+    pub check: CheckPolicy,
+    /// Whether its trackers are asked.
+    pub trackers: bool,
+    /// Whether pieces are taken in order.
+    pub sequential: bool,
+    /// Comes back in the answer.
+    pub tag: Option<RequestTag>,
+}
+
+impl CreateNewTorrent {
+    /// The usual request.
+    pub fn new(raw_metainfo: impl Into<Arc<[u8]>>) -> Self {
+        Self {
+            raw_metainfo: raw_metainfo.into(),
+            dir: None,
+            peers: Vec::new(),
+            check: CheckPolicy::default(),
+            trackers: true,
+            sequential: false,
+            tag: None,
+        }
+    }
+
+    /// The request that a message means: a `CreateNewTorrent`, bytes, or text (TO-SRV-06, D-48).
+    ///
+    /// # Errors
+    /// The message, if it means something else.
+    pub fn from_message(message: Message) -> Result<Self, Message> {
+        match message.downcast::<CreateNewTorrent>() {
+            Ok(create) => Ok(create),
+            Err(message) => match message.as_bytes() {
+                Some(bytes) => Ok(Self::new(bytes)),
+                None => Err(message),
+            },
+        }
+    }
+}
+
+impl fmt::Display for CreateNewTorrent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Create a new torrent")
+    }
+}
+
+/// Closes a torrent; files stay (TO-IPC-06). A torrent that others asked for too goes on for them (D-45).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CloseTorrent {
+    /// The torrent.
+    pub torrent_id: TorrentId,
+}
+
+impl fmt::Display for CloseTorrent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Close torrent {}", self.torrent_id)
+    }
+}
+
+/// Tells a torrent of more peers. An addition to the original's messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddPeers {
+    /// The torrent.
+    pub torrent_id: TorrentId,
+    /// Their addresses.
+    pub peers: Vec<SocketAddr>,
+}
+
+impl fmt::Display for AddPeers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Add {} peers to torrent {}", self.peers.len(), self.torrent_id)
+    }
+}
+
+/// A torrent did not start, or stopped because of an error (TO-IPC-09, D-31).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TorrentStartFail {
+    /// Why.
+    pub reason: String,
+    /// Its number, if it had one already; the number is forgotten now.
+    pub torrent_id: Option<TorrentId>,
+    /// The request's tag, if this is its answer.
+    pub tag: Option<RequestTag>,
+}
+
+/// What a client says. To each request for a torrent there is exactly one answer: the first, second or third kind.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum TorrentEvent {
+    /// A torrent was created (TO-IPC-07).
+    NewTorrentCreated {
+        /// Its number: counted from 1, never used again.
+        torrent_id: TorrentId,
+        /// Where its file or folder is, or will be.
+        save_folder: PathBuf,
+        /// The request's tag.
+        tag: Option<RequestTag>,
+    },
+    /// The torrent is known (TO-IPC-08); its updates now go to this asker too (D-45).
+    TorrentAlreadyDownloading {
+        /// The number that it has.
+        torrent_id: TorrentId,
+        /// The request's tag.
+        tag: Option<RequestTag>,
+    },
+    /// A torrent did not start, or failed later.
+    TorrentStartFail(TorrentStartFail),
+    /// How a torrent is doing (TO-IPC-10).
+    TorrentStatusUpdate {
+        /// The torrent.
+        torrent_id: TorrentId,
+        /// The figures.
+        status: Arc<StatusSnapshot>,
+    },
+}
+
+impl TorrentEvent {
+    /// The tag of the request that this answers.
+    pub fn tag(&self) -> Option<RequestTag> {
+        match self {
+            Self::NewTorrentCreated { tag, .. } | Self::TorrentAlreadyDownloading { tag, .. } => *tag,
+            Self::TorrentStartFail(fail) => fail.tag,
+            Self::TorrentStatusUpdate { .. } => None,
+        }
+    }
+
+    /// The torrent that it is about.
+    pub fn torrent_id(&self) -> Option<TorrentId> {
+        match self {
+            Self::NewTorrentCreated { torrent_id, .. }
+            | Self::TorrentAlreadyDownloading { torrent_id, .. }
+            | Self::TorrentStatusUpdate { torrent_id, .. } => Some(*torrent_id),
+            Self::TorrentStartFail(fail) => fail.torrent_id,
+        }
+    }
+
+    pub(crate) fn with_tag(mut self, new: Option<RequestTag>) -> Self {
+        match &mut self {
+            Self::NewTorrentCreated { tag, .. } | Self::TorrentAlreadyDownloading { tag, .. } => *tag = new,
+            Self::TorrentStartFail(fail) => fail.tag = new,
+            Self::TorrentStatusUpdate { .. } => {}
+        }
+        self
+    }
+}
+
+/// The texts of the original, escaped: names and reasons can come from a torrent, and end up on a terminal.
+impl fmt::Display for TorrentEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NewTorrentCreated { torrent_id, save_folder, .. } => {
+                write!(f, "New torrent {torrent_id} created in {}", printable(&save_folder.to_string_lossy()))
+            }
+            Self::TorrentAlreadyDownloading { .. } => f.write_str("That torrent is already downloading!"),
+            Self::TorrentStartFail(fail) => match fail.torrent_id {
+                Some(id) => write!(f, "Torrent {id} failed: {}", printable(&fail.reason)),
+                None => write!(f, "Torrent failed to start: {}", printable(&fail.reason)),
+            },
+            Self::TorrentStatusUpdate { torrent_id, status } => {
+                write!(f, "Torrent {torrent_id} status : {}%", status.percent())
+            }
+        }
+    }
+}
+
+/// Text without control characters, which a terminal would obey.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
+/// What patrons tell the service (TO-IPC-02 to 04).
+#[derive(Debug)]
+pub enum ServiceMessage {
+    /// A patron starts.
+    Add {
+        /// Where its answers go.
+        reply_service: Service,
+    },
+    /// A patron leaves.
+    Remove {
+        /// Where its answers went.
+        reply_service: Service,
+    },
+    /// A patron's request for the client.
+    PassOn {
+        /// Where the answer goes.
+        reply_service: Service,
+        /// The request.
+        message: Message,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn to_ipc_texts_are_the_originals() {
+        let id = TorrentId(3);
+        let created =
+            TorrentEvent::NewTorrentCreated { torrent_id: id, save_folder: "./x".into(), tag: None };
+        assert_eq!(created.to_string(), "New torrent 3 created in ./x");
+        assert_eq!(CloseTorrent { torrent_id: TorrentId(2) }.to_string(), "Close torrent 2");
+        assert_eq!(CreateNewTorrent::new(&b"x"[..]).to_string(), "Create a new torrent");
+        let known = TorrentEvent::TorrentAlreadyDownloading { torrent_id: id, tag: None };
+        assert_eq!(known.to_string(), "That torrent is already downloading!");
+    }
+
+    #[test]
+    fn a_name_cannot_send_escapes_to_a_terminal() {
+        let event = TorrentEvent::NewTorrentCreated {
+            torrent_id: TorrentId(1),
+            save_folder: "./\u{1b}[2Jx\n".into(),
+            tag: None,
+        };
+        assert!(!event.to_string().contains(['\u{1b}', '\n']));
+    }
+
+    #[test]
+    fn d_48_bytes_and_text_mean_a_new_torrent() {
+        assert!(CreateNewTorrent::from_message(Message::new(vec![1_u8])).is_ok());
+        assert!(CreateNewTorrent::from_message(Message::from("d4:infoe")).is_ok());
+        assert!(
+            CreateNewTorrent::from_message(Message::new(CloseTorrent { torrent_id: TorrentId(1) })).is_err()
+        );
+    }
+}

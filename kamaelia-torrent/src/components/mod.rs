@@ -1,0 +1,29 @@
+//! BitTorrent as components (Kamaelia: `Kamaelia/Protocol/Torrent/`).
+//!
+//! ```text
+//! patron.torrent-outbox -> service.notify        service.outbox -> client.inbox
+//! service.clientoutbox… -> patron.torrent-inbox  client.outbox -> service.inbox
+//! ```
+//!
+//! Any number of [`TorrentPatron`]s share one [`TorrentClient`] through the [`TorrentService`] that they find in the
+//! coordinating assistant tracker. To the outside a patron looks like a client that has only the patron's torrents.
+
+mod client;
+mod explainer;
+mod ipc;
+mod maker;
+mod patron;
+mod service;
+mod status;
+pub mod tracker;
+
+pub use client::{ClientPorts, TorrentClient};
+pub use explainer::{BasicTorrentExplainer, ExplainerPorts};
+pub use ipc::{
+    AddPeers, CloseTorrent, CreateNewTorrent, MakeTorrent, RequestTag, ServiceMessage, TorrentEvent,
+    TorrentStartFail,
+};
+pub use maker::{MakerPorts, TorrentMaker};
+pub use patron::{PatronPorts, TorrentPatron};
+pub use service::{ServicePorts, TorrentService, TorrentServices};
+pub use status::{StatValue, StatusSnapshot};

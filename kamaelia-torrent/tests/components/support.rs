@@ -1,0 +1,88 @@
+//! A user of a patron: sends by script, keeps what comes back.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use axon::prelude::*;
+use kamaelia_torrent::components::TorrentEvent;
+
+ports! {
+    struct UserPorts {
+        in  { inbox: TorrentEvent, control: Ipc }
+        out { outbox: Message, signal: Ipc }
+    }
+}
+
+/// What a user has seen so far.
+#[derive(Clone, Default)]
+pub(crate) struct Seen(Rc<RefCell<Vec<TorrentEvent>>>);
+
+impl Seen {
+    pub(crate) fn push(&self, event: TorrentEvent) {
+        self.0.borrow_mut().push(event);
+    }
+
+    /// The texts of everything but status updates.
+    pub(crate) fn answers(&self) -> Vec<String> {
+        let all = self.0.borrow();
+        all.iter()
+            .filter(|e| !matches!(e, TorrentEvent::TorrentStatusUpdate { .. }))
+            .map(|e| e.to_string())
+            .collect()
+    }
+
+    pub(crate) fn has_complete(&self) -> bool {
+        self.0.borrow().iter().any(|e| match e {
+            TorrentEvent::TorrentStatusUpdate { status, .. } => status.is_complete(),
+            _ => false,
+        })
+    }
+
+    pub(crate) fn updates(&self) -> usize {
+        self.0.borrow().iter().filter(|e| matches!(e, TorrentEvent::TorrentStatusUpdate { .. })).count()
+    }
+}
+
+/// Sends its requests, then collects until `done` says so, then shuts the patron down and waits for its end.
+pub(crate) struct User {
+    pub(crate) requests: Vec<Message>,
+    pub(crate) seen: Seen,
+    pub(crate) done: Box<dyn Fn(&Seen) -> bool>,
+}
+
+impl Component for User {
+    type Ports = UserPorts;
+
+    async fn main(self, cx: Cx<UserPorts>) {
+        for request in self.requests {
+            cx.outbox.send(request).unwrap();
+        }
+        let mut told = false;
+        loop {
+            while let Some(event) = cx.inbox.try_recv() {
+                self.seen.push(event);
+            }
+            if !told && (self.done)(&self.seen) {
+                told = true;
+                cx.signal.send(Ipc::Shutdown).unwrap();
+            }
+            if cx.control.try_recv().is_some_and(|m| m.is_producer_finished()) {
+                return;
+            }
+            cx.pause().await;
+        }
+    }
+}
+
+/// Links a user to a patron both ways and activates both.
+pub(crate) fn attach(s: &Scheduler, user: User, patron: impl Into<AnyInstance>) -> AnyInstance {
+    let patron = patron.into();
+    let user = user.create();
+    axon::link((&user, "outbox"), (&patron, "inbox")).unwrap();
+    axon::link((&user, "signal"), (&patron, "control")).unwrap();
+    axon::link((&patron, "outbox"), (&user, "inbox")).unwrap();
+    axon::link((&patron, "signal"), (&user, "control")).unwrap();
+    s.activate(&patron);
+    s.activate(&user);
+    patron
+}
