@@ -45,7 +45,8 @@ impl Aria2 {
     }
 
     fn call(&self, method: &str, parameters: Value) -> Result<Value> {
-        let call = json!({"jsonrpc": "2.0", "id": "1", "method": format!("aria2.{method}"), "params": parameters});
+        let call =
+            json!({"jsonrpc": "2.0", "id": "1", "method": format!("aria2.{method}"), "params": parameters});
         let answer = self.web.post("/jsonrpc", &[], call.to_string().as_bytes())?.json(method)?;
         Ok(answer["result"].clone())
     }
@@ -74,7 +75,10 @@ impl Client for Aria2 {
         Ok(State {
             complete: total > 0 && done == total && !checking && status["seeder"] == "true",
             uploaded: count(&status, "uploadLength")?,
-            words: format!("{done} of {total} bytes, {} connections, {}", status["connections"], status["status"]),
+            words: format!(
+                "{done} of {total} bytes, {} connections, {}",
+                status["connections"], status["status"]
+            ),
         })
     }
 

@@ -124,12 +124,6 @@ impl fmt::Debug for Failure {
     }
 }
 
-impl From<&str> for Failure {
-    fn from(text: &str) -> Failure {
-        Failure::new(text)
-    }
-}
-
 impl<E: std::error::Error> From<E> for Failure {
     fn from(error: E) -> Failure {
         Failure::new(error.to_string())

@@ -55,7 +55,7 @@ pub(crate) fn start(kind: Kind, bench: &Bench) -> Result<Box<dyn Client>> {
         Kind::Qbittorrent => Box::new(Qbittorrent::start(bench)?),
         Kind::Rqbit => Box::new(Rqbit::start(bench)?),
         Kind::Transmission => Box::new(Transmission::start(bench)?),
-        Kind::Opentracker => return Err("opentracker transfers nothing".into()),
+        Kind::Opentracker => return Err(Failure::new("opentracker transfers nothing")),
     })
 }
 

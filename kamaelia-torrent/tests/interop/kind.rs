@@ -70,7 +70,9 @@ impl Kind {
     /// The message of a test that lacks the program.
     pub(crate) fn how_to_install(self) -> String {
         let how = match self {
-            Kind::Libtorrent => "`python3 -m pip install libtorrent` (the first python3 on the path is asked)".into(),
+            Kind::Libtorrent => {
+                "`python3 -m pip install libtorrent` (the first python3 on the path is asked)".into()
+            }
             Kind::Rqbit => {
                 "`cargo install rqbit --locked --no-default-features --features default-tls`".to_owned()
             }
@@ -104,7 +106,11 @@ fn python_has_libtorrent() -> bool {
     static ANSWER: OnceLock<bool> = OnceLock::new();
     *ANSWER.get_or_init(|| {
         let mut python = Command::new("python3");
-        python.args(["-c", "import libtorrent"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        python
+            .args(["-c", "import libtorrent"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         python.status().is_ok_and(|status| status.success())
     })
 }

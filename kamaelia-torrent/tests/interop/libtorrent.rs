@@ -47,7 +47,13 @@ impl Libtorrent {
     }
 
     /// Downloads or serves, with the upload limited to bytes a second from the start.
-    pub(crate) fn add_limited(&mut self, torrent: &Torrent, dir: &Path, role: Role, upload_limit: u32) -> Result {
+    pub(crate) fn add_limited(
+        &mut self,
+        torrent: &Torrent,
+        dir: &Path,
+        role: Role,
+        upload_limit: u32,
+    ) -> Result {
         self.call(json!({
             "do": "add", "torrent": text(&torrent.path)?, "dir": text(dir)?,
             "seed": role == Role::Seed, "upload_limit": upload_limit,

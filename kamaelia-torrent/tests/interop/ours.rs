@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::bench::{Bench, Deadline, Failure, Result, free_port, text};
 use crate::payload::Torrent;
 use crate::process::Process;
+use crate::web::count;
 
 /// A running `get` or `seed`.
 pub(crate) struct Ours {
@@ -62,8 +63,26 @@ impl Ours {
         self.process.wait_success(deadline)
     }
 
+    /// Waits until it prints an event of this name.
+    pub(crate) fn wait_event(&mut self, name: &str, deadline: &Deadline) -> Result {
+        deadline.wait(format_args!("our event {name:?}"), || {
+            self.process.check_running()?;
+            Ok(self.events()?.iter().any(|event| event["event"] == name))
+        })
+    }
+
+    /// Payload bytes sent to peers, as it last said.
+    pub(crate) fn uploaded(&self) -> Result<u64> {
+        let events = self.events()?;
+        let last = events
+            .iter()
+            .rfind(|event| event["event"] == "status")
+            .ok_or_else(|| Failure::new("no status yet"))?;
+        count(last, "uploaded")
+    }
+
     /// The lines of `--json` so far. The last may be half written and is left out then.
-    pub(crate) fn events(&self) -> Result<Vec<Value>> {
+    fn events(&self) -> Result<Vec<Value>> {
         let output = self.process.output();
         let whole = output.rfind('\n').map_or("", |end| &output[..end]);
         whole

@@ -69,7 +69,7 @@ impl Payload {
         for n in 0..count {
             let path = Path::new(name).join(format!("folder {}", n % 7)).join(format!("datei-ü-{n:03}.bin"));
             let size = if n % 50 == 7 { 0 } else { rng.usize(1..65_536) };
-            fs::create_dir_all(parent.join(&path).parent().ok_or("no parent")?)?;
+            fs::create_dir_all(parent.join(&path).parent().ok_or_else(|| Failure::new("no parent"))?)?;
             files.push((path.clone(), write_random(&parent.join(&path), size, &mut rng)?));
             len += size as u64;
         }
@@ -79,6 +79,16 @@ impl Payload {
     /// The file or folder itself.
     pub(crate) fn root(&self) -> PathBuf {
         self.parent.join(&self.name)
+    }
+
+    /// The files in order of their paths, with their lengths.
+    pub(crate) fn lengths(&self) -> Result<Vec<(String, u64)>> {
+        let mut lengths = Vec::new();
+        for (path, _) in &self.files {
+            lengths.push((path.display().to_string(), fs::metadata(self.parent.join(path))?.len()));
+        }
+        lengths.sort();
+        Ok(lengths)
     }
 
     /// Makes a torrent of it that names one tracker.

@@ -35,8 +35,10 @@ impl Process {
     ) -> Result<(Process, ChildStdin, ChildStdout)> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = Process::spawn(name, folder, folder.join(format!("{name}.out")), command)?;
-        let input = process.child.stdin.take().ok_or("no pipe to the standard input")?;
-        let output = process.child.stdout.take().ok_or("no pipe from the standard output")?;
+        let input =
+            process.child.stdin.take().ok_or_else(|| Failure::new("no pipe to the standard input"))?;
+        let output =
+            process.child.stdout.take().ok_or_else(|| Failure::new("no pipe from the standard output"))?;
         Ok((process, input, output))
     }
 
@@ -65,7 +67,9 @@ impl Process {
     pub(crate) fn check_running(&mut self) -> Result {
         match self.child.try_wait()? {
             None => Ok(()),
-            Some(status) => Err(Failure::new(format!("{} ended: {status}\n{}", self.name, self.last_words()))),
+            Some(status) => {
+                Err(Failure::new(format!("{} ended: {status}\n{}", self.name, self.last_words())))
+            }
         }
     }
 
@@ -150,7 +154,9 @@ impl Guard {
 /// A program on the path, or nothing.
 pub(crate) fn find_program(name: impl AsRef<OsStr>) -> Option<PathBuf> {
     let name = name.as_ref();
-    std::env::split_paths(&std::env::var_os("PATH")?).map(|folder| folder.join(name)).find(|path| path.is_file())
+    std::env::split_paths(&std::env::var_os("PATH")?)
+        .map(|folder| folder.join(name))
+        .find(|path| path.is_file())
 }
 
 fn append(path: &Path) -> Result<File> {

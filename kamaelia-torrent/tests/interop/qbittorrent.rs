@@ -60,9 +60,8 @@ impl Client for Qbittorrent {
     fn add(&mut self, torrent: &Torrent, _: &Payload, dir: &Path, _: Role) -> Result {
         let mut form = Vec::new();
         for (name, value) in [("savepath", text(dir)?), ("autoTMM", "false"), ("contentLayout", "Original")] {
-            let field = format!(
-                "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n"
-            );
+            let field =
+                format!("--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
             form.extend_from_slice(field.as_bytes());
         }
         let head = format!(

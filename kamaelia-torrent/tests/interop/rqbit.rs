@@ -64,7 +64,10 @@ impl Client for Rqbit {
         Ok(State {
             complete: stats["finished"] == true && stats["state"] == "live",
             uploaded: count(&stats, "uploaded_bytes")?,
-            words: format!("{}, {} of {} bytes", stats["state"], stats["progress_bytes"], stats["total_bytes"]),
+            words: format!(
+                "{}, {} of {} bytes",
+                stats["state"], stats["progress_bytes"], stats["total_bytes"]
+            ),
         })
     }
 

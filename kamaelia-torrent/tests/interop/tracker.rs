@@ -53,7 +53,20 @@ impl Place {
         let (ip, port) = (self.0.ip().to_string(), self.0.port().to_string());
         let mut command = Command::new("opentracker");
         command
-            .args(["-i", &ip, "-p", &port, "-P", &port, "-d", text(&folder)?, "-u", "nobody", "-w", "whitelist"])
+            .args([
+                "-i",
+                &ip,
+                "-p",
+                &port,
+                "-P",
+                &port,
+                "-d",
+                text(&folder)?,
+                "-u",
+                "nobody",
+                "-w",
+                "whitelist",
+            ])
             .current_dir(&folder);
         let process = Process::start("opentracker", &bench.folder("logs")?, &mut command)?;
         Tracker::new(self.0, process, bench)
@@ -86,7 +99,9 @@ impl Tracker {
 
     /// Waits until the tracker counts at least so many seeds.
     pub(crate) fn wait_seeds(&mut self, torrent: InfoHash, seeds: u64, deadline: &Deadline) -> Result {
-        self.wait(deadline, format!("the tracker to count {seeds} seeds"), torrent, |count| count.seeds >= seeds)
+        self.wait(deadline, format!("the tracker to count {seeds} seeds"), torrent, |count| {
+            count.seeds >= seeds
+        })
     }
 
     /// Waits until the tracker counts at least so many leeches.

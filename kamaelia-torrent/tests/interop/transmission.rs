@@ -46,7 +46,10 @@ impl Transmission {
         let mut command = Command::new("transmission-daemon");
         command.args(["-f", "-g", text(&folder)?]).current_dir(&folder);
         let mut process = Process::start("transmission", &bench.folder("logs")?, &mut command)?;
-        bench.deadline.wait_listening("transmission-daemon", control).and_then(|()| process.check_running())?;
+        bench
+            .deadline
+            .wait_listening("transmission-daemon", control)
+            .and_then(|()| process.check_running())?;
         let web = Web::new(format!("http://{control}"));
         Ok(Transmission { addr, process, web, session: String::new() })
     }
@@ -57,7 +60,10 @@ impl Transmission {
             let headers = [(SESSION, self.session.as_str())];
             let answer = self.web.post("/transmission/rpc", &headers, body.as_bytes())?;
             if answer.status == 409 && self.session.is_empty() {
-                self.session = answer.header(SESSION).ok_or("transmission: no session id")?.to_owned();
+                self.session = answer
+                    .header(SESSION)
+                    .ok_or_else(|| Failure::new("transmission: no session id"))?
+                    .to_owned();
                 continue;
             }
             let answer = answer.json(method)?;
@@ -81,7 +87,8 @@ impl Client for Transmission {
     }
 
     fn state(&mut self) -> Result<State> {
-        let fields = ["leftUntilDone", "totalSize", "status", "uploadedEver", "errorString", "peersConnected"];
+        let fields =
+            ["leftUntilDone", "totalSize", "status", "uploadedEver", "errorString", "peersConnected"];
         let answer = self.call("torrent-get", json!({"fields": fields}))?;
         let torrent = &answer["torrents"][0];
         let (left, total) = (count(torrent, "leftUntilDone")?, count(torrent, "totalSize")?);
