@@ -3,6 +3,9 @@
 //! `cargo run --release --example transfer_bench -- [MIB] [PIECE_KIB] [DIR]`, by default 1024 MiB in pieces of
 //! 1024 KiB below `/dev/shm`. Prints the speed, the processor time and the peak memory of each side. Linux only: the
 //! figures are those of `/proc`.
+//!
+//! `… -- check [MIB] [DIR]` measures the check of existing data, `… -- idle [TORRENTS]` what torrents cost of which
+//! nobody wants anything.
 
 use std::error::Error;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -19,6 +22,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["seed", torrent, dir] => seed(Path::new(torrent), dir.into()),
+        ["check", ref rest @ ..] => {
+            let mib = rest.first().map_or(Ok(1024), |text| text.parse())?;
+            check(mib, Path::new(rest.get(1).unwrap_or(&"/dev/shm")))
+        }
+        ["idle", ref rest @ ..] => idle(rest.first().map_or(Ok(10_000), |text| text.parse())?),
         ["leech", torrent, dir, peer] => leech(Path::new(torrent), dir.into(), peer.parse()?),
         _ => {
             let number =
@@ -112,22 +120,96 @@ fn leech(torrent: &Path, dir: PathBuf, peer: SocketAddr) -> Result<(), Box<dyn E
     Err("nothing happened for a minute".into())
 }
 
+/// Measures how fast existing data is checked.
+fn check(mib: u64, base: &Path) -> Result<(), Box<dyn Error>> {
+    let dir = base.join(format!("check-bench-{}", std::process::id()));
+    std::fs::create_dir_all(&dir)?;
+    make(mib << 20, 1 << 20, &dir.join("payload"), &dir.join("t.torrent"))?;
+    let metainfo = Metainfo::parse(&std::fs::read(dir.join("t.torrent"))?)?;
+    let mut engine = engine()?;
+    let (before, start) = (figures()?, Instant::now());
+    engine.add(AddTorrent { check: CheckPolicy::Full, ..AddTorrent::new(metainfo, &dir) })?;
+    let mut found = None;
+    while found.is_none() {
+        engine.turn(None)?;
+        while let Some(event) = engine.next_event() {
+            if let Event::Checked { have, total, .. } = event {
+                found = Some(have == total);
+            }
+        }
+    }
+    let (seconds, cpu) = (start.elapsed().as_secs_f64(), figures()?.0 - before.0);
+    let gib = mib as f64 / 1024.0;
+    println!("checked {mib} MiB: {:.2} GiB/s, {:.2} CPU-s/GiB", gib / seconds, cpu / gib);
+    std::fs::remove_dir_all(&dir)?;
+    if found == Some(true) { Ok(()) } else { Err("the check missed something".into()) }
+}
+
+/// Measures what many torrents cost that wait for peers.
+fn idle(count: usize) -> Result<(), Box<dyn Error>> {
+    let dir = std::env::temp_dir().join(format!("idle-bench-{}", std::process::id()));
+    let mut engine = engine()?;
+    let torrent = |i: usize| {
+        let name = format!("t{i}");
+        let hashes = "x".repeat(20 * 64);
+        let info = format!(
+            "6:lengthi1048576e4:name{}:{name}12:piece lengthi16384e6:pieces1280:{hashes}",
+            name.len()
+        );
+        Metainfo::parse(format!("d4:infod{info}ee").as_bytes())
+    };
+    let (before, start) = (figures()?, Instant::now());
+    for i in 0..count {
+        engine.add(AddTorrent::new(torrent(i)?, &dir))?;
+    }
+    let mut started = 0;
+    while started < count {
+        engine.turn(None)?;
+        while let Some(event) = engine.next_event() {
+            started += usize::from(matches!(event, Event::Started { .. }));
+        }
+    }
+    let (seconds, loaded) = (start.elapsed().as_secs_f64(), figures()?);
+    let each = (loaded.3 - before.3) * 1024.0 / count as f64;
+    println!(
+        "{count} torrents: loaded in {seconds:.2} s, {:.2} CPU-s, {each:.0} bytes each",
+        loaded.0 - before.0
+    );
+    let (before, start, mut turns) = (figures()?, Instant::now(), 0);
+    while start.elapsed() < Duration::from_secs(5) {
+        engine.turn(Some(Duration::from_secs(5)))?;
+        turns += 1;
+    }
+    let core = (figures()?.0 - before.0) / start.elapsed().as_secs_f64();
+    println!("waiting: {core:.3} of a core, {turns} turns in 5 s");
+    let _ = std::fs::remove_dir_all(dir);
+    Ok(())
+}
+
 fn engine() -> Result<Engine, Box<dyn Error>> {
     let listen = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
     Ok(Engine::new(Settings { listen, ..Settings::default() })?)
 }
 
-/// Processor time in all and in user mode (seconds), and peak memory (KiB), of this process.
+/// Prints what the parent wants to know of this process.
 fn report() -> Result<(), Box<dyn Error>> {
+    let (cpu, user, peak, _) = figures()?;
+    println!("{cpu} {user} {peak}");
+    Ok(())
+}
+
+/// Processor time in all and in user mode (seconds), peak and present memory (KiB) of this process.
+fn figures() -> Result<(f64, f64, f64, f64), Box<dyn Error>> {
     let stat = std::fs::read_to_string("/proc/self/stat")?;
     // The name in parentheses may hold anything; the figures come after it.
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
     let ticks = |i: usize| fields.get(i).and_then(|n| n.parse::<f64>().ok()).unwrap_or(0.0) / 100.0;
     let (user, system) = (ticks(11), ticks(12));
     let status = std::fs::read_to_string("/proc/self/status")?;
-    let rss = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("0");
-    println!("{} {user} {}", user + system, rss.trim().trim_end_matches(" kB"));
-    Ok(())
+    let memory = |name: &str| -> Option<f64> {
+        status.lines().find_map(|line| line.strip_prefix(name))?.trim().trim_end_matches(" kB").parse().ok()
+    };
+    Ok((user + system, user, memory("VmHWM:").unwrap_or(0.0), memory("VmRSS:").unwrap_or(0.0)))
 }
 
 /// Writes a payload that does not repeat, and its torrent.

@@ -390,7 +390,7 @@ fn own_name(path: &Path) -> Result<String, MakeError> {
 fn check_name(path: &Path, name: &str) -> Result<String, MakeError> {
     let refuse = |reason: String| MakeError::Name { path: path.to_owned(), reason };
     match Rules::host().component(name.as_bytes()) {
-        Ok(safe) if safe == name => Ok(safe),
+        Ok(safe) if safe == name => Ok(safe.into_owned()),
         Ok(safe) => Err(refuse(format!("name cannot be shared as it is: it would be saved as {safe:?}"))),
         Err(error) => Err(refuse(error.to_string())),
     }

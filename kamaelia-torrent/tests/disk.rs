@@ -452,3 +452,43 @@ fn what_is_written_after_a_save_is_not_in_the_record() {
     let (have, ..) = rig.check(&again, recheck);
     assert!(have.is_full());
 }
+
+#[test]
+fn a_record_does_not_vouch_for_what_was_written_after_the_pieces_were_counted() {
+    let torrent = single("f", 131_072, 65_536, 16);
+    let tmp = tempfile::tempdir().unwrap();
+    let payload = torrent.payload();
+    let rig = Rig::new(DiskConfig::default());
+    let storage = rig.open(&torrent, tmp.path());
+    rig.resume(&storage);
+    assert!(matches!(
+        rig.write(&storage, PieceIndex(0), vec![(0, payload[..65_536].to_vec())]),
+        PieceResult::Good
+    ));
+    let mut have = Bitfield::new(2);
+    have.set(PieceIndex(0));
+    let snapshot = Snapshot { have, totals: Totals::default(), at: SystemTime::now(), writes: Writes::GoOn };
+    // The keeper is slow: meanwhile another piece comes.
+    assert!(matches!(
+        rig.write(&storage, PieceIndex(1), vec![(0, payload[65_536..].to_vec())]),
+        PieceResult::Good
+    ));
+    rig.disk.save_resume(&storage, None, snapshot);
+    assert!(matches!(rig.next(), DiskAnswer::Saved { error: None, .. }));
+    let again = rig.open(&torrent, tmp.path());
+    let (have, recheck) = rig.resume(&again);
+    assert!(have.get(PieceIndex(1)) || recheck.get(PieceIndex(1)), "piece 1 would be fetched again");
+}
+
+#[test]
+fn the_end_of_a_check_comes_last() {
+    let torrent = single("f", 40 * 16_384, 16_384, 17);
+    let tmp = tempfile::tempdir().unwrap();
+    torrent.store(tmp.path());
+    let rig = Rig::new(DiskConfig { workers: 4, ..DiskConfig::default() });
+    for round in 0..200 {
+        let storage = rig.open(&torrent, tmp.path());
+        let (have, checked, error) = rig.check(&storage, Bitfield::full(40));
+        assert!(have.is_full() && checked == 40 && error.is_none(), "round {round}: {checked} checked");
+    }
+}

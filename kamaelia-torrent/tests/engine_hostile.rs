@@ -5,9 +5,9 @@ mod support;
 use std::io::Write;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use kamaelia_torrent::engine::{AddTorrent, Event, Settings};
+use kamaelia_torrent::engine::{AddTorrent, Engine, Event, Settings};
 use support::node::*;
 use support::*;
 
@@ -168,4 +168,65 @@ fn outgoing_connections_come_from_the_address_that_was_chosen() {
     node.call(move |engine| engine.add_peers(id, &[addr]));
     let (_, from): (TcpStream, _) = listener.accept().unwrap();
     assert_eq!(from.ip().to_string(), "127.0.0.77");
+}
+
+#[test]
+fn a_full_table_of_connections_does_not_keep_the_loop_busy() {
+    let torrent = single("f", 100_000, 32_768, 7);
+    let dir = tempfile::tempdir().unwrap();
+    // The first takes the only place and says nothing, the others wait for it.
+    let silent: Vec<_> = (0..4).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap()).collect();
+    let peers = silent.iter().map(|listener| listener.local_addr().unwrap()).collect();
+    let mut engine = Engine::new(Settings { max_connections: 1, ..settings() }).unwrap();
+    engine.add(AddTorrent { peers, ..AddTorrent::new(torrent.metainfo, dir.path()) }).unwrap();
+    let start = Instant::now();
+    let mut started = false;
+    while !started && start.elapsed() < LIMIT {
+        engine.turn(Some(Duration::from_millis(100))).unwrap();
+        started |= std::iter::from_fn(|| engine.next_event()).any(|e| matches!(e, Event::Started { .. }));
+    }
+    let (start, mut turns) = (Instant::now(), 0);
+    while start.elapsed() < Duration::from_millis(500) {
+        engine.turn(Some(Duration::from_millis(500))).unwrap();
+        turns += 1;
+    }
+    assert!(turns < 30, "{turns} turns in half a second");
+}
+
+/// Runs the test below in a process that may open few files.
+#[cfg(unix)]
+#[test]
+fn running_out_of_descriptors_is_survived() {
+    let script = r#"ulimit -n 60; exec "$0" --ignored --exact with_few_descriptors --nocapture"#;
+    let me = std::env::current_exe().unwrap();
+    let output = std::process::Command::new("sh").arg("-c").arg(script).arg(me).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+}
+
+#[test]
+#[ignore = "started by running_out_of_descriptors_is_survived"]
+fn with_few_descriptors() {
+    let torrent = single("f", 1 << 20, 32_768, 8);
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    torrent.store(from.path());
+    let (mut seed, _) = seed(&torrent.metainfo, from.path());
+    // Until there are no descriptors left for anybody in this process.
+    let mut crowd = Vec::new();
+    while let Ok(stream) = TcpStream::connect(seed.addr) {
+        crowd.push(stream);
+    }
+    assert!(crowd.len() > 10, "{}", crowd.len());
+    // One that the engine cannot accept while all are taken: it waits in the backlog of the system.
+    crowd.pop();
+    let mut waiting = Peer::dial(seed.addr);
+    drop(crowd);
+    assert!(waiting.handshake(torrent.metainfo.info_hash().0, [1; 20]).is_some());
+    drop(waiting);
+    seed.wait("the end of the connection", |e| matches!(e, Event::PeerGone { .. }));
+    let mut leech = Node::start(settings());
+    let id = leech
+        .add(AddTorrent { peers: vec![seed.addr], ..AddTorrent::new(torrent.metainfo.clone(), to.path()) });
+    leech.wait_completed(id);
+    torrent.verify(to.path());
 }

@@ -191,3 +191,26 @@ fn after_an_orderly_stop_nothing_is_checked_again() {
     assert!(!node.seen.iter().any(|e| matches!(e, Event::Checking { .. })), "{:?}", node.seen);
     assert_eq!(node.status(id).state, State::Seeding);
 }
+
+#[test]
+fn several_seeds_of_long_pieces() {
+    let torrent = single("f", 24 << 20, 2 << 20, 9);
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    torrent.store(from.path());
+    let seeds: Vec<_> = (0..3).map(|_| seed(&torrent.metainfo, from.path())).collect();
+    let mut leech = Node::start(settings());
+    let peers = seeds.iter().map(|(node, _)| node.addr).collect();
+    let id = leech.add(AddTorrent { peers, ..AddTorrent::new(torrent.metainfo.clone(), to.path()) });
+    leech.wait_completed(id);
+    torrent.verify(to.path());
+    let status = leech.status(id);
+    // The end game may fetch a few blocks twice.
+    assert!(status.downloaded + status.wasted < (24 << 20) + (2 << 20), "{status:?}");
+}
+
+#[test]
+fn engines_can_be_moved_to_a_thread() {
+    fn is_send<T: Send>() {}
+    is_send::<kamaelia_torrent::engine::Engine>();
+    is_send::<kamaelia_torrent::disk::Disk>();
+}

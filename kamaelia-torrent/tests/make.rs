@@ -1,6 +1,7 @@
 //! Torrents that are made can be read, describe the files, and are what `lava_torrent` makes of the same files.
 
 use std::fs;
+use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -175,6 +176,16 @@ fn cancellation_and_changes_end_it() {
         ControlFlow::Continue(())
     });
     assert!(matches!(&shrunk, Err(MakeError::Changed(p)) if p.ends_with("a")), "{shrunk:?}");
+    // Longer now, but all bytes of the old length were read without trouble.
+    fs::write(&path, bytes(100_000, 1)).unwrap();
+    let grown = maker.make(|progress| {
+        if progress.done == progress.total {
+            let mut file = fs::File::options().append(true).open(&path).unwrap();
+            file.write_all(b"more").unwrap();
+        }
+        ControlFlow::Continue(())
+    });
+    assert!(matches!(&grown, Err(MakeError::Changed(p)) if p.ends_with("a")), "{grown:?}");
 }
 
 fn as_lava(path: &Path) -> Torrent {

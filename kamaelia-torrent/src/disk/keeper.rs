@@ -10,7 +10,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crossbeam_channel::Receiver;
 
 use super::beneath::{Access, Dir};
-use super::cache::FileCache;
 use super::{Answers, DiskAnswer, DiskError, Snapshot, Storage, StorageKey, Totals, Writes};
 use crate::proto::bitfield::Bitfield;
 use crate::proto::geometry::PieceIndex;
@@ -32,7 +31,6 @@ pub(crate) enum KeeperJob {
 /// The keeper thread.
 pub(crate) struct Keeper {
     pub(crate) jobs: Receiver<KeeperJob>,
-    pub(crate) cache: Arc<FileCache>,
     pub(crate) answers: Answers,
     /// Stamps of the files that were not written since, so that a save looks only at what changed.
     pub(crate) stamps: BTreeMap<StorageKey, Stamps>,
@@ -60,7 +58,7 @@ impl Keeper {
                     DiskAnswer::Saved { key: storage.key(), error }
                 }
                 KeeperJob::Close(storage) => {
-                    self.cache.close(storage.key());
+                    storage.close_files();
                     self.stamps.remove(&storage.key());
                     DiskAnswer::Closed { key: storage.key() }
                 }

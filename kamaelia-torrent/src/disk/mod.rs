@@ -234,12 +234,7 @@ impl Disk {
         let closing = Arc::new(AtomicBool::new(false));
         let kept = Arc::new(AtomicUsize::new(0));
         let (keeper, keeper_out) = unbounded();
-        let keeper_thread = Keeper {
-            jobs: keeper_out,
-            cache: Arc::clone(&cache),
-            answers: answer_in.clone(),
-            stamps: BTreeMap::new(),
-        };
+        let keeper_thread = Keeper { jobs: keeper_out, answers: answer_in.clone(), stamps: BTreeMap::new() };
         let mut disk = Disk {
             config,
             cache,
@@ -328,10 +323,17 @@ impl Disk {
     /// Closes the files of a torrent for which nothing is under way but work of the keeper. Answered by
     /// [`DiskAnswer::Closed`].
     pub fn close(&self, storage: &Arc<Storage>) {
-        for worker in &self.pieces {
-            let _ = worker.send(PieceJob::Forget(storage.key()));
-        }
+        self.release(storage);
         self.keep(KeeperJob::Close(Arc::clone(storage)));
+    }
+
+    /// Gives up what is held for a torrent that rests: open files, and parts of pieces that are not complete. It may
+    /// be used again all the same. Ends no request.
+    pub fn release(&self, storage: &Arc<Storage>) {
+        for worker in &self.pieces {
+            // Behind what was sent to the worker before.
+            let _ = worker.send(PieceJob::Forget(Arc::clone(storage)));
+        }
     }
 
     fn keep(&self, job: KeeperJob) {

@@ -139,6 +139,11 @@ impl Storage {
         Ok(())
     }
 
+    /// Closes the files that are open; they are opened again when they are needed.
+    pub(crate) fn close_files(&self) {
+        self.cache.close(self.key);
+    }
+
     /// Brings all written data to the medium.
     pub(crate) fn sync(&self) -> Result<BTreeSet<usize>, DiskError> {
         let mut dirty = std::mem::take(&mut *self.dirty());

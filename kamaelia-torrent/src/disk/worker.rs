@@ -19,8 +19,8 @@ use crate::proto::geometry::{BlockRequest, PieceIndex};
 pub(crate) enum PieceJob {
     /// A part of a piece to be written and hashed.
     Part { storage: Arc<Storage>, piece: PieceIndex, offset: u32, buf: PartBuf, last: bool },
-    /// The torrent is closed: its pieces in the making are forgotten.
-    Forget(StorageKey),
+    /// The torrent rests: its pieces in the making are forgotten, its files closed.
+    Forget(Arc<Storage>),
 }
 
 /// Work that any worker can do.
@@ -98,7 +98,9 @@ impl Worker {
                 }
                 self.answers.send(DiskAnswer::Written { key, piece, bufs: spent, result });
             }
-            PieceJob::Forget(key) => {
+            PieceJob::Forget(storage) => {
+                let key = storage.key();
+                storage.close_files();
                 let mut spent = Vec::new();
                 self.making.retain(|(owner, _), making| {
                     if *owner == key {

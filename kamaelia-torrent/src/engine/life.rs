@@ -49,6 +49,7 @@ impl Engine {
             tracker_message: None,
             error: None,
             before: Totals::default(),
+            waiting_to_dial: false,
         });
         self.by_id.insert(id, t);
         self.by_hash.insert(info_hash, t);
@@ -66,8 +67,6 @@ impl Engine {
             CheckPolicy::Trust => self.start(now, t, Bitfield::full(geometry.piece_count())),
         }
         self.touch(t);
-        // So that a turn that is already waiting in another call order does not sleep over it.
-        super::wake(&self.waker);
         Ok(id)
     }
 
@@ -120,8 +119,10 @@ impl Engine {
     pub(super) fn check_ended(&mut self, now: Instant, t: usize) {
         let slot = &mut self.torrents[t];
         let Some(have) = slot.have().cloned() else { return };
-        // What the check found is worth keeping: it saves the next one.
-        slot.save_at = Some(now + self.settings.save_interval);
+        if matches!(slot.phase, Phase::Checking(_)) && !have.is_empty_set() {
+            // What the check found is worth keeping: it saves the next one.
+            slot.save_at = Some(now + self.settings.save_interval);
+        }
         self.start(now, t, have);
     }
 
@@ -173,7 +174,9 @@ impl Engine {
         slot.error = Some(error.clone());
         slot.save_at = None;
         self.quiet(now, t, "torrent failed");
-        self.torrents[t].phase = Phase::Failed;
+        let slot = &mut self.torrents[t];
+        slot.phase = Phase::Failed;
+        self.disk.release(&slot.storage);
         self.emit(Event::Failed { id, error });
     }
 
@@ -221,8 +224,9 @@ impl Engine {
             return;
         }
         *closing = true;
-        // A torrent that failed keeps the record that it had.
-        if slot.error.is_none() {
+        // A torrent that failed keeps the record that it had; of one that has nothing there is nothing to tell.
+        let empty = slot.have.as_ref().is_none_or(Bitfield::is_empty_set);
+        if slot.error.is_none() && !(empty && slot.totals(&slot.last_stats) == Totals::default()) {
             self.save(now, t);
         }
         let slot = &mut self.torrents[t];

@@ -102,7 +102,8 @@ impl Engine {
             if self.half_open >= self.settings.max_half_open
                 || self.links.len() >= self.settings.max_connections
             {
-                if swarm.stats(now).candidates > 0 && !self.waiting_to_dial.contains(&t) {
+                let due = swarm.deadline().is_some_and(|at| at <= now);
+                if due && !std::mem::replace(&mut slot.waiting_to_dial, true) {
                     self.waiting_to_dial.push_back(t);
                 }
                 return;

@@ -329,22 +329,23 @@ impl Engine {
             self.announce(now, t);
             self.save_if_due(now, t);
             self.go_on_stopping(now, t);
-            self.schedule(t);
+            self.schedule(now, t);
         }
         while self.half_open < self.settings.max_half_open
             && self.links.len() < self.settings.max_connections
             && let Some(t) = self.waiting_to_dial.pop_front()
         {
-            if self.torrents.contains(t) {
+            if let Some(slot) = self.torrents.get_mut(t) {
+                slot.waiting_to_dial = false;
                 self.dial(now, t);
-                self.schedule(t);
+                self.schedule(now, t);
             }
         }
     }
 
-    fn schedule(&mut self, t: usize) {
+    fn schedule(&mut self, now: Instant, t: usize) {
         if let Some(slot) = self.torrents.get_mut(t)
-            && let Some(due) = slot.deadline()
+            && let Some(due) = slot.deadline(now)
             && slot.scheduled.is_none_or(|at| due < at)
         {
             slot.scheduled = Some(due);

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::event::{AddTorrent, State, TorrentId, TorrentStatus};
 use crate::disk::{CheckHandle, Storage, Totals};
@@ -73,6 +73,8 @@ pub(super) struct Slot {
     pub(super) error: Option<String>,
     /// Payload of the runs before this one.
     pub(super) before: Totals,
+    /// It would dial if there were fewer connections.
+    pub(super) waiting_to_dial: bool,
 }
 
 impl Slot {
@@ -168,15 +170,22 @@ impl Slot {
         }
     }
 
-    /// When something of this torrent is due.
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        let swarm = self.swarm.as_ref().and_then(Torrent::deadline);
+    /// When something of this torrent is due; `now` everything that was due has been done.
+    pub(super) fn deadline(&self, now: Instant) -> Option<Instant> {
+        let swarm = self.swarm.as_ref().and_then(Torrent::deadline).map(|at| {
+            // It may be due to dial, which waits for a free connection: that must not keep the loop turning.
+            if self.waiting_to_dial { at.max(now + DIAL_PAUSE) } else { at }
+        });
         let announcer = self.announcer.as_ref().and_then(Announcer::deadline);
         let stop = match &self.phase {
-            Phase::Stopping { until, closing: false } => Some(*until),
+            // Later than that only the disk is awaited, which rings.
+            Phase::Stopping { until, closing: false } => Some(*until).filter(|until| *until > now),
             _ => None,
         };
         let save = self.save_at.filter(|_| !self.saving);
         [swarm, announcer, stop, save].into_iter().flatten().min()
     }
 }
+
+/// How soon a swarm looks again that would dial if there were fewer connections.
+const DIAL_PAUSE: Duration = Duration::from_millis(100);

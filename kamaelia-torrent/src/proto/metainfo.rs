@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::bencode::{BencodeError, Document, Limits, Value};
 use super::geometry::{Geometry, GeometryError, MAX_TOTAL_LEN, PieceIndex};
 use super::info_hash::InfoHash;
-use super::path::{PathError, PathSet, Rules, clean_text};
+use super::path::{PathError, Rules, check_extent, clean_text, refuse_clashes};
 
 /// What a .torrent file says. Cloning is cheap.
 ///
@@ -218,9 +218,7 @@ impl Metainfo {
     /// Two files whose paths differ in case only, if there are any: on a file system that ignores case (a memory
     /// stick, a network drive) they would be one.
     pub fn case_clash(&self) -> Option<PathError> {
-        let mut paths = PathSet::new(Rules::WINDOWS, self.files().len());
-        let stored = self.files().iter().filter(|f| !f.pad);
-        stored.filter_map(|f| f.path.to_str()).find_map(|path| paths.insert(path).err())
+        refuse_clashes(Rules::WINDOWS, stored_paths(self.files())).err()
     }
 }
 
@@ -247,7 +245,7 @@ impl Info {
         };
         let hashes = pieces.as_bytes().ok_or(MetainfoError::Missing("pieces"))?;
         let name = utf8_variant(info, "name.utf-8", "name").and_then(Value::as_bytes);
-        let name = rules.component(name.ok_or(MetainfoError::Missing("name"))?)?;
+        let name = rules.component(name.ok_or(MetainfoError::Missing("name"))?)?.into_owned();
         let piece_len = info.get("piece length").and_then(Value::as_int);
         let piece_len = piece_len.ok_or(MetainfoError::Missing("piece length"))?;
         // Out of range either way; what is shown for a negative one is its size.
@@ -279,7 +277,6 @@ fn files(list: Value<'_>, name: &str, rules: Rules) -> Result<Vec<FileEntry>, Me
     let list = list.as_list().ok_or(MetainfoError::Missing("files"))?;
     let count = list.clone().count();
     let mut files = Vec::with_capacity(count);
-    let mut paths = PathSet::new(rules, count);
     let mut offset = 0u64;
     for file in list {
         let parts = utf8_variant(file, "path.utf-8", "path").and_then(Value::as_list);
@@ -306,9 +303,7 @@ fn files(list: Value<'_>, name: &str, rules: Rules) -> Result<Vec<FileEntry>, Me
             }
             continue;
         }
-        if !pad {
-            paths.insert(&path)?;
-        }
+        check_extent(&path)?;
         files.push(FileEntry { path: PathBuf::from(path), len, offset, pad });
         // Both are below 2^48 here, so the sum cannot overflow.
         offset += len;
@@ -316,7 +311,13 @@ fn files(list: Value<'_>, name: &str, rules: Rules) -> Result<Vec<FileEntry>, Me
             return Err(GeometryError::TotalLen(offset).into());
         }
     }
+    refuse_clashes(rules, stored_paths(&files))?;
     Ok(files)
+}
+
+/// Pad files are not stored, so they cannot be in the way of others.
+fn stored_paths(files: &[FileEntry]) -> impl Iterator<Item = &str> {
+    files.iter().filter(|f| !f.pad).filter_map(|f| f.path.to_str())
 }
 
 fn file_len(value: Value<'_>, path: &str) -> Result<u64, MetainfoError> {

@@ -15,8 +15,8 @@
 //! What Unix allows stays as it is on Unix, so that a torrent made of a source tree with an `aux.c` can be seeded
 //! from that tree. Elsewhere the rules of Windows and macOS are added by [`Rules`].
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::borrow::Cow;
+use std::cmp::Ordering;
 
 use sha1::{Digest, Sha1};
 
@@ -81,7 +81,7 @@ impl Rules {
     /// # Errors
     ///
     /// A name that is not one component, or leads elsewhere.
-    pub fn component(self, name: &[u8]) -> Result<String, PathError> {
+    pub fn component(self, name: &[u8]) -> Result<Cow<'_, str>, PathError> {
         let text = String::from_utf8_lossy(name);
         let shown = || text.chars().take(100).collect::<String>();
         if text.is_empty() {
@@ -101,7 +101,7 @@ impl Rules {
             return Err(PathError::Drive(shown()));
         }
         if is_plain(&text) && !self.windows_names && text.len() <= MAX_NAME {
-            return Ok(text.into_owned());
+            return Ok(text);
         }
         let mut safe: String = text
             .chars()
@@ -110,60 +110,46 @@ impl Rules {
         if self.windows_names {
             safe = for_windows(&safe);
         }
-        Ok(if safe.len() > MAX_NAME { shorten(&safe, name) } else { safe })
+        Ok(Cow::Owned(if safe.len() > MAX_NAME { shorten(&safe, name) } else { safe }))
     }
 }
 
-/// Refuses paths that would share a file. Paths are safe components joined by `/`.
-#[derive(Debug)]
-pub(crate) struct PathSet {
+/// Refuses a path that is longer or deeper than is kept. Paths here are safe components joined by `/`.
+pub(crate) fn check_extent(path: &str) -> Result<(), PathError> {
+    if path.len() > MAX_PATH || path.bytes().filter(|b| *b == b'/').count() >= MAX_DEPTH {
+        return Err(PathError::TooLong(path.chars().take(100).collect()));
+    }
+    Ok(())
+}
+
+/// Refuses paths that would share a file, or need a folder where another has a file.
+///
+/// Sorted so that `/` comes first, equal paths are neighbours, and so are a file and what wants to be below it. Most
+/// torrents come sorted, which makes this one pass.
+pub(crate) fn refuse_clashes<'a>(
     rules: Rules,
-    /// Path as compared: the path as it was, and whether it is a file.
-    seen: HashMap<String, (Option<String>, bool)>,
-    last_folder: String,
+    paths: impl Iterator<Item = &'a str>,
+) -> Result<(), PathError> {
+    let key = |path: &'a str| if rules.ignore_case { Cow::Owned(fold(path)) } else { Cow::Borrowed(path) };
+    let mut sorted: Vec<(Cow<'_, str>, &str)> = paths.map(|path| (key(path), path)).collect();
+    sorted.sort_by(|(a, _), (b, _)| compare(a.as_bytes(), b.as_bytes()));
+    for pair in sorted.windows(2) {
+        let [(key, path), (next_key, next)] = pair else { continue };
+        match next_key.strip_prefix(&**key) {
+            Some("") if path == next => return Err(PathError::Duplicate((*path).to_owned())),
+            Some("") => return Err(PathError::CaseClash((*path).to_owned(), (*next).to_owned())),
+            Some(rest) if rest.starts_with('/') => return Err(PathError::FileAndFolder((*path).to_owned())),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
-impl PathSet {
-    pub(crate) fn new(rules: Rules, files: usize) -> PathSet {
-        PathSet { rules, seen: HashMap::with_capacity(files), last_folder: String::new() }
-    }
-
-    /// Adds the path of a file.
-    pub(crate) fn insert(&mut self, path: &str) -> Result<(), PathError> {
-        if path.len() > MAX_PATH || path.bytes().filter(|b| *b == b'/').count() >= MAX_DEPTH {
-            return Err(PathError::TooLong(path.chars().take(100).collect()));
-        }
-        let (key, original) = if self.rules.ignore_case {
-            (fold(path), Some(path.to_owned()))
-        } else {
-            (path.to_owned(), None)
-        };
-        let folder = key.rfind('/').map_or("", |at| &key[..at]);
-        // The files of a folder mostly follow each other.
-        if folder != self.last_folder {
-            let folder = folder.to_owned();
-            for (at, _) in key.match_indices('/') {
-                let known = match self.seen.get(&key[..at]) {
-                    Some((_, file)) => *file,
-                    None => self.seen.insert(key[..at].to_owned(), (None, false)).is_some(),
-                };
-                if known {
-                    return Err(PathError::FileAndFolder(key[..at].to_owned()));
-                }
-            }
-            self.last_folder = folder;
-        }
-        match self.seen.entry(key) {
-            Entry::Vacant(vacant) => {
-                vacant.insert((original, true));
-                Ok(())
-            }
-            Entry::Occupied(old) => Err(match old.get() {
-                (_, false) => PathError::FileAndFolder(path.to_owned()),
-                (Some(other), true) if other != path => PathError::CaseClash(other.clone(), path.to_owned()),
-                (_, true) => PathError::Duplicate(path.to_owned()),
-            }),
-        }
+fn compare(a: &[u8], b: &[u8]) -> Ordering {
+    let rank = |byte: &u8| if *byte == b'/' { 0 } else { *byte };
+    match a.iter().zip(b).find(|(a, b)| a != b) {
+        Some((a, b)) => rank(a).cmp(&rank(b)),
+        None => a.len().cmp(&b.len()),
     }
 }
 
@@ -287,7 +273,7 @@ mod tests {
 
     #[test]
     fn hidden_characters_are_replaced() {
-        let safe = |name: &[u8]| Rules::UNIX.component(name).unwrap();
+        let safe = |name: &[u8]| Rules::UNIX.component(name).unwrap().into_owned();
         assert_eq!(safe("photo\u{202e}gpj.exe".as_bytes()), "photo_gpj.exe");
         assert_eq!(safe(b"a\x1b[2Jb\n"), "a_[2Jb_");
         assert_eq!(safe(b"gr\xfc\xdfe"), "gr__e");
@@ -296,7 +282,7 @@ mod tests {
 
     #[test]
     fn windows_names() {
-        let safe = |name: &str| Rules::WINDOWS.component(name.as_bytes()).unwrap();
+        let safe = |name: &str| Rules::WINDOWS.component(name.as_bytes()).unwrap().into_owned();
         assert_eq!(safe("con"), "_con");
         assert_eq!(safe("Aux.tar.gz"), "_Aux.tar.gz");
         assert_eq!(safe("nul .txt"), "_nul .txt");
@@ -310,8 +296,9 @@ mod tests {
 
     #[test]
     fn long_names_keep_their_extension_and_stay_apart() {
-        let long =
-            |tail: &str| Rules::UNIX.component(format!("{}{tail}", "ä".repeat(150)).as_bytes()).unwrap();
+        let long = |tail: &str| {
+            Rules::UNIX.component(format!("{}{tail}", "ä".repeat(150)).as_bytes()).unwrap().into_owned()
+        };
         let (a, b) = (long("1.tar"), long("2.tar"));
         assert!(a.len() <= MAX_NAME && a.ends_with(".tar"), "{a}");
         assert_ne!(a, b);
@@ -319,8 +306,7 @@ mod tests {
     }
 
     fn set(rules: Rules, paths: &[&str]) -> Result<(), PathError> {
-        let mut set = PathSet::new(rules, paths.len());
-        paths.iter().try_for_each(|path| set.insert(path))
+        refuse_clashes(rules, paths.iter().copied())
     }
 
     #[test]
@@ -333,7 +319,11 @@ mod tests {
             set(Rules::WINDOWS, &["t/straße", "t/STRASSE"]),
             Err(PathError::CaseClash("t/straße".into(), "t/STRASSE".into()))
         );
-        assert!(set(Rules::UNIX, &["a/".repeat(64).as_str()]).is_err());
+        let between = ["t/a!", "t/a", "t/a b", "t/a-", "t/a/b", "t/b"];
+        assert_eq!(set(Rules::UNIX, &between), Err(PathError::FileAndFolder("t/a".into())));
+        assert_eq!(set(Rules::UNIX, &["t/ab/c", "t/a", "t/abc"]), Ok(()));
+        assert!(check_extent(&"a/".repeat(64)).is_err() && check_extent(&"a".repeat(4000)).is_err());
+        assert!(check_extent(&"a/".repeat(63)).is_ok());
     }
 
     proptest! {
@@ -341,11 +331,11 @@ mod tests {
         fn what_comes_out_is_one_safe_component(name in prop::collection::vec(any::<u8>(), 0..400)) {
             for rules in [Rules::UNIX, Rules::WINDOWS] {
                 if let Ok(safe) = rules.component(&name) {
-                    let mut components = std::path::Path::new(&safe).components();
+                    let mut components = std::path::Path::new(&*safe).components();
                     prop_assert!(matches!(components.next(), Some(std::path::Component::Normal(_))));
                     prop_assert!(components.next().is_none());
                     prop_assert!(safe.len() <= MAX_NAME && !safe.chars().any(is_hidden));
-                    prop_assert_eq!(rules.component(safe.as_bytes()).unwrap(), safe);
+                    prop_assert_eq!(&rules.component(safe.as_bytes()).unwrap(), &safe);
                 }
             }
         }

@@ -286,7 +286,7 @@ fn head_len(buffer: &[u8; MAX_HEAD], have: u8, bitfield_len: u32) -> Result<u8, 
         id::PIECE => ((9..=8 + BLOCK_LEN).contains(&left), 13),
         // BEP 3: exactly the bytes for this number of pieces (CVE-2014-4909).
         id::BITFIELD => (left == bitfield_len, 5),
-        id::EXTENDED => (left >= 1, 5),
+        id::EXTENDED => ((1..=MAX_EXTENDED).contains(&left), 5),
         _ => (true, 5),
     };
     if fits { Ok(head) } else { Err(WireError::Length { kind, len: left }) }
@@ -356,6 +356,9 @@ pub const BLOCK_HEADER_LEN: usize = 13;
 /// Longest message that is read or skipped, bytes. A bitfield of the most pieces that a torrent may have is 256 KiB;
 /// libtorrent's limit is 1 MiB too, so nobody sends more.
 pub const MAX_MESSAGE: u32 = 1024 * 1024;
+
+/// Longest extension message, bytes: it is held in memory until it is whole. A piece of metadata takes 17 KiB.
+pub const MAX_EXTENDED: u32 = 64 * 1024;
 
 const MAX_HEAD: usize = 17;
 const START: State = State::Head { buffer: [0; MAX_HEAD], have: 0 };

@@ -158,7 +158,7 @@ fn blocks_that_nobody_asked_for_are_cut() {
 fn a_silent_peer_goes_after_its_time() {
     assert_eq!(attack_seed(Says::once(vec![])), Some(PeerError::Idle));
     let dribble = Says::once(vec![]).every(Duration::from_secs(100), vec![0]);
-    assert_eq!(attack_seed(dribble), None);
+    assert_eq!(attack_seed(dribble), Some(PeerError::Useless));
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn a_peer_that_rejects_everything_holds_up_nobody() {
 
 /// Downloads beside a peer that spoils; answers bad blocks taken and who was banned.
 fn spoil(piece_len: u32, spoil: fn(&BlockRequest) -> bool, seed: u64) -> u32 {
-    let mut w = World::new(Payload::new(96 << 20, piece_len), seed);
+    let mut w = World::new(Payload::new(48 << 20, piece_len), seed);
     let s = w.add(NodeConfig { have: true, bandwidth: 50e6, ..NodeConfig::default() });
     let l = w.add(NodeConfig::default());
     let script = Seed::new(spoil);
@@ -220,6 +220,7 @@ fn who_spoils_pieces_is_banned_within_60_blocks_and_the_good_seed_is_not() {
         (0..4).map(|n| spoil(1 << 20, |block| block.piece.0 % 5 == 0 && block.begin == 0x8000, n)).collect();
     let mut sorted = whole.clone();
     sorted.sort_unstable();
+    println!("bad blocks taken: {whole:?} {single:?} {large:?}");
     assert!(sorted[4] <= 60, "{whole:?}");
     assert!(single.iter().chain(&large).all(|n| *n <= 60), "{single:?} {large:?}");
 }

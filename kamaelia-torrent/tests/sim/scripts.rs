@@ -60,6 +60,8 @@ pub(crate) fn encode(messages: &[Message]) -> Vec<u8> {
 /// Claims everything and serves at once; what it sends is up to `spoil`.
 pub(crate) struct Seed {
     pub(crate) decoder: Option<Decoder>,
+    /// What it says it has.
+    pub(crate) has: Message,
     /// Whether to change this block.
     pub(crate) spoil: fn(&BlockRequest) -> bool,
     /// Whether to answer this request at all.
@@ -72,6 +74,7 @@ impl Seed {
     pub(crate) fn new(spoil: fn(&BlockRequest) -> bool) -> Seed {
         Seed {
             decoder: None,
+            has: Message::HaveAll,
             spoil,
             answer: |_| true,
             spoilt: Default::default(),
@@ -82,7 +85,7 @@ impl Seed {
 
 impl Script for Seed {
     fn open(&mut self) -> Vec<u8> {
-        encode(&[Message::HaveAll, Message::Unchoke])
+        encode(&[self.has.clone(), Message::Unchoke])
     }
 
     fn receive(&mut self, payload: &Payload, mut data: &[u8]) -> Vec<u8> {
@@ -110,21 +113,37 @@ impl Script for Seed {
 pub(crate) struct Leech {
     pub(crate) fast: bool,
     pub(crate) open_requests: usize,
+    /// Requests in all.
+    pub(crate) most: u32,
     pub(crate) got: std::rc::Rc<std::cell::Cell<u64>>,
     pub(crate) decoder: Option<Decoder>,
     pub(crate) next: u32,
     pub(crate) outstanding: usize,
+    pub(crate) unchoked: bool,
 }
 
 impl Leech {
     pub(crate) fn new(fast: bool, open_requests: usize) -> Leech {
-        Leech { fast, open_requests, got: Default::default(), decoder: None, next: 0, outstanding: 0 }
+        Leech {
+            fast,
+            open_requests,
+            most: u32::MAX,
+            got: Default::default(),
+            decoder: None,
+            next: 0,
+            outstanding: 0,
+            unchoked: false,
+        }
     }
 }
 
 impl Script for Leech {
     fn reserved(&self) -> Reserved {
         if self.fast { Reserved::OURS } else { Reserved::default() }
+    }
+
+    fn every(&mut self) -> Option<(Duration, Vec<u8>)> {
+        Some((Duration::from_secs(60), encode(&[Message::KeepAlive])))
     }
 
     fn open(&mut self) -> Vec<u8> {
@@ -134,22 +153,25 @@ impl Script for Leech {
     fn receive(&mut self, payload: &Payload, mut data: &[u8]) -> Vec<u8> {
         let decoder = self.decoder.get_or_insert_with(|| Decoder::new(payload.geometry.piece_count()));
         let mut out = Vec::new();
-        let mut unchoked = false;
         while let Some(event) = decoder.next(&mut data).unwrap() {
             match event {
-                Event::Message(Message::Unchoke) => unchoked = true,
-                Event::Message(Message::Choke) => self.outstanding = 0,
+                Event::Message(Message::Unchoke) => self.unchoked = true,
+                Event::Message(Message::Choke) => {
+                    self.unchoked = false;
+                    // With the fast extension each request is answered, one way or the other.
+                    self.outstanding = if self.fast { self.outstanding } else { 0 };
+                }
+                Event::Message(Message::Reject(_)) => self.outstanding -= 1,
                 Event::BlockData { data, last } => {
                     self.got.set(self.got.get() + data.len() as u64);
-                    self.outstanding -= usize::from(last);
-                    unchoked = true;
+                    self.outstanding = self.outstanding.saturating_sub(usize::from(last));
                 }
                 _ => {}
             }
         }
         let geometry = payload.geometry;
         let per_piece = geometry.block_count(kamaelia_torrent::proto::PieceIndex(0));
-        while unchoked && self.outstanding < self.open_requests {
+        while self.unchoked && self.outstanding < self.open_requests && self.next < self.most {
             let piece = kamaelia_torrent::proto::PieceIndex(self.next / per_piece % geometry.piece_count());
             let block = geometry.block(piece, self.next % per_piece);
             self.next += 1;

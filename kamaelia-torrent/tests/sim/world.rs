@@ -27,8 +27,8 @@ pub(crate) struct Payload {
 
 impl Payload {
     pub(crate) fn new(len: usize, piece_len: u32) -> Payload {
-        let mut rng = fastrand::Rng::with_seed(len as u64);
-        let data: Vec<u8> = (0..len).map(|_| rng.u8(..)).collect();
+        let mut data = vec![0; len];
+        fastrand::Rng::with_seed(len as u64).fill(&mut data);
         let hashes = data.chunks(piece_len as usize).map(|piece| Sha1::digest(piece).into()).collect();
         Payload { geometry: Geometry::new(len as u64, piece_len).unwrap(), data, hashes }
     }
@@ -157,6 +157,7 @@ pub(crate) struct World {
     pub(crate) payload: Payload,
     pub(crate) events: u64,
     planned: u64,
+    settled: u64,
     actors: Vec<Actor>,
     conns: Vec<Conn>,
     queue: BinaryHeap<Reverse<Timed>>,
@@ -184,6 +185,7 @@ impl World {
             payload,
             events: 0,
             planned: 0,
+            settled: 0,
             actors: Vec::new(),
             conns: Vec::new(),
             queue: BinaryHeap::new(),
@@ -509,9 +511,15 @@ impl World {
         if matches!(self.actors[id], Actor::Script(_)) {
             return;
         }
+        // The whole bookkeeping, now and then: it takes long.
+        self.settled += 1;
+        let check = self.settled.is_multiple_of(64);
         loop {
             let node = self.node_mut(id);
             assert!(node.pool.used() <= node.pool.budget());
+            if check {
+                node.torrent.assert_consistent();
+            }
             let Some(output) = node.torrent.poll() else { break };
             let disk = node.cfg.disk;
             let conn_of = |key: &PeerKey| node.conns.get(key).copied();

@@ -2,7 +2,7 @@
 //! nobody.
 //!
 //! * Redirects are followed here, at most five, `http` and `https` only, never from `https` back to `http`, and
-//!   every hop passes the [gate].
+//!   every hop passes a gate that looks at the address connected to.
 //! * Proxies from the environment are not used: a proxy would resolve names behind the gate's back.
 //! * Error texts hold neither URLs nor queries, which may contain passkeys.
 

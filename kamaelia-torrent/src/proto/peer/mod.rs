@@ -65,8 +65,10 @@ pub(crate) struct Peer {
     pub(crate) last_piece: Option<PieceIndex>,
     /// There was nothing more to ask of it when the torrent's news were this.
     pub(crate) nothing_at: Option<u64>,
-    /// When a block came, or the first of those open was asked for.
+    /// When a block came, the first of those open was asked for, or the peer was found to be late.
     pub(crate) progress: Instant,
+    /// When a block came, or could have come.
+    pub(crate) useful: Instant,
     pub(crate) rejects: u32,
     pub(crate) retry_at: Option<Instant>,
     pub(crate) allowed_us: Vec<PieceIndex>,
@@ -194,6 +196,7 @@ impl Peer {
             last_piece: None,
             nothing_at: None,
             progress: now,
+            useful: now,
             rejects: 0,
             retry_at: None,
             allowed_us: Vec::new(),
@@ -237,7 +240,7 @@ impl Peer {
         if self.pipeline.is_snubbed()
             && !self.asked.is_empty()
             && !self.interested
-            && past(self.progress, STALL)
+            && past(self.useful, STALL)
         {
             return Some(PeerError::Stalled);
         }
@@ -247,9 +250,7 @@ impl Peer {
 
     /// Whether it was asked for blocks and none came for too long.
     pub(crate) fn is_late(&self, now: Instant) -> bool {
-        !self.asked.is_empty()
-            && !self.pipeline.is_snubbed()
-            && now.saturating_duration_since(self.progress) >= REQUEST_TIME_OUT
+        !self.asked.is_empty() && now.saturating_duration_since(self.progress) >= REQUEST_TIME_OUT
     }
 
     /// Whether a sign of life is due.
@@ -265,10 +266,8 @@ impl Peer {
         // With output that waits there is `unread`, without there is `keep_alive`.
         let first = [keep_alive, unread, unheard].into_iter().flatten().min();
         let mut at = first.unwrap_or(self.heard + IDLE);
-        if !self.asked.is_empty() && !self.pipeline.is_snubbed() {
+        if !self.asked.is_empty() {
             at = at.min(self.progress + REQUEST_TIME_OUT);
-        } else if !self.asked.is_empty() && !self.interested {
-            at = at.min(self.progress + STALL);
         }
         if !self.interested && !self.interesting {
             at = at.min(self.relevant + IRRELEVANT);

@@ -102,6 +102,16 @@ impl Candidates {
         self.due(due);
     }
 
+    /// The peer at this address is connected already, by a connection of its own.
+    pub(super) fn known_otherwise(&mut self, now: Instant, addr: SocketAddr) {
+        let Some(known) = self.known.get_mut(&addr).filter(|known| known.state == State::Dialling) else {
+            return;
+        };
+        self.dialling -= 1;
+        (known.state, known.due) = (State::Waiting, now + LATER);
+        self.due(now + LATER);
+    }
+
     pub(super) fn connected(&mut self, addr: SocketAddr) {
         if let Some(known) = self.known.get_mut(&addr) {
             if known.state == State::Dialling {
@@ -200,6 +210,9 @@ const GIVE_UP: u32 = 6;
 /// First and longest wait after a failed dial.
 const BACK_OFF: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(3600));
 const USER_BACK_OFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
+/// Wait before dialling a peer that is connected in another way.
+const LATER: Duration = Duration::from_secs(600);
 
 /// Wait after a connection that worked.
 const REDIAL: Duration = Duration::from_secs(5);

@@ -62,6 +62,7 @@ impl Torrent {
             if direction == Direction::Outgoing {
                 match refusal {
                     Refusal::Myself | Refusal::Banned => self.candidates.ban(addr),
+                    Refusal::Duplicate => self.candidates.known_otherwise(now, addr),
                     _ => self.candidates.failed(now, addr),
                 }
             }

@@ -6,7 +6,10 @@ use super::{Bitfield, Message, PeerError, PeerKey, PieceIndex, Torrent};
 use crate::proto::{
     buffer::BufferPool,
     geometry::BlockRequest,
-    peer::fast::{ALLOWED_FAST, allowed_fast_set},
+    peer::{
+        Asked,
+        fast::{ALLOWED_FAST, allowed_fast_set},
+    },
     wire::{Decoder, Event},
 };
 
@@ -93,7 +96,6 @@ impl Torrent {
             }
             Message::Bitfield(bits) => {
                 let bits = Bitfield::from_wire(&bits, self.have.len())?;
-                // Some clients say something of the extension protocol first; nothing else may come before.
                 self.check_first("bitfield", slot, first)?;
                 self.has_pieces(now, slot, bits);
             }
@@ -128,10 +130,8 @@ impl Torrent {
                     peer.nothing_at = None;
                 }
             }
-            // No DHT and no extensions here: nothing to do.
-            Message::Port(_) | Message::Unknown(..) => {}
-            Message::Extended(..) => {
-                // The extension handshake may come before the bitfield.
+            // No DHT and no extensions here: nothing to do. The bitfield may come after these.
+            Message::Port(_) | Message::Unknown(..) | Message::Extended(..) => {
                 if let Some(peer) = self.peers.get_mut(slot) {
                     peer.spoke = !first;
                 }
@@ -252,8 +252,18 @@ impl Torrent {
         if !std::mem::replace(&mut peer.choking_us, false) {
             return;
         }
-        peer.progress = now;
+        (peer.progress, peer.useful) = (now, now);
         peer.nothing_at = None;
+        // BEP 6: what was asked for before the choke has been rejected by now, except the allowed fast set. Some
+        // clients forget to.
+        let allowed = &peer.allowed_us;
+        let (kept, void) = std::mem::take(&mut peer.asked)
+            .into_iter()
+            .partition(|asked: &Asked| allowed.contains(&asked.block.piece));
+        peer.asked = kept;
+        let void: Vec<Asked> = Vec::from(void);
+        peer.late = peer.late.saturating_add(void.len() as u32);
+        void.iter().for_each(|asked| self.release_asked(slot, asked));
         self.count_givers();
     }
 

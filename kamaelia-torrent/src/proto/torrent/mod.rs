@@ -6,6 +6,7 @@
 //! harmless).
 
 mod candidates;
+mod check;
 mod connect;
 mod disk;
 mod messages;

@@ -265,6 +265,28 @@ impl Partial {
             .sum()
     }
 
+    /// Compares the counts with what there is; `asked` tells how often a block was asked for.
+    pub(super) fn assert_consistent(&self, asked: impl Fn(u32) -> usize) {
+        let mut free = 0;
+        for number in 0..self.parts.len() as u32 {
+            let part = &self.parts[number as usize];
+            let blocks = number * BLOCKS_PER_PART..;
+            let blocks = blocks.zip(self.blocks.iter().skip((number * BLOCKS_PER_PART) as usize));
+            let (mut missing, mut requests) = (0, 0);
+            for (n, block) in blocks.take(BLOCKS_PER_PART as usize) {
+                assert_eq!(usize::from(block.requests), asked(n), "requests for block {n}");
+                missing += u16::from(!block.received);
+                requests += u16::from(block.requests);
+                free += u32::from(!block.received && block.requests == 0);
+                assert!(block.received || block.requests > 0 || n >= self.first_free);
+                assert!(block.requests == 0 || block.received || part.buffer.is_some(), "no place for {n}");
+            }
+            assert_eq!((part.missing, part.requests), (missing, requests), "part {number}");
+            assert!(part.buffer.is_none() || missing > 0);
+        }
+        assert_eq!(self.free, free);
+    }
+
     fn forget(&mut self, part: u32, which: impl Fn(&Block) -> bool) -> u64 {
         let start = part * BLOCKS_PER_PART;
         let end = (start + BLOCKS_PER_PART).min(self.blocks.len() as u32);

@@ -58,6 +58,9 @@ impl Torrent {
         }
         if open == 0 {
             peer.progress = now;
+            if !peer.pipeline.is_snubbed() {
+                peer.useful = now;
+            }
         }
         for _ in open..depth {
             let Some((partial, block)) = self.next_block(now, slot, pool) else { break };
@@ -247,13 +250,15 @@ impl Torrent {
         if peer.choking_us || parole {
             return;
         }
+        // Peers that never sent anything must not use up the chances of one that does.
+        let most = if peer.down.total() > 0 { MOST_ASKED } else { 2 };
         let free = |asked: &Asked| {
             self.partials.get(asked.partial as usize).is_some_and(|p| {
                 p.piece == asked.block.piece
                     && has.get(p.piece)
                     && p.allows(slot)
                     && !p.is_received(asked.number())
-                    && p.requests(asked.number()) < MOST_ASKED
+                    && p.requests(asked.number()) < most
             })
         };
         let wait = |asked: usize, rate: f64| asked as f64 / (rate + 1.0);
@@ -320,7 +325,7 @@ impl Torrent {
         }
         let done = *arriving;
         peer.arriving = None;
-        peer.progress = now;
+        (peer.progress, peer.useful) = (now, now);
         peer.rejects = 0;
         let rate = peer.down.at(now);
         peer.pipeline.received(now, rate);
@@ -419,9 +424,18 @@ impl Torrent {
         self.abandon_arrival(slot);
     }
 
-    /// A peer is late: others may be asked for the same blocks, and it keeps what it was asked for.
-    pub(super) fn release_late(&mut self, slot: usize) {
+    /// A peer is late: others may be asked for the same blocks, and what it still sends is welcome. If it was late
+    /// before, its requests are taken back: it may have lost them, and is asked for one block again.
+    pub(super) fn release_late(&mut self, now: Instant, slot: usize) {
         let Some(peer) = self.peers.get_mut(slot) else { return };
+        peer.progress = now;
+        if peer.pipeline.is_snubbed() {
+            let lost: Vec<BlockRequest> = peer.asked.iter().map(|asked| asked.block).collect();
+            peer.nothing_at = None;
+            self.release_all(slot);
+            lost.into_iter().for_each(|block| self.send(now, slot, &Message::Cancel(block)));
+            return;
+        }
         peer.pipeline.snub();
         let mut asked = std::mem::take(&mut peer.asked);
         for asked in &mut asked {
@@ -482,10 +496,10 @@ const WHOLE_PIECE: Duration = Duration::from_secs(20);
 const KNOWN_AFTER: Duration = Duration::from_secs(5);
 
 /// Each peer may have this many blocks open however many peers there are.
-const LEAST_SHARE: u32 = 8;
+const LEAST_SHARE: u32 = 2;
 
 /// End game: most peers asked for one block, and blocks that an idle peer is asked for at a time.
-const MOST_ASKED: u8 = 3;
+const MOST_ASKED: u8 = 4;
 const DUPLICATES: usize = 8;
 
 /// A part that waits for nobody gives up its buffer after this time if memory is short.

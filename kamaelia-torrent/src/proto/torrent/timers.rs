@@ -61,7 +61,7 @@ impl Torrent {
         }
         let (late, keep_alive) = (peer.is_late(now), peer.wants_keep_alive(now));
         if late {
-            self.release_late(slot);
+            self.release_late(now, slot);
         }
         if keep_alive {
             self.send(now, slot, &Message::KeepAlive);

@@ -174,7 +174,7 @@ pub enum CheckResult {
 #[derive(Debug)]
 pub enum TorrentOutput {
     /// Write a part of a piece at `offset` (in the piece); hash it in order. Answer per piece with
-    /// [`Torrent::piece_checked`] and give the buffer back to the pool.
+    /// [`Torrent::piece_checked`](super::Torrent::piece_checked) and give the buffer back to the pool.
     Write {
         /// The piece.
         piece: PieceIndex,
@@ -186,28 +186,35 @@ pub enum TorrentOutput {
         last: bool,
     },
     /// Read blocks that lie next to each other (at most 256 KiB) and send them as `piece` messages; then call
-    /// [`Torrent::blocks_sent`], or [`Torrent::read_failed`].
+    /// [`Torrent::blocks_sent`](super::Torrent::blocks_sent), or
+    /// [`Torrent::read_failed`](super::Torrent::read_failed).
     Read {
         /// Who gets them.
         peer: PeerKey,
         /// In the order of their offsets.
         blocks: Vec<BlockRequest>,
     },
-    /// Hash each block of a piece that is verified; answer with [`Torrent::block_hashes`].
+    /// Hash each block of a piece that is verified; answer with
+    /// [`Torrent::block_hashes`](super::Torrent::block_hashes).
     WantBlockHashes(PieceIndex),
-    /// [`Torrent::take_output`] has something for this connection.
+    /// [`Torrent::take_output`](super::Torrent::take_output) has something for this connection.
     OutputReady(PeerKey),
     /// The connection may be read again.
     Resume(PeerKey),
-    /// Close the connection; the torrent has forgotten it, [`Torrent::peer_closed`] is not needed.
+    /// Close the connection; the torrent has forgotten it,
+    /// [`Torrent::peer_closed`](super::Torrent::peer_closed) is not needed.
     Disconnect(PeerKey, PeerError),
-    /// Refuse connections from this address, whatever the torrent. Never a loopback address.
+    /// Refuse connections from this address, whatever the torrent; of an IPv6 network (/64) the first address.
+    /// Never a loopback address: many clients of one machine meet there, and the torrent itself bans one of
+    /// them by
+    /// its peer id.
     Ban(IpAddr),
     /// A piece is verified and written.
     Verified(PieceIndex),
     /// All pieces are verified and written.
     Completed,
-    /// The disk does not take data; downloading rests for 10 minutes or until [`Torrent::retry_disk`].
+    /// The disk does not take data; downloading rests for 10 minutes or until
+    /// [`Torrent::retry_disk`](super::Torrent::retry_disk).
     DiskFailed(String),
 }
 
