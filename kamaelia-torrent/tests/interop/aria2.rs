@@ -1,6 +1,5 @@
 //! aria2, through JSON-RPC.
 
-use std::net::SocketAddrV4;
 use std::path::Path;
 use std::process::Command;
 
@@ -14,7 +13,6 @@ use crate::web::{Web, base64, count};
 
 /// A running aria2.
 pub(crate) struct Aria2 {
-    addr: SocketAddrV4,
     process: Process,
     web: Web,
     /// aria2's name of the download.
@@ -41,7 +39,7 @@ impl Aria2 {
             .current_dir(bench.folder("aria2")?);
         let mut process = Process::start("aria2", &bench.folder("logs")?, &mut command)?;
         bench.deadline.wait_listening("aria2", control).and_then(|()| process.check_running())?;
-        Ok(Aria2 { addr, process, web: Web::new(format!("http://{control}")), gid: None })
+        Ok(Aria2 { process, web: Web::new(format!("http://{control}")), gid: None })
     }
 
     fn call(&self, method: &str, parameters: Value) -> Result<Value> {
@@ -53,10 +51,6 @@ impl Aria2 {
 }
 
 impl Client for Aria2 {
-    fn addr(&self) -> SocketAddrV4 {
-        self.addr
-    }
-
     fn add(&mut self, torrent: &Torrent, _: &Payload, dir: &Path, _: Role) -> Result {
         // Both to serve and to download it looks at what is there first.
         let options = json!({"dir": text(dir)?, "check-integrity": "true"});

@@ -1,6 +1,5 @@
 //! What the drivers of all clients have in common.
 
-use std::net::SocketAddrV4;
 use std::path::Path;
 use std::thread;
 
@@ -16,9 +15,6 @@ use crate::transmission::Transmission;
 
 /// A running client that was given at most one torrent.
 pub(crate) trait Client {
-    /// Where it accepts peers.
-    fn addr(&self) -> SocketAddrV4;
-
     /// Hands it a torrent: to serve what lies in `dir`, or to download into it.
     fn add(&mut self, torrent: &Torrent, payload: &Payload, dir: &Path, role: Role) -> Result;
 
@@ -37,7 +33,6 @@ pub(crate) enum Role {
 }
 
 /// What a client says about its torrent.
-#[derive(Debug)]
 pub(crate) struct State {
     /// All of it is there and verified.
     pub(crate) complete: bool,
@@ -69,7 +64,7 @@ pub(crate) fn wait_complete(client: &mut dyn Client, deadline: &Deadline) -> Res
         client.process().check_running()?;
         if deadline.passed() {
             let words = client.process().last_words();
-            return Err(Failure::new(format!("not complete in time: {state:?}\n{words}")));
+            return Err(Failure::new(format!("not complete in time: {}\n{words}", state.words)));
         }
         thread::sleep(POLL);
     }

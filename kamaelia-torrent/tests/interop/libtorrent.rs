@@ -1,7 +1,6 @@
 //! libtorrent, through a small Python program that keeps one session.
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::SocketAddrV4;
 use std::path::Path;
 use std::process::{ChildStdin, Command};
 use std::sync::mpsc::{Receiver, channel};
@@ -18,7 +17,6 @@ use crate::web::count;
 
 /// A running session.
 pub(crate) struct Libtorrent {
-    addr: SocketAddrV4,
     process: Process,
     requests: ChildStdin,
     answers: Receiver<String>,
@@ -41,7 +39,7 @@ impl Libtorrent {
                 }
             }
         });
-        let mut node = Libtorrent { addr, process, requests, answers };
+        let mut node = Libtorrent { process, requests, answers };
         bench.deadline.wait_listening("libtorrent", addr).and_then(|()| node.process.check_running())?;
         Ok(node)
     }
@@ -85,10 +83,6 @@ impl Libtorrent {
 }
 
 impl Client for Libtorrent {
-    fn addr(&self) -> SocketAddrV4 {
-        self.addr
-    }
-
     fn add(&mut self, torrent: &Torrent, _: &Payload, dir: &Path, role: Role) -> Result {
         self.add_limited(torrent, dir, role, 0)
     }
@@ -99,7 +93,7 @@ impl Client for Libtorrent {
             return Err(Failure::new(format!("libtorrent: {state}")));
         }
         Ok(State {
-            complete: state["finished"] == true && state["checking"] == false,
+            complete: state["complete"] == true,
             uploaded: count(&state, "uploaded")?,
             words: state.to_string(),
         })

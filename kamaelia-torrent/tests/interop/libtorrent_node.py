@@ -33,6 +33,8 @@ def session(address):
         "active_limit": 100000,
         # Trackers on 127.0.0.0/8 are what this is for.
         "ssrf_mitigation": False,
+        # Says when everything is with the file system.
+        "alert_mask": lt.alert.category_t.storage_notification,
     }
     parameters = lt.session_params()
     parameters.settings = settings
@@ -43,6 +45,8 @@ class Node:
     def __init__(self, address):
         self.session = session(address)
         self.torrent = None
+        self.flushing = False
+        self.flushed = False
 
     def add(self, torrent, dir, seed=False, peers=(), upload_limit=0):
         """Serves what lies in `dir` without checking it, or downloads into it."""
@@ -64,10 +68,17 @@ class Node:
 
     def state(self):
         s = self.torrent.status()
+        finished = s.is_finished and s.has_metadata and not str(s.state).startswith("checking")
+        # A finished torrent is verified, but not all of it is written yet.
+        if finished and not self.flushing:
+            self.flushing = True
+            self.torrent.flush_cache()
+        for alert in self.session.pop_alerts():
+            if isinstance(alert, lt.cache_flushed_alert):
+                self.flushed = True
         return {
             "state": str(s.state),
-            "finished": bool(s.is_finished and s.has_metadata),
-            "checking": str(s.state).startswith("checking"),
+            "complete": bool(finished and self.flushed),
             "done": s.total_done,
             "wanted": s.total_wanted,
             "uploaded": s.total_payload_upload,

@@ -1,6 +1,6 @@
 //! This program, as a user runs it.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::Command;
 
@@ -13,8 +13,6 @@ use crate::web::count;
 
 /// A running `get` or `seed`.
 pub(crate) struct Ours {
-    /// Where it accepts peers.
-    pub(crate) addr: SocketAddrV4,
     /// Its process.
     pub(crate) process: Process,
 }
@@ -55,7 +53,7 @@ impl Ours {
             .env("HOME", bench.folder(&format!("home {what}"))?)
             .env("XDG_STATE_HOME", bench.folder(&format!("home {what}"))?);
         let process = Process::start(&format!("our {what}"), &bench.folder("logs")?, &mut command)?;
-        Ok(Ours { addr, process })
+        Ok(Ours { process })
     }
 
     /// Waits until a `get` ends by itself, which says that everything is there and verified.

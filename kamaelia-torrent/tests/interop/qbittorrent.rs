@@ -1,7 +1,6 @@
 //! qBittorrent without its window, through its web API.
 
 use std::fs;
-use std::net::SocketAddrV4;
 use std::path::Path;
 use std::process::Command;
 
@@ -15,7 +14,6 @@ use crate::web::{Web, count};
 
 /// A running qBittorrent.
 pub(crate) struct Qbittorrent {
-    addr: SocketAddrV4,
     process: Process,
     web: Web,
 }
@@ -42,7 +40,7 @@ impl Qbittorrent {
             .current_dir(&home);
         let mut process = Process::start("qbittorrent", &bench.folder("logs")?, &mut command)?;
         bench.deadline.wait_listening("qbittorrent-nox", control).and_then(|()| process.check_running())?;
-        Ok(Qbittorrent { addr, process, web: Web::new(format!("http://{control}/api/v2")) })
+        Ok(Qbittorrent { process, web: Web::new(format!("http://{control}/api/v2")) })
     }
 
     /// What it says about its only torrent; nothing while it has not got so far.
@@ -53,10 +51,6 @@ impl Qbittorrent {
 }
 
 impl Client for Qbittorrent {
-    fn addr(&self) -> SocketAddrV4 {
-        self.addr
-    }
-
     fn add(&mut self, torrent: &Torrent, _: &Payload, dir: &Path, _: Role) -> Result {
         let mut form = Vec::new();
         for (name, value) in [("savepath", text(dir)?), ("autoTMM", "false"), ("contentLayout", "Original")] {

@@ -1,6 +1,6 @@
 //! rqbit, through its HTTP API.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::Command;
 
@@ -12,7 +12,6 @@ use crate::web::{Web, count, percent};
 
 /// A running rqbit.
 pub(crate) struct Rqbit {
-    addr: SocketAddrV4,
     process: Process,
     web: Web,
     id: u64,
@@ -38,15 +37,11 @@ impl Rqbit {
             .current_dir(&home);
         let mut process = Process::start("rqbit", &bench.folder("logs")?, &mut command)?;
         bench.deadline.wait_listening("rqbit", control).and_then(|()| process.check_running())?;
-        Ok(Rqbit { addr, process, web: Web::new(format!("http://{control}")), id: 0 })
+        Ok(Rqbit { process, web: Web::new(format!("http://{control}")), id: 0 })
     }
 }
 
 impl Client for Rqbit {
-    fn addr(&self) -> SocketAddrV4 {
-        self.addr
-    }
-
     fn add(&mut self, torrent: &Torrent, payload: &Payload, dir: &Path, _: Role) -> Result {
         // It uses the folder as it is, without the name in the torrent. Existing files are checked first.
         let folder = if payload.single { dir.to_owned() } else { dir.join(&payload.name) };

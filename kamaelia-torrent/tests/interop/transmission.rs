@@ -3,7 +3,6 @@
 //! It never dials an address of 127.0.0.0/8, so whoever is on the other side has to dial it.
 
 use std::fs;
-use std::net::SocketAddrV4;
 use std::path::Path;
 use std::process::Command;
 
@@ -17,7 +16,6 @@ use crate::web::{Web, base64, count};
 
 /// A running daemon.
 pub(crate) struct Transmission {
-    addr: SocketAddrV4,
     process: Process,
     web: Web,
     /// What the daemon wants to see in each request, against forged ones.
@@ -51,7 +49,7 @@ impl Transmission {
             .wait_listening("transmission-daemon", control)
             .and_then(|()| process.check_running())?;
         let web = Web::new(format!("http://{control}"));
-        Ok(Transmission { addr, process, web, session: String::new() })
+        Ok(Transmission { process, web, session: String::new() })
     }
 
     fn call(&mut self, method: &str, arguments: Value) -> Result<Value> {
@@ -76,10 +74,6 @@ impl Transmission {
 }
 
 impl Client for Transmission {
-    fn addr(&self) -> SocketAddrV4 {
-        self.addr
-    }
-
     fn add(&mut self, torrent: &Torrent, _: &Payload, dir: &Path, _: Role) -> Result {
         // It looks at what is there first, both to serve and to download.
         self.call("torrent-add", json!({"metainfo": base64(&torrent.bytes), "download-dir": text(dir)?}))?;
