@@ -127,6 +127,18 @@ impl Downlink {
         same && collections.last.get() >= pass_start
     }
 
+    /// Takes back [`Downlink::wait`]: the link is gone.
+    pub(crate) fn cancel(self: &Rc<Self>) {
+        if !self.waits.replace(false) {
+            return;
+        }
+        if let Some(inbox) = self.inbox.upgrade()
+            && let Some(collections) = inbox.collections()
+        {
+            collections.paused.borrow_mut().retain(|d| !Rc::ptr_eq(d, self));
+        }
+    }
+
     /// Has the next collection wake the process.
     pub(crate) fn wait(self: &Rc<Self>) {
         if self.waits.get() {

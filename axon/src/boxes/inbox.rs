@@ -36,6 +36,8 @@ pub(crate) struct InSlot<T> {
     received: Cell<u64>,
     /// Whether it points at another inbox.
     passes_on: Cell<bool>,
+    /// Whether the owner itself awaits a message, relying on the wake that a delivery gives.
+    awaited: Cell<bool>,
     /// Whether `listeners` has anybody.
     listened: Cell<bool>,
     wiring: OnceCell<Box<Wiring>>,
@@ -171,6 +173,7 @@ impl<T: Send + 'static> InSlot<T> {
             bound: Cell::new(usize::MAX),
             received: Cell::new(0),
             passes_on: Cell::new(false),
+            awaited: Cell::new(false),
             listened: Cell::new(false),
             wiring: OnceCell::new(),
         }
@@ -221,7 +224,11 @@ impl<T: Send + 'static> InSlot<T> {
     }
 
     pub(crate) fn listen(&self, listener: Listener) {
-        self.wiring().listeners.borrow_mut().push(listener);
+        let mut listeners = self.wiring().listeners.borrow_mut();
+        // One that is polled often without a message arriving must not be noted each time.
+        if !listeners.iter().any(|l| l.is_same(&listener)) {
+            listeners.push(listener);
+        }
         self.listened.set(true);
     }
 }
@@ -302,6 +309,11 @@ impl<T: Send + 'static> AnySlot for InSlot<T> {
         self.passes_on.set(self.wires().borrow().next.is_some());
         // Whoever awaits this inbox now waits at another end.
         self.wake_listeners();
+        if self.awaited.replace(false)
+            && let Some(owner) = self.owner.upgrade()
+        {
+            owner.wake();
+        }
     }
     fn clear(&self) {
         drop(self.queue.take());
@@ -338,14 +350,16 @@ impl<T: Send + 'static> Future for Recv<'_, T> {
         let Some(owner) = self.0.owner.upgrade() else { return Poll::Pending };
         // A delivery wakes the owner; if that is who polls, there is nothing to arrange.
         let direct = owner.core().is_some_and(|core| core.is_direct(cx, &owner));
-        let slot = self.0.slot.get();
-        if !direct || slot.is_some_and(|s| s.passes_on.get()) {
+        let slot = self.0.working();
+        if direct && !slot.passes_on.get() {
+            slot.awaited.set(true);
+        } else {
             let listener = match owner.core() {
                 Some(core) => core.listener(cx),
                 None => Listener::Waker(cx.waker().clone()),
             };
-            let slot = self.0.working();
             if slot.passes_on.get() {
+                let listener = listener.clone();
                 let far = far_end(&(slot.clone() as SlotRef)).as_any();
                 match far.downcast::<InSlot<T>>() {
                     Ok(same) => same.listen(listener),
@@ -355,9 +369,9 @@ impl<T: Send + 'static> Future for Recv<'_, T> {
                         }
                     }
                 }
-            } else {
-                slot.listen(listener);
             }
+            // Its own list too: whoever changes the chain wakes that.
+            slot.listen(listener);
         }
         Poll::Pending
     }

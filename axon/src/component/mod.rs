@@ -176,6 +176,8 @@ macro_rules! ports {
         $vis struct $name<$($($g: Send + 'static,)+)? S: $crate::Side = $crate::Local> {
             $( $(#[doc = $idoc])* pub $i: S::In<$it>, )*
             $( $(#[doc = $odoc])* pub $o: S::Out<$ot>, )*
+            // Uses the parameters even where no box does.
+            _side: ::core::marker::PhantomData<fn() -> (S, $($($g,)+)?)>,
         }
 
         const _: () = {
@@ -213,6 +215,7 @@ macro_rules! ports {
                     $name {
                         $( $i: opener.inbox(inboxes.next().expect("one entry for each field")), )*
                         $( $o: opener.outbox(outboxes.next().expect("one entry for each field")), )*
+                        _side: ::core::marker::PhantomData,
                     }
                 }
                 #[allow(unused_variables)]
@@ -220,6 +223,7 @@ macro_rules! ports {
                     $name {
                         $( $i: bridge.inbox(&self.$i), )*
                         $( $o: bridge.outbox(&self.$o), )*
+                        _side: ::core::marker::PhantomData,
                     }
                 }
             }

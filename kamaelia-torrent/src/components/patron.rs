@@ -113,9 +113,14 @@ impl TorrentPatron {
         let mut tie = self.join(cx)?;
         let mut unanswered = 0_usize;
         let mut incomplete = BTreeSet::new();
-        let mut finishing = false;
+        let (mut finishing, mut idle) = (false, false);
         loop {
-            cx.yield_now().await;
+            // One step a message, and the same step for a pause and its yield: the order of TO-PAT-02.
+            if std::mem::take(&mut idle) {
+                cx.pause().await
+            } else {
+                cx.yield_now().await
+            }
             // Before everything else, so that a busy sender cannot keep the patron alive (D-49).
             match cx.control.try_recv() {
                 Some(m) if matches!(m, Ipc::Shutdown) || m.is_shutdown_microprocess() => break,
@@ -140,8 +145,12 @@ impl TorrentPatron {
             } else if finishing && unanswered == 0 && !(self.finish_downloads && !incomplete.is_empty()) {
                 break;
             } else {
-                cx.pause().await;
+                idle = true;
             }
+        }
+        // What was said to this patron before it left is passed on; the service unlinks it before it says more.
+        while let Some(event) = cx.torrent_inbox.try_recv() {
+            let _ = cx.outbox.send(event);
         }
         let _ = cx.torrent_outbox.send(ServiceMessage::Remove { reply_service: cx.service(REPLY) });
         cx.unlink(&tie.linkage);

@@ -173,8 +173,8 @@ impl Component for TorrentService {
     }
 
     async fn main(mut self, cx: Cx<ServicePorts>) {
+        cx.yield_now().await; // the first step does nothing else (TO-SRV-04)
         loop {
-            cx.yield_now().await;
             while let Some(message) = cx.notify.try_recv() {
                 self.notified(&cx, message);
             }
@@ -362,8 +362,8 @@ impl TorrentService {
     /// Tells the client to stop and waits until it has (TO-SRV-09).
     async fn stop_client(&mut self, cx: &Cx<ServicePorts>) {
         let _ = cx.signal.send(Ipc::Shutdown);
+        cx.yield_now().await;
         loop {
-            cx.yield_now().await;
             let mut finished = self.client.is_stopped();
             while let Some(message) = cx._torrentcontrol.try_recv() {
                 finished |= message.is_producer_finished();

@@ -7,7 +7,7 @@ use axon::prelude::*;
 use kamaelia_torrent::components::TorrentEvent;
 
 ports! {
-    struct UserPorts {
+    pub(crate) struct UserPorts {
         in  { inbox: TorrentEvent, control: Ipc }
         out { outbox: Message, signal: Ipc }
     }
