@@ -297,6 +297,8 @@ impl<T: Send + 'static> AnySlot for InSlot<T> {
         // A larger bound is room, and room is what a paused sender waits for.
         if let Some(wiring) = self.wiring.get() {
             wiring.collections.collected(&self.owner);
+            let free = self.bound.get().saturating_sub(self.own_len());
+            wiring.collections.more_room(free.saturating_sub(1));
         }
     }
     fn passed(&self) -> u64 {

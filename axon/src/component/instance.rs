@@ -107,7 +107,7 @@ pub trait Microprocess {
         if let Some(theirs) = child.process().extras_if_any() {
             theirs.parents.borrow_mut().retain(|p| !std::ptr::eq(p.as_ptr(), Rc::as_ptr(self.process())));
         }
-        extras.postoffice.borrow_mut().unlink_component(child.clone());
+        extras.postoffice.borrow_mut().unlink_component(child);
     }
 
     /// The adopted components.

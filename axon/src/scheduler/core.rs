@@ -500,10 +500,8 @@ impl Core {
     /// Ends a process of the table at once, for one whose end brings about another's (D-05).
     pub(crate) fn end_now(self: &Rc<Self>, process: &Rc<Process>) {
         let known = self.table.borrow().get(process.key(), process.id().get()).is_some();
-        if known {
-            if let Err(e) = self.finish(process, Ok(())) {
-                log::error!("{e}");
-            }
+        if known && let Err(e) = self.finish(process, Ok(())) {
+            log::error!("{e}");
         }
     }
 

@@ -9,7 +9,7 @@ use axon::{Inbox, Outbox, Tracked};
 /// Runs a body to its end.
 fn run(f: impl AsyncFnOnce(Cx<Boxes>) + 'static) {
     let s = fresh();
-    s.activate(&body(f));
+    s.activate(body(f));
     s.run().unwrap();
 }
 

@@ -87,7 +87,7 @@ fn test_retrieveService_nonexistantservice() {
 #[test]
 fn test_deRegisterService() {
     let t = Tracker::new();
-    t.register_service("s", &plain(), "inbox").unwrap();
+    t.register_service("s", plain(), "inbox").unwrap();
     t.deregister_service("s").unwrap();
     assert!(t.services().is_empty());
 }

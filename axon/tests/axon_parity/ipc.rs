@@ -11,7 +11,7 @@ fn test_components() {
     // newComponent is a call here: whoever is launched runs first in the next pass, in order (T02).
     let s = fresh();
     let c = body(async |cx| {
-        let kid = cx.activate(&plain());
+        let kid = cx.activate(plain());
         assert!(kid.is_paused_before_its_first_pass());
     });
     s.activate(&c);

@@ -160,7 +160,7 @@ fn test_CanSetOutgoingQueueSize() {
 fn test_RestrictedInboxSize() {
     let s = fresh();
     let (go, wait) = mpsc::channel::<()>();
-    let t = thread_of(move |_| drop(wait.recv())).queue_lengths(5).create();
+    let t = thread_of(move |_| wait.recv().unwrap_or_default()).queue_lengths(5).create();
     t.inbox.set_bound(3);
     s.activate(&t);
     let mut sent = 0;

@@ -89,7 +89,8 @@ fn waiting_senders_are_served_fairly() {
             total += 1;
         }
         let (least, most) = (counts.iter().min().unwrap(), counts.iter().max().unwrap());
-        assert!(most - least <= 10, "one is at {most}, another at {least}");
+        // The first ten places go to whoever runs first; from then on all wait in one queue.
+        assert!(most - least <= 11, "one is at {most}, another at {least}");
     }
     s.run().unwrap();
     assert!(counts.iter().all(|c| *c == EACH));
@@ -126,6 +127,48 @@ fn paused_producers_all_get_through() {
 
 fn numbers_one(c: &Instance<Boxes>) -> i32 {
     c.inbox.try_recv().unwrap().downcast::<i32>().unwrap()
+}
+
+/// Raising the bound lets in as many as fit, not one.
+#[test]
+fn a_raised_bound_wakes_as_many_senders_as_fit() {
+    let s = fresh();
+    let to = plain();
+    to.inbox.set_bound(0);
+    for n in 0..10 {
+        let p = body(async move |cx| cx.outbox.send_wait(Message::new(n)).await.unwrap());
+        link(&p.outbox, &to.inbox).unwrap();
+        s.activate(&p);
+    }
+    s.run_until_idle().unwrap();
+    assert!(to.inbox.is_empty());
+    to.inbox.set_bound(4);
+    s.run_until_idle().unwrap();
+    assert_eq!(to.inbox.len(), 4);
+    to.inbox.set_bound(None);
+    s.run().unwrap();
+    assert!(numbers(&to).into_iter().eq(0..10));
+}
+
+/// Room that was promised at an inbox goes to the next there, when the outbox is linked elsewhere meanwhile.
+#[test]
+fn a_promise_does_not_move_with_the_link() {
+    let s = fresh();
+    let (old, new) = (plain(), plain());
+    old.inbox.set_bound(1);
+    old.inbox.deliver(Message::new(0)).unwrap();
+    let sender = |n| body(async move |cx| cx.outbox.send_wait(Message::new(n)).await.unwrap());
+    let (a, b) = (sender(1), sender(2));
+    let l = link(&a.outbox, &old.inbox).unwrap();
+    link(&b.outbox, &old.inbox).unwrap();
+    s.activate(&a);
+    s.activate(&b);
+    s.run_until_idle().unwrap();
+    assert_eq!(numbers(&old), [0]); // the room is a's
+    l.unlink();
+    link(&a.outbox, &new.inbox).unwrap();
+    s.run().unwrap();
+    assert_eq!((numbers(&old), numbers(&new)), (vec![2], vec![1]));
 }
 
 /// A dropped wait passes its turn on.

@@ -56,7 +56,7 @@ fn a_replaced_bell_rings_for_every_event_and_for_the_one_before() {
         let s = fresh();
         let t = threaded::<Numbers, _, _>(|cx| {
             let (ring, rung) = mpsc::channel();
-            cx.replace_bell(move || drop(ring.send(())));
+            cx.replace_bell(move || ring.send(()).unwrap_or_default());
             let mut seen = 0;
             loop {
                 cx.hear();

@@ -177,7 +177,7 @@ impl Transform for Count {
     type Out = u32;
     fn process_message(&mut self, _: Message) -> Option<u32> {
         self.0 += 1;
-        (self.0 % 2 == 0).then_some(self.0)
+        self.0.is_multiple_of(2).then_some(self.0)
     }
 }
 
