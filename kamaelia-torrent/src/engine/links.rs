@@ -427,9 +427,11 @@ impl Engine {
                 swarm.connect_failed(now, addr);
             }
         }
+        let id = slot.id;
         if was_up {
-            let id = slot.id;
             self.emit(Event::PeerGone { id, addr, reason: reason.to_owned() });
+        } else if direction == Direction::Outgoing {
+            self.emit(Event::DialFailed { id, addr, reason: reason.to_owned() });
         }
         self.touch(t);
     }

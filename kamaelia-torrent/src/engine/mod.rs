@@ -282,6 +282,7 @@ impl Engine {
             event,
             Event::PieceVerified { .. }
                 | Event::PeerConnected { .. }
+                | Event::DialFailed { .. }
                 | Event::PeerGone { .. }
                 | Event::Tracker { .. }
                 | Event::Checking { .. }
