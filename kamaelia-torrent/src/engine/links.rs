@@ -28,6 +28,8 @@ pub(super) struct Link {
     pub(super) deadline: Option<Instant>,
     /// The socket may have something to read.
     pub(super) readable: bool,
+    /// The peer has said that no more will come; there may be bytes before that end.
+    pub(super) hung_up: bool,
     /// The socket may take something.
     pub(super) writable: bool,
     /// The swarm has protocol bytes for it.
@@ -159,6 +161,7 @@ impl Engine {
             torrent,
             deadline: Some(deadline),
             readable: incoming,
+            hung_up: false,
             writable: incoming,
             output: false,
             paused: false,
@@ -262,7 +265,8 @@ impl Engine {
     fn read_into(&mut self, now: Instant, index: usize, buf: &mut [u8]) -> Result<(), String> {
         let link = &mut self.links[index];
         let (n, progress) = link.conn.read(buf).map_err(|e| e.to_string())?;
-        link.readable = progress == Progress::More;
+        // The system tells only once that the other side hung up: then a short read is not the end, an empty one is.
+        link.readable = progress == Progress::More || (link.hung_up && n > 0);
         let mut data = &buf[..n];
         if let Stage::Handshake { .. } = link.stage {
             self.handshake(now, index, &mut data)?;
