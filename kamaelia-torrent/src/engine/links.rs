@@ -125,6 +125,8 @@ impl Engine {
                 Err(e) => {
                     log::debug!("cannot dial {addr}: {e}");
                     swarm.connect_failed(now, addr);
+                    let id = slot.id;
+                    self.emit(Event::DialFailed { id, addr, reason: e.to_string() });
                     if listen::is_exhausted(&e) {
                         return;
                     }
@@ -338,6 +340,10 @@ impl Engine {
             // The swarm knows the outcome: closing must not report a failure of the dial once more.
             slot.links.retain(|other| *other != key);
             link.torrent = None;
+            let (id, direction) = (slot.id, link.direction);
+            if direction == Direction::Outgoing {
+                self.emit(Event::DialFailed { id, addr, reason: reason.clone() });
+            }
             return Err(reason);
         }
         link.stage = Stage::Up;
