@@ -27,20 +27,22 @@ fn what_was_verified_before_kill_9_is_not_fetched_again() -> Result {
         Ok(seed.state()?.uploaded >= payload.len / 2)
     })?;
     first.process.kill();
+    let verified = first.last_status("verified")?;
+    let sent_before = seed.state()?.uploaded;
 
     seed.lift_limit()?;
     let mut second = Ours::get(&bench, &torrent, &target, &[])?;
     second.wait_complete(&bench.deadline)?;
     payload.verify(&target)?;
 
-    // Counted by the other side. What it had sent and we had not yet verified is sent again.
-    let sent = seed.state()?.uploaded;
-    let excess = sent.saturating_sub(payload.len);
-    println!("fetched twice: {excess} of {} bytes", payload.len);
-    assert!(sent >= payload.len, "the seed sent {sent} bytes, the payload has {}", payload.len);
-    assert!(excess <= EXCESS, "{excess} bytes were fetched twice, {EXCESS} are allowed");
+    // Counted by the other side, so that it does not matter what we believe to have fetched.
+    let missing = payload.len - verified;
+    let sent = seed.state()?.uploaded - sent_before;
+    println!("verified {verified}, missing {missing}, sent again {sent} of {} bytes", payload.len);
+    assert!(verified >= payload.len / 4, "only {verified} bytes were verified half-way");
+    assert!(sent <= missing + EXCESS, "{missing} bytes were missing, {sent} were fetched after the restart");
     Ok(())
 }
 
-/// What may be in flight or not yet verified when the process dies.
-const EXCESS: u64 = 8 << 20;
+/// Blocks that are asked for twice at the end of a download.
+const EXCESS: u64 = 1 << 20;

@@ -69,14 +69,14 @@ impl Ours {
         })
     }
 
-    /// Payload bytes sent to peers, as it last said.
-    pub(crate) fn uploaded(&self) -> Result<u64> {
+    /// A count of bytes, as it last said.
+    pub(crate) fn last_status(&self, key: &str) -> Result<u64> {
         let events = self.events()?;
         let last = events
             .iter()
             .rfind(|event| event["event"] == "status")
             .ok_or_else(|| Failure::new("no status yet"))?;
-        count(last, "uploaded")
+        count(last, key)
     }
 
     /// The lines of `--json` so far. The last may be half written and is left out then.

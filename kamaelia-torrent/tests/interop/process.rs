@@ -131,7 +131,7 @@ struct Guard {
 impl Guard {
     fn over(child: &Child) -> Result<Guard> {
         let shell = Command::new("sh")
-            .args(["-c", "read -r released || kill -KILL -- \"-$1\"", "guard"])
+            .args(["-c", "read -r released || kill -s KILL -- \"-$1\"", "guard"])
             .arg(child.id().to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
