@@ -91,6 +91,8 @@ pub struct Process {
     minds_collections: Cell<bool>,
     /// Whether an outbox of this process leads anywhere, so that its pauses must be told to the far inboxes.
     pub(crate) has_outlinks: Cell<bool>,
+    /// Whether its body has awaited an inbox by itself: then a change of that inbox's links has to wake it.
+    pub(crate) awaits: Cell<bool>,
     code: RefCell<Code>,
     core: OnceCell<Rc<Core>>,
     ports: OnceCell<Rc<dyn PortSet>>,
@@ -108,6 +110,7 @@ impl Process {
             key: Cell::new(u32::MAX),
             minds_collections: Cell::new(false),
             has_outlinks: Cell::new(false),
+            awaits: Cell::new(false),
             code: RefCell::new(Code::Absent),
             core: OnceCell::new(),
             ports: OnceCell::new(),

@@ -46,7 +46,7 @@ pub fn read_torrent_file(path: &Path) -> Result<Metainfo, TorrentFileError> {
 /// A file that cannot be read or is too long.
 pub fn read_torrent_bytes(path: &Path) -> Result<Vec<u8>, TorrentFileError> {
     let io_error = |source| TorrentFileError::Io { path: path.to_owned(), source };
-    let file = File::open(path).map_err(io_error)?;
+    let file = open(path).map_err(io_error)?;
     let len = file.metadata().map_err(io_error)?.len();
     let too_long =
         |len| TorrentFileError::Metainfo { path: path.to_owned(), source: MetainfoError::TooLong(len) };
@@ -60,6 +60,25 @@ pub fn read_torrent_bytes(path: &Path) -> Result<Vec<u8>, TorrentFileError> {
         return Err(too_long(bytes.len() as u64));
     }
     Ok(bytes)
+}
+
+/// Opens a file without waiting. A named pipe with nobody at its other end would hold us up for ever: it counts as
+/// empty. One that a shell made (`get <(curl …)`) is read to its end.
+#[cfg(unix)]
+fn open(path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+
+    use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+
+    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or(0);
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
+    fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
+    Ok(file)
+}
+
+#[cfg(not(unix))]
+fn open(path: &Path) -> io::Result<File> {
+    File::open(path)
 }
 
 #[cfg(test)]

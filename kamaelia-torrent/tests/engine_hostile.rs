@@ -76,6 +76,22 @@ fn garbage_and_strangers_are_cut_and_service_goes_on() {
 }
 
 #[test]
+fn who_speaks_and_hangs_up_is_noticed_at_once() {
+    let torrent = single("f", 100_000, 32_768, 3);
+    let from = tempfile::tempdir().unwrap();
+    torrent.store(from.path());
+    let (seed, _) = seed(&torrent.metainfo, from.path());
+    for _ in 0..20 {
+        // Both arrive together, and are one event to whoever polls.
+        let mut peer = Peer::dial(seed.addr);
+        peer.stream.write_all(b"\x13").unwrap();
+        peer.stream.shutdown(std::net::Shutdown::Write).unwrap();
+        peer.stream.set_read_timeout(Some(Duration::from_secs(4))).unwrap();
+        assert!(peer.is_closed());
+    }
+}
+
+#[test]
 fn who_says_nothing_is_cut_after_the_handshake_time() {
     let torrent = single("f", 100_000, 32_768, 3);
     let dir = tempfile::tempdir().unwrap();

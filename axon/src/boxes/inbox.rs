@@ -36,8 +36,6 @@ pub(crate) struct InSlot<T> {
     received: Cell<u64>,
     /// Whether it points at another inbox.
     passes_on: Cell<bool>,
-    /// Whether the owner itself awaits a message, relying on the wake that a delivery gives.
-    awaited: Cell<bool>,
     /// Whether `listeners` has anybody.
     listened: Cell<bool>,
     wiring: OnceCell<Box<Wiring>>,
@@ -173,7 +171,6 @@ impl<T: Send + 'static> InSlot<T> {
             bound: Cell::new(usize::MAX),
             received: Cell::new(0),
             passes_on: Cell::new(false),
-            awaited: Cell::new(false),
             listened: Cell::new(false),
             wiring: OnceCell::new(),
         }
@@ -311,8 +308,8 @@ impl<T: Send + 'static> AnySlot for InSlot<T> {
         self.passes_on.set(self.wires().borrow().next.is_some());
         // Whoever awaits this inbox now waits at another end.
         self.wake_listeners();
-        if self.awaited.replace(false)
-            && let Some(owner) = self.owner.upgrade()
+        if let Some(owner) = self.owner.upgrade()
+            && owner.awaits.get()
         {
             owner.wake();
         }
@@ -352,10 +349,11 @@ impl<T: Send + 'static> Future for Recv<'_, T> {
         let Some(owner) = self.0.owner.upgrade() else { return Poll::Pending };
         // A delivery wakes the owner; if that is who polls, there is nothing to arrange.
         let direct = owner.core().is_some_and(|core| core.is_direct(cx, &owner));
-        let slot = self.0.working();
-        if direct && !slot.passes_on.get() {
-            slot.awaited.set(true);
+        let passes_on = self.0.slot.get().is_some_and(|s| s.passes_on.get());
+        if direct && !passes_on {
+            owner.awaits.set(true);
         } else {
+            let slot = self.0.working();
             let listener = match owner.core() {
                 Some(core) => core.listener(cx),
                 None => Listener::Waker(cx.waker().clone()),

@@ -260,7 +260,9 @@ impl Core {
 
     /// A stop request from an earlier run is forgotten (D-07), and so are the processes that it ended.
     fn forget_stop(&self) {
-        self.was_stopped.set(false);
+        if !self.was_stopped.replace(false) {
+            return;
+        }
         let mut table = self.table.borrow_mut();
         for p in table.in_order() {
             if p.state() == State::Stopped {

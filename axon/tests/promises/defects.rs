@@ -266,9 +266,11 @@ fn d15_deleting_a_linked_box_undoes_its_links_whoever_made_them() {
     let c = body(async move |cx| {
         cx.link((&sender, "outbox"), (&cx, "inbox")).unwrap();
         let theirs = link((&cx, "outbox"), (&receiver, "inbox")).unwrap();
+        link((&receiver, "outbox"), (&cx, "inbox")).unwrap();
         cx.delete_inbox("inbox").unwrap();
         cx.delete_outbox("outbox").unwrap();
         assert!(!sender.outbox.is_linked() && !cx.outbox.is_linked());
+        assert!(!receiver.outbox.is_linked(), "nobody owned that link");
         theirs.unlink(); // a second undoing does nothing
         assert!(cx.instance().linkages().is_empty());
     });

@@ -82,6 +82,27 @@ fn a_replaced_bell_rings_for_every_event_and_for_the_one_before() {
     }
 }
 
+#[test]
+fn a_bell_that_is_replaced_after_an_event_rings_at_once() {
+    let s = fresh();
+    let t = threaded::<Numbers, _, _>(|cx| {
+        while cx.inbox.is_empty() {
+            std::thread::yield_now();
+        }
+        cx.sync().unwrap();
+        cx.sync().unwrap(); // the event of the first message has been set by now
+        let (ring, rung) = mpsc::channel();
+        cx.replace_bell(move || ring.send(()).unwrap_or_default());
+        assert!(rung.try_recv().is_ok());
+        assert!(cx.hear());
+        assert!(!cx.hear());
+    });
+    let t = t.create();
+    t.inbox.deliver(1).unwrap();
+    s.activate(&t);
+    s.run().unwrap();
+}
+
 /// Sends a number when the one before has come back.
 struct Feeder;
 impl Component for Feeder {

@@ -115,6 +115,19 @@ fn u13_an_echoer_writes_tag_and_text_and_passes_all_control_messages_on() {
 }
 
 #[test]
+fn u13_an_echoer_takes_one_more_step_after_a_control_message() {
+    let s = fresh();
+    let screen = Screen::default();
+    let e = ConsoleEchoer::new().to(screen.clone()).create();
+    e.control.deliver(Ipc::Shutdown).unwrap();
+    s.activate(&e);
+    to_pass(&s, 2);
+    e.inbox.deliver("on its way".into()).unwrap();
+    s.run().unwrap();
+    assert_eq!(screen.text(), "on its way");
+}
+
+#[test]
 fn u13_an_echoer_can_write_the_debug_form_and_fails_with_its_writer() {
     let s = fresh();
     let screen = Screen::default();

@@ -43,6 +43,21 @@ pub(crate) enum Command {
     Tracker(Tracker),
 }
 
+impl Command {
+    /// Whether what is said is for programs.
+    pub(crate) fn is_json(&self) -> bool {
+        match self {
+            Self::Demo(a) => a.json,
+            Self::Get(a) => a.common.json,
+            Self::Seed(a) => a.common.json,
+            Self::Make(a) => a.json,
+            Self::Check(a) => a.json,
+            Self::Show(a) => a.json,
+            Self::Tracker(a) => a.json,
+        }
+    }
+}
+
 #[derive(ClapArgs, Debug)]
 pub(crate) struct Demo {
     /// Folder to work in; left there afterwards. Without it a temporary one is used and removed
@@ -171,6 +186,9 @@ pub(crate) struct Tracker {
     /// How often clients shall announce: 90s, 30m, 2h
     #[arg(long, value_name = "TIME", default_value = "30m", value_parser = parse_duration)]
     pub(crate) interval: Duration,
+    /// One JSON object a line instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 fn parse_ratio(text: &str) -> Result<f64, String> {

@@ -44,5 +44,8 @@ pub(crate) fn run(args: &Check) -> Done {
         return Ok(());
     }
     let bad = report.files.iter().filter(|(_, state)| *state != FileState::Good).count();
-    Err(Failure::Failed(format!("{}: {bad} files are missing or wrong", m.name())))
+    let (files, are) = if bad == 1 { ("file", "is") } else { ("files", "are") };
+    // Programs have the object.
+    eprintln!("error: {}: {bad} {files} in {} {are} missing or wrong", clean(m.name()), args.dir.display());
+    Err(Failure::Told)
 }

@@ -1,9 +1,9 @@
 //! Ctrl-C as a component: what the user presses becomes a message.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::OnceLock;
 
 use axon::prelude::*;
-use crossbeam_channel::{Sender, unbounded};
+use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::{Done, Failure};
 
@@ -17,33 +17,40 @@ ports! {
     }
 }
 
-/// Sends a message for each SIGINT, SIGTERM or SIGHUP. The third one ends the program on the spot.
-pub(crate) struct Interrupt;
+/// Sends a message for each SIGINT, SIGTERM or SIGHUP, those before its activation included. The third one ends the
+/// program on the spot.
+pub(crate) struct Interrupt {
+    receiver: Receiver<Wake>,
+}
 
 enum Wake {
     Signal,
     Message,
 }
 
-static INSTALLED: AtomicBool = AtomicBool::new(false);
-static SENDER: std::sync::Mutex<Option<Sender<Wake>>> = std::sync::Mutex::new(None);
+static SENDER: OnceLock<Sender<Wake>> = OnceLock::new();
 
 impl Interrupt {
-    /// Catches the signals from now on.
+    /// Catches the signals from now on. Once in a process.
     pub(crate) fn install() -> Result<Self, Failure> {
-        if !INSTALLED.swap(true, Ordering::SeqCst) {
-            let mut times = 0;
-            ctrlc::set_handler(move || {
-                times += 1;
-                if times >= 3 {
-                    std::process::exit(130);
-                }
-                if let Some(sender) = &*SENDER.lock().unwrap_or_else(std::sync::PoisonError::into_inner) {
-                    let _ = sender.send(Wake::Signal);
-                }
-            })?;
+        let (sender, receiver) = unbounded();
+        if SENDER.set(sender.clone()).is_err() {
+            return Err(Failure::Failed("Ctrl-C is handled already".into()));
         }
-        Ok(Self)
+        let mut times = 0;
+        ctrlc::set_handler(move || {
+            times += 1;
+            if times >= 3 {
+                std::process::exit(130);
+            }
+            let _ = sender.send(Wake::Signal);
+        })?;
+        Ok(Self { receiver })
+    }
+
+    /// Whether the user has asked to stop; for work that is done before, or without, the component.
+    pub(crate) fn asked(&self) -> bool {
+        !self.receiver.is_empty()
     }
 }
 
@@ -51,12 +58,13 @@ impl Component for Interrupt {
     type Ports = InterruptPorts;
 
     async fn main(self, cx: Cx<InterruptPorts>) {
-        cx.on_thread(|thread| {
-            let (sender, receiver) = unbounded();
-            *SENDER.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(sender.clone());
-            thread.replace_bell(move || {
-                let _ = sender.send(Wake::Message);
-            });
+        let receiver = self.receiver;
+        cx.on_thread(move |thread| {
+            if let Some(sender) = SENDER.get() {
+                thread.replace_bell(move || {
+                    let _ = sender.send(Wake::Message);
+                });
+            }
             while let Ok(wake) = receiver.recv() {
                 match wake {
                     Wake::Signal => {

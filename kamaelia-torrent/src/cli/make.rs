@@ -3,13 +3,12 @@
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use kamaelia_torrent::make::{MakeError, Maker};
 use serde_json::json;
 
 use super::args::Make;
+use super::interrupt::Interrupt;
 use super::output::{clean, line, work_bar};
 use super::units::bytes;
 use super::{Done, Failure};
@@ -33,14 +32,12 @@ pub(crate) fn run(args: &Make) -> Done {
     if let Some(name) = &args.name {
         maker = maker.name(name);
     }
-    let stop = Arc::new(AtomicBool::new(false));
-    let theirs = stop.clone();
-    ctrlc::set_handler(move || theirs.store(true, Ordering::Relaxed))?;
+    let interrupt = Interrupt::install()?;
     let bar = work_bar(args.json, &args.path.display().to_string());
     let made = maker.make(|p| {
         bar.set_length(p.total);
         bar.set_position(p.done);
-        if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if interrupt.asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     bar.finish_and_clear();
     let made = match made {

@@ -7,6 +7,7 @@ mod check;
 mod demo;
 mod graph;
 mod interrupt;
+mod loneliness;
 mod make;
 mod output;
 mod session;
@@ -25,6 +26,8 @@ use self::args::{Args, Command};
 pub(crate) enum Failure {
     /// Something went wrong; the text names it.
     Failed(String),
+    /// Something went wrong, and the user has been told already.
+    Told,
     /// The user interrupted it.
     Interrupted,
 }
@@ -56,6 +59,7 @@ pub(crate) fn run() -> ExitCode {
     };
     // RUST_LOG still has the last word.
     env_logger::Builder::new().filter_level(level).parse_default_env().init();
+    let json = args.command.is_json();
     let done = match args.command {
         Command::Demo(a) => demo::run(&a),
         Command::Get(a) => transfer::get(&a),
@@ -68,9 +72,13 @@ pub(crate) fn run() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Failed(text)) => {
+            if json {
+                output::line(&serde_json::json!({"event": "error", "error": text}).to_string());
+            }
             eprintln!("error: {}", output::clean(&text));
             ExitCode::FAILURE
         }
+        Err(Failure::Told) => ExitCode::FAILURE,
         Err(Failure::Interrupted) => ExitCode::from(130),
     }
 }

@@ -43,6 +43,24 @@ impl Output {
         }
     }
 
+    /// Something that only programs want to know.
+    pub(crate) fn say_to_programs(&self, object: &Value) {
+        if matches!(self, Self::Json) {
+            line(&object.to_string());
+        }
+    }
+
+    /// Something went wrong: on standard error for people, among the other objects for programs.
+    pub(crate) fn complain(&self, text: &str, object: &Value) {
+        self.say_to_programs(object);
+        match self {
+            Self::Bars { all, .. } => {
+                let _ = all.println(format!("error: {}", clean(text)));
+            }
+            Self::Lines { .. } | Self::Json => eprintln!("error: {}", clean(text)),
+        }
+    }
+
     /// How a torrent is doing.
     pub(crate) fn status(&mut self, id: TorrentId, s: &StatusSnapshot) {
         match self {
@@ -83,9 +101,13 @@ pub(crate) fn line(text: &str) {
     let _ = writeln!(out, "{text}").and_then(|()| out.flush());
 }
 
-/// Text from torrents and peers without control characters, which a terminal would obey.
+/// Text from torrents, peers and trackers without what a terminal would obey: control characters and those that turn
+/// the direction of writing.
 pub(crate) fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' { char::REPLACEMENT_CHARACTER } else { c }).collect()
+    let obeyed = |c: char| {
+        (c.is_control() && c != '\n') || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().map(|c| if obeyed(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 /// A bar for one piece of work, or none where nobody watches.
@@ -108,7 +130,8 @@ fn style() -> ProgressStyle {
 }
 
 fn rates(s: &StatusSnapshot) -> String {
-    format!("↓ {}/s ↑ {}/s, {} peers", bytes(s.down_rate), bytes(s.up_rate), s.peers)
+    let plural = if s.peers == 1 { "" } else { "s" };
+    format!("↓ {}/s ↑ {}/s, {} peer{plural}", bytes(s.down_rate), bytes(s.up_rate), s.peers)
 }
 
 fn shorten(text: &str, width: usize) -> String {
@@ -139,5 +162,6 @@ pub(crate) fn status_object(id: TorrentId, s: &StatusSnapshot) -> Value {
         "piece_count": s.piece_count,
         "listen": s.listen.map(|a| a.to_string()),
         "tracker_message": s.tracker_message,
+        "peer_message": s.peer_message,
     })
 }

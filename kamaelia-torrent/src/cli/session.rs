@@ -1,15 +1,18 @@
 //! The component that asks a patron for torrents, shows how they do, and decides when it is over.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use axon::prelude::*;
 use kamaelia_torrent::components::{CreateNewTorrent, RequestTag, StatusSnapshot, TorrentEvent};
 use kamaelia_torrent::engine::TorrentId;
+use kamaelia_torrent::proto::info_hash::InfoHash;
 use serde_json::json;
 
+use super::loneliness::Loneliness;
 use super::output::Output;
 use super::units::{bytes, duration};
 
@@ -53,8 +56,21 @@ pub(crate) struct Report {
     pub(crate) last: BTreeMap<TorrentId, StatusSnapshot>,
 }
 
+/// A torrent that the user asks for.
+pub(crate) struct Wanted {
+    /// What the user called it.
+    pub(crate) label: String,
+    pub(crate) name: String,
+    pub(crate) info_hash: InfoHash,
+    /// Whether there is anybody to ask for peers, or a peer.
+    pub(crate) has_sources: bool,
+    /// What the user ought to know beforehand.
+    pub(crate) notes: Vec<String>,
+    pub(crate) request: CreateNewTorrent,
+}
+
 pub(crate) struct Session {
-    pub(crate) requests: Vec<(String, CreateNewTorrent)>,
+    pub(crate) wanted: Vec<Wanted>,
     pub(crate) share: Share,
     pub(crate) output: Rc<RefCell<Output>>,
     pub(crate) report: Rc<RefCell<Report>>,
@@ -63,11 +79,34 @@ pub(crate) struct Session {
 struct Torrent {
     /// What the user called it.
     label: String,
+    name: String,
+    info_hash: InfoHash,
     asked: Instant,
     id: Option<TorrentId>,
-    first_payload: Option<Duration>,
+    /// Whether it is known what was there before.
+    checked: bool,
     complete_since: Option<Instant>,
     over: bool,
+    loneliness: Loneliness,
+    /// What was said of each tracker last.
+    tracker_said: HashMap<String, String>,
+}
+
+impl Torrent {
+    fn new(wanted: Wanted) -> Self {
+        Self {
+            label: wanted.label,
+            name: wanted.name,
+            info_hash: wanted.info_hash,
+            asked: Instant::now(),
+            id: None,
+            checked: false,
+            complete_since: None,
+            over: false,
+            loneliness: Loneliness::new(wanted.has_sources),
+            tracker_said: HashMap::new(),
+        }
+    }
 }
 
 impl Component for Session {
@@ -75,22 +114,20 @@ impl Component for Session {
 
     async fn main(mut self, cx: Cx<SessionPorts>) {
         let mut torrents = Vec::new();
-        for (label, mut request) in std::mem::take(&mut self.requests) {
-            request.tag = Some(RequestTag(torrents.len() as u64));
-            let asked = Instant::now();
-            torrents.push(Torrent {
-                label,
-                asked,
-                id: None,
-                first_payload: None,
-                complete_since: None,
-                over: false,
-            });
-            let _ = cx.outbox.send(Message::new(request));
+        for mut wanted in std::mem::take(&mut self.wanted) {
+            for note in &wanted.notes {
+                let object = json!({"event": "note", "torrent": wanted.label, "text": note});
+                self.output.borrow().say(&format!("{}: {note}", wanted.label), object);
+            }
+            wanted.request.tag = Some(RequestTag(torrents.len() as u64));
+            let _ = cx.outbox.send(Message::new(wanted.request.clone()));
+            torrents.push(Torrent::new(wanted));
         }
+        let mut listening = None;
         let mut leaving = false;
         loop {
             while let Some(event) = cx.inbox.try_recv() {
+                self.tell_address(&event, &mut listening);
                 self.heard(&mut torrents, &event);
             }
             if cx.interrupt.try_recv().is_some() && !leaving {
@@ -116,15 +153,29 @@ impl Component for Session {
 }
 
 impl Session {
+    /// Says once where peers reach us.
+    fn tell_address(&self, event: &TorrentEvent, told: &mut Option<SocketAddr>) {
+        if let TorrentEvent::NewTorrentCreated { listen: Some(addr), .. } = event
+            && *told != Some(*addr)
+        {
+            *told = Some(*addr);
+            let object = json!({"event": "listening", "address": addr.to_string()});
+            self.output.borrow().say(&format!("listening on {addr}"), object);
+        }
+    }
+
     fn heard(&self, torrents: &mut [Torrent], event: &TorrentEvent) {
         match event {
-            TorrentEvent::NewTorrentCreated { torrent_id, save_folder, tag } => {
+            TorrentEvent::NewTorrentCreated { torrent_id, save_folder, tag, .. } => {
                 let Some(t) = by_tag(torrents, *tag) else { return };
                 t.id = Some(*torrent_id);
                 let path = save_folder.display().to_string();
                 self.output.borrow().say(
                     &format!("{}: to {path}", t.label),
-                    json!({"event": "created", "id": torrent_id.0, "torrent": t.label, "path": path}),
+                    json!({
+                        "event": "created", "id": torrent_id.0, "torrent": t.label, "path": path, "name": t.name,
+                        "info_hash": t.info_hash.to_string(),
+                    }),
                 );
             }
             TorrentEvent::TorrentAlreadyDownloading { torrent_id, tag } => {
@@ -144,12 +195,15 @@ impl Session {
                     t.over = true;
                     let text = format!("{}: {}", t.label, fail.reason);
                     let id = fail.torrent_id.map(|i| i.0);
-                    if matches!(*self.output.borrow(), Output::Json) {
-                        let object =
-                            json!({"event": "error", "id": id, "torrent": t.label, "error": fail.reason});
-                        self.output.borrow().say(&text, object);
-                    }
+                    let object =
+                        json!({"event": "error", "id": id, "torrent": t.label, "error": fail.reason});
+                    self.output.borrow().complain(&text, &object);
                     self.report.borrow_mut().failures.push(text);
+                }
+            }
+            TorrentEvent::TrackerReport { torrent_id, tracker, result } => {
+                for t in torrents.iter_mut().filter(|t| t.id == Some(*torrent_id)) {
+                    self.tracker_said(t, *torrent_id, tracker, result);
                 }
             }
             TorrentEvent::TorrentStatusUpdate { torrent_id, status } => {
@@ -163,9 +217,39 @@ impl Session {
         }
     }
 
+    fn tracker_said(&self, t: &mut Torrent, id: TorrentId, tracker: &str, result: &Result<usize, String>) {
+        let (text, object) = match result {
+            Ok(peers) => (
+                format!("{peers} peer{}", if *peers == 1 { "" } else { "s" }),
+                json!({"event": "tracker", "id": id.0, "name": t.name, "tracker": tracker, "peers": peers}),
+            ),
+            Err(reason) => (
+                format!("{reason}; it will be asked again"),
+                json!({"event": "tracker", "id": id.0, "name": t.name, "tracker": tracker, "error": reason}),
+            ),
+        };
+        // The same answer again and again is of interest to programs only.
+        if t.tracker_said.insert(tracker.to_owned(), text.clone()) == Some(text.clone()) {
+            self.output.borrow().say_to_programs(&object);
+        } else {
+            self.output.borrow().say(&format!("{}: tracker {tracker}: {text}", t.name), object);
+        }
+    }
+
     fn follow(&self, t: &mut Torrent, id: TorrentId, status: &StatusSnapshot) {
-        if status.downloaded > 0 {
-            t.first_payload.get_or_insert_with(|| t.asked.elapsed());
+        if !std::mem::replace(&mut t.checked, true) {
+            let (have, all) = (status.pieces_have, status.piece_count);
+            let object = json!({"event": "checked", "id": id.0, "name": t.name, "pieces_have": have, "piece_count": all});
+            if 0 < have && have < all {
+                let text = format!("{}: {have} of {all} pieces are here already", t.name);
+                self.output.borrow().say(&text, object);
+            } else {
+                self.output.borrow().say_to_programs(&object);
+            }
+        }
+        if let Some(reason) = t.loneliness.look(status, Instant::now()) {
+            let object = json!({"event": "waiting", "id": id.0, "name": t.name, "reason": reason});
+            self.output.borrow().say(&format!("{}: {reason}", t.name), object);
         }
         if !status.is_complete() || t.complete_since.is_some() {
             return;

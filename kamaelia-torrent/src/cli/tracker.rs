@@ -3,6 +3,7 @@
 use axon::prelude::*;
 use kamaelia_torrent::components::tracker::TrackerServer;
 use kamaelia_torrent::proto::tracker::TrackerConfig;
+use serde_json::json;
 
 use super::args::Tracker;
 use super::interrupt::Interrupt;
@@ -36,10 +37,22 @@ pub(crate) fn run(args: &Tracker) -> Done {
         min_interval: args.interval.min(TrackerConfig::default().min_interval),
         ..TrackerConfig::default()
     };
+    let interrupt = Interrupt::install()?;
     let server = TrackerServer::bind_with(args.listen, config)
         .map_err(|e| Failure::Failed(format!("cannot listen on {}: {e}", args.listen)))?;
-    line(&format!("announce URL: http://{}/announce", server.local_addr()));
-    let (server, stop, interrupt) = (server.create(), Stop.create(), Interrupt::install()?.create());
+    let addr = server.local_addr();
+    if args.json {
+        let url = format!("http://{addr}/announce");
+        line(&json!({"event": "listening", "address": addr.to_string(), "announce": url}).to_string());
+    } else if addr.ip().is_unspecified() {
+        line(&format!(
+            "announce URL: http://HOST:{}/announce, HOST being any address of this machine",
+            addr.port()
+        ));
+    } else {
+        line(&format!("announce URL: http://{addr}/announce"));
+    }
+    let (server, stop, interrupt) = (server.create(), Stop.create(), interrupt.create());
     axon::link(&interrupt.outbox, &stop.interrupt)?;
     axon::link(&stop.server, &server.control)?;
     axon::link(&stop.interrupter, &interrupt.control)?;

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::fs;
+use std::io;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
@@ -9,13 +10,15 @@ use std::time::Duration;
 use axon::prelude::*;
 use kamaelia_torrent::components::{CreateNewTorrent, TorrentClient, TorrentPatron};
 use kamaelia_torrent::engine::{CheckPolicy, Settings};
-use kamaelia_torrent::torrent_file::read_torrent_bytes;
+use kamaelia_torrent::proto::announce::{is_supported, redact};
+use kamaelia_torrent::proto::metainfo::Metainfo;
+use kamaelia_torrent::torrent_file::{TorrentFileError, read_torrent_bytes};
 use serde_json::json;
 
 use super::args::{Common, Get, Seed};
 use super::interrupt::{Interrupt, done_or_interrupted};
 use super::output::Output;
-use super::session::{Report, Session, Share};
+use super::session::{Report, Session, Share, Wanted};
 use super::{Done, Failure};
 
 pub(crate) fn get(args: &Get) -> Done {
@@ -25,23 +28,30 @@ pub(crate) fn get(args: &Get) -> Done {
         (_, _, Some(time)) => Share::Time(time),
         _ => Share::Not,
     };
+    let interrupt = Interrupt::install()?;
+    let wanted = read_all(&args.common, args.sequential)?;
     fs::create_dir_all(&args.common.dir).map_err(|e| folder_error(&args.common.dir, &e))?;
-    let report = transfer(&args.common, share, args.sequential)?;
-    if let [first, ..] = &report.failures[..] {
-        return Err(Failure::Failed(first.clone()));
+    let report = transfer(&args.common, wanted, share, interrupt)?;
+    match &report.failures[..] {
+        [] => done_or_interrupted(report.interrupted && !report.complete),
+        _ => Err(Failure::Told),
     }
-    done_or_interrupted(report.interrupted && !report.complete)
 }
 
 pub(crate) fn seed(args: &Seed) -> Done {
-    let report = transfer(&args.common, Share::UntilStopped, false)?;
-    match &report.failures[..] {
-        [first, ..] => Err(Failure::Failed(first.clone())),
-        [] => Ok(()),
-    }
+    let interrupt = Interrupt::install()?;
+    let wanted = read_all(&args.common, false)?;
+    // Making the folder, as `get` does, would hide a misspelt one.
+    fs::read_dir(&args.common.dir).map_err(|e| folder_error(&args.common.dir, &e))?;
+    let report = transfer(&args.common, wanted, Share::UntilStopped, interrupt)?;
+    if report.failures.is_empty() { Ok(()) } else { Err(Failure::Told) }
 }
 
-fn folder_error(dir: &Path, e: &std::io::Error) -> Failure {
+/// A folder that cannot be used, with the plain reason where the system's is a riddle ("file exists").
+fn folder_error(dir: &Path, e: &io::Error) -> Failure {
+    if fs::metadata(dir).is_ok_and(|meta| !meta.is_dir()) {
+        return Failure::Failed(format!("{} is not a folder", dir.display()));
+    }
     Failure::Failed(format!("cannot use folder {}: {e}", dir.display()))
 }
 
@@ -54,22 +64,44 @@ pub(crate) fn client(settings: &Settings, dir: &Path) -> impl Fn() -> AnyInstanc
 /// Time between redrawings.
 pub(crate) const TICK: Duration = Duration::from_millis(250);
 
-fn transfer(common: &Common, share: Share, sequential: bool) -> Result<Report, Failure> {
-    if let Ok(meta) = fs::metadata(&common.dir)
-        && !meta.is_dir()
-    {
-        return Err(Failure::Failed(format!("{} is not a folder", common.dir.display())));
+/// Reads every torrent before anything is begun: a misspelt name shows at once, and nothing is written for it.
+fn read_all(common: &Common, sequential: bool) -> Result<Vec<Wanted>, Failure> {
+    common.torrents.iter().map(|path| read(path, common, sequential)).collect()
+}
+
+fn read(path: &Path, common: &Common, sequential: bool) -> Result<Wanted, Failure> {
+    let bytes = read_torrent_bytes(path)?;
+    let metainfo = Metainfo::parse(&bytes)
+        .map_err(|source| TorrentFileError::Metainfo { path: path.to_owned(), source })?;
+    let mut request = CreateNewTorrent::new(bytes);
+    request.peers.clone_from(&common.peers);
+    request.trackers = !common.no_trackers;
+    request.check = if common.recheck { CheckPolicy::Full } else { CheckPolicy::Resume };
+    request.sequential = sequential;
+    let (mut asks_trackers, mut notes) = (false, Vec::new());
+    for url in metainfo.trackers().iter().flatten().filter(|_| request.trackers) {
+        if is_supported(url) {
+            asks_trackers = true;
+        } else {
+            notes.push(format!("tracker {} is not asked: only http and https are spoken", redact(url)));
+        }
     }
-    let mut requests = Vec::new();
-    for path in &common.torrents {
-        let bytes = read_torrent_bytes(path)?;
-        let mut request = CreateNewTorrent::new(bytes);
-        request.peers.clone_from(&common.peers);
-        request.trackers = !common.no_trackers;
-        request.check = if common.recheck { CheckPolicy::Full } else { CheckPolicy::Resume };
-        request.sequential = sequential;
-        requests.push((path.display().to_string(), request));
-    }
+    Ok(Wanted {
+        label: path.display().to_string(),
+        name: metainfo.name().to_owned(),
+        info_hash: metainfo.info_hash(),
+        has_sources: asks_trackers || !common.peers.is_empty(),
+        notes,
+        request,
+    })
+}
+
+fn transfer(
+    common: &Common,
+    wanted: Vec<Wanted>,
+    share: Share,
+    interrupt: Interrupt,
+) -> Result<Report, Failure> {
     let settings =
         Settings { listen: Some(common.listen), state_dir: common.state.clone(), ..Settings::default() };
     if let Some(state) = &common.state {
@@ -78,9 +110,9 @@ fn transfer(common: &Common, share: Share, sequential: bool) -> Result<Report, F
     let output = Rc::new(RefCell::new(Output::new(common.json)));
     let report = Rc::new(RefCell::new(Report::default()));
     let patron = TorrentPatron::with_client(client(&settings, &common.dir));
-    let session = Session { requests, share, output: output.clone(), report: report.clone() };
+    let session = Session { wanted, share, output: output.clone(), report: report.clone() };
     let scheduler = Scheduler::new();
-    join(&scheduler, session, patron)?;
+    join(&scheduler, session, patron, interrupt)?;
     scheduler.run()?;
     let report = report.take();
     if report.interrupted && !report.complete {
@@ -90,8 +122,13 @@ fn transfer(common: &Common, share: Share, sequential: bool) -> Result<Report, F
 }
 
 /// Links a session, its patron and Ctrl-C, and activates them.
-fn join(scheduler: &Scheduler, session: Session, patron: TorrentPatron) -> Result<(), Failure> {
-    let (session, patron, interrupt) = (session.create(), patron.create(), Interrupt::install()?.create());
+fn join(
+    scheduler: &Scheduler,
+    session: Session,
+    patron: TorrentPatron,
+    interrupt: Interrupt,
+) -> Result<(), Failure> {
+    let (session, patron, interrupt) = (session.create(), patron.create(), interrupt.create());
     axon::link(&session.outbox, &patron.inbox)?;
     axon::link(&session.signal, &patron.control)?;
     axon::link(&patron.outbox, &session.inbox)?;

@@ -1,6 +1,6 @@
 //! The client: the engine's event loop as a threaded component (Kamaelia: `TorrentClient.py`).
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ ports! {
               inbox: Message,
               /// [`Ipc::Shutdown`] or a `shutdownMicroprocess` stops the client in order.
               control: Ipc }
-        out { /// One answer to each create request; status updates of every running torrent.
+        out { /// One answer to each create request; status updates of every running torrent; what trackers said.
               outbox: TorrentEvent,
               /// Producer finished, when the client has stopped.
               signal: Ipc }
@@ -119,7 +119,7 @@ impl TorrentClient {
                 log::error!("cannot wake the event loop: {e}");
             }
         });
-        let mut work = Work { cx, engine, dir: self.dir, running: BTreeSet::new(), unsent: VecDeque::new() };
+        let mut work = Work { cx, engine, dir: self.dir, running: BTreeMap::new(), unsent: VecDeque::new() };
         let mut next_tick = Instant::now();
         loop {
             cx.hear();
@@ -161,7 +161,8 @@ impl TorrentClient {
 
     /// Without an engine (the port is taken, say) the component still keeps its promise of one answer a request.
     fn refuse_everything(&self, cx: &ThreadCx<ClientPorts>, reason: &str) -> Result<(), BoxError> {
-        log::error!("{reason}");
+        // The answers carry it to whoever asked.
+        log::debug!("{reason}");
         loop {
             while let Some(message) = cx.inbox.try_recv() {
                 if let Ok(create) = CreateNewTorrent::from_message(message) {
@@ -186,8 +187,8 @@ struct Work<'a> {
     cx: &'a ThreadCx<ClientPorts>,
     engine: Engine,
     dir: PathBuf,
-    /// Torrents that have started (TO-CLI-04: no updates before).
-    running: BTreeSet<TorrentId>,
+    /// Torrents that have started (TO-CLI-04: no updates before), each with why its last connection ended.
+    running: BTreeMap<TorrentId, Option<String>>,
     /// What did not fit into the queue towards the scheduler.
     unsent: VecDeque<TorrentEvent>,
 }
@@ -226,8 +227,9 @@ impl Work<'_> {
         add.check = create.check;
         add.trackers = create.trackers;
         add.sequential = create.sequential;
+        let listen = self.engine.local_addr();
         let answer = match self.engine.add(add) {
-            Ok(torrent_id) => TorrentEvent::NewTorrentCreated { torrent_id, save_folder, tag },
+            Ok(torrent_id) => TorrentEvent::NewTorrentCreated { torrent_id, save_folder, listen, tag },
             Err(AddError::Duplicate(torrent_id)) => {
                 TorrentEvent::TorrentAlreadyDownloading { torrent_id, tag }
             }
@@ -240,7 +242,7 @@ impl Work<'_> {
         while let Some(event) = self.engine.next_event() {
             match event {
                 Event::Started { id } => {
-                    self.running.insert(id);
+                    self.running.insert(id, None);
                     self.send_status_of(id);
                 }
                 // Whoever waits for the end need not wait for the next tick.
@@ -253,12 +255,25 @@ impl Work<'_> {
                 Event::Stopped { id } => {
                     self.running.remove(&id);
                 }
-                Event::Tracker { id, url, result: Err(e) } => log::info!("torrent {id}: tracker {url}: {e}"),
+                Event::Tracker { id, url, result } => {
+                    self.send(TorrentEvent::TrackerReport { torrent_id: id, tracker: url, result });
+                }
+                Event::DialFailed { id, addr, reason } => {
+                    log::info!("torrent {id}: cannot connect to peer {addr}: {reason}");
+                    self.note_peer(id, format!("{addr}: {reason}"));
+                }
                 Event::PeerGone { id, addr, reason } => {
-                    log::debug!("torrent {id}: peer {addr} has gone: {reason}")
+                    log::info!("torrent {id}: peer {addr} has gone: {reason}");
+                    self.note_peer(id, format!("{addr}: {reason}"));
                 }
                 _ => {}
             }
+        }
+    }
+
+    fn note_peer(&mut self, id: TorrentId, text: String) {
+        if let Some(last) = self.running.get_mut(&id) {
+            *last = Some(text);
         }
     }
 
@@ -272,11 +287,10 @@ impl Work<'_> {
     }
 
     fn send_status_of(&mut self, id: TorrentId) {
-        if !self.running.contains(&id) {
-            return;
-        }
+        let Some(peer_message) = self.running.get(&id) else { return };
         if let Some(status) = self.engine.status(id) {
-            let status = Arc::new(StatusSnapshot::new(status, self.engine.local_addr()));
+            let status = StatusSnapshot::new(status, self.engine.local_addr(), peer_message.clone());
+            let status = Arc::new(status);
             self.send(TorrentEvent::TorrentStatusUpdate { torrent_id: id, status });
         }
     }

@@ -138,6 +138,8 @@ pub enum TorrentEvent {
         torrent_id: TorrentId,
         /// Where its file or folder is, or will be.
         save_folder: PathBuf,
+        /// Where peers reach the client. An addition to the original's message.
+        listen: Option<SocketAddr>,
         /// The request's tag.
         tag: Option<RequestTag>,
     },
@@ -150,6 +152,15 @@ pub enum TorrentEvent {
     },
     /// A torrent did not start, or failed later.
     TorrentStartFail(TorrentStartFail),
+    /// A tracker answered, or did not. An addition to the original's messages.
+    TrackerReport {
+        /// The torrent.
+        torrent_id: TorrentId,
+        /// The tracker's URL without secrets.
+        tracker: String,
+        /// How many peers it named, or what went wrong; it is asked again in any case.
+        result: Result<usize, String>,
+    },
     /// How a torrent is doing (TO-IPC-10).
     TorrentStatusUpdate {
         /// The torrent.
@@ -165,7 +176,7 @@ impl TorrentEvent {
         match self {
             Self::NewTorrentCreated { tag, .. } | Self::TorrentAlreadyDownloading { tag, .. } => *tag,
             Self::TorrentStartFail(fail) => fail.tag,
-            Self::TorrentStatusUpdate { .. } => None,
+            Self::TrackerReport { .. } | Self::TorrentStatusUpdate { .. } => None,
         }
     }
 
@@ -174,6 +185,7 @@ impl TorrentEvent {
         match self {
             Self::NewTorrentCreated { torrent_id, .. }
             | Self::TorrentAlreadyDownloading { torrent_id, .. }
+            | Self::TrackerReport { torrent_id, .. }
             | Self::TorrentStatusUpdate { torrent_id, .. } => Some(*torrent_id),
             Self::TorrentStartFail(fail) => fail.torrent_id,
         }
@@ -183,7 +195,7 @@ impl TorrentEvent {
         match &mut self {
             Self::NewTorrentCreated { tag, .. } | Self::TorrentAlreadyDownloading { tag, .. } => *tag = new,
             Self::TorrentStartFail(fail) => fail.tag = new,
-            Self::TorrentStatusUpdate { .. } => {}
+            Self::TrackerReport { .. } | Self::TorrentStatusUpdate { .. } => {}
         }
         self
     }
@@ -201,6 +213,13 @@ impl fmt::Display for TorrentEvent {
                 Some(id) => write!(f, "Torrent {id} failed: {}", printable(&fail.reason)),
                 None => write!(f, "Torrent failed to start: {}", printable(&fail.reason)),
             },
+            Self::TrackerReport { torrent_id, tracker, result } => {
+                write!(f, "Torrent {torrent_id} tracker {}: ", printable(tracker))?;
+                match result {
+                    Ok(peers) => write!(f, "{peers} peers"),
+                    Err(reason) => f.write_str(&printable(reason)),
+                }
+            }
             Self::TorrentStatusUpdate { torrent_id, status } => {
                 write!(f, "Torrent {torrent_id} status : {}%", status.percent())
             }
@@ -242,8 +261,12 @@ mod tests {
     #[test]
     fn to_ipc_texts_are_the_originals() {
         let id = TorrentId(3);
-        let created =
-            TorrentEvent::NewTorrentCreated { torrent_id: id, save_folder: "./x".into(), tag: None };
+        let created = TorrentEvent::NewTorrentCreated {
+            torrent_id: id,
+            save_folder: "./x".into(),
+            listen: None,
+            tag: None,
+        };
         assert_eq!(created.to_string(), "New torrent 3 created in ./x");
         assert_eq!(CloseTorrent { torrent_id: TorrentId(2) }.to_string(), "Close torrent 2");
         assert_eq!(CreateNewTorrent::new(&b"x"[..]).to_string(), "Create a new torrent");
@@ -256,6 +279,7 @@ mod tests {
         let event = TorrentEvent::NewTorrentCreated {
             torrent_id: TorrentId(1),
             save_folder: "./\u{1b}[2Jx\n".into(),
+            listen: None,
             tag: None,
         };
         assert!(!event.to_string().contains(['\u{1b}', '\n']));

@@ -187,7 +187,7 @@ fn is_answer(event: &TorrentEvent) -> bool {
     match event {
         TorrentEvent::NewTorrentCreated { .. } | TorrentEvent::TorrentAlreadyDownloading { .. } => true,
         TorrentEvent::TorrentStartFail(fail) => fail.torrent_id.is_none(),
-        TorrentEvent::TorrentStatusUpdate { .. } => false,
+        TorrentEvent::TrackerReport { .. } | TorrentEvent::TorrentStatusUpdate { .. } => false,
     }
 }
 
@@ -205,5 +205,6 @@ fn note_progress(event: &TorrentEvent, incomplete: &mut BTreeSet<TorrentId>) {
                 incomplete.remove(torrent_id);
             }
         }
+        TorrentEvent::TrackerReport { .. } => {}
     }
 }

@@ -319,7 +319,8 @@ impl TorrentService {
                 }
             }
             // One without an owner is dropped (D-46).
-            TorrentEvent::TorrentStatusUpdate { torrent_id, .. } => {
+            TorrentEvent::TorrentStatusUpdate { torrent_id, .. }
+            | TorrentEvent::TrackerReport { torrent_id, .. } => {
                 for owner in self.owners.get(torrent_id).into_iter().flatten() {
                     self.send_to(owner, event.clone());
                 }

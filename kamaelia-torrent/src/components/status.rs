@@ -65,6 +65,8 @@ pub struct StatusSnapshot {
     pub save_path: PathBuf,
     /// What a tracker said last, if it was an error or a warning.
     pub tracker_message: Option<String>,
+    /// Why the last connection ended or did not come about, with the peer's address.
+    pub peer_message: Option<String>,
     /// Where peers reach the client.
     pub listen: Option<SocketAddr>,
 }
@@ -124,9 +126,10 @@ impl StatusSnapshot {
 }
 
 impl StatusSnapshot {
-    pub(crate) fn new(s: TorrentStatus, listen: Option<SocketAddr>) -> Self {
+    pub(crate) fn new(s: TorrentStatus, listen: Option<SocketAddr>, peer_message: Option<String>) -> Self {
         Self {
             listen,
+            peer_message,
             state: s.state,
             name: s.name,
             fraction_done: s.progress,
@@ -166,6 +169,7 @@ pub(crate) fn sample(fraction: f64) -> StatusSnapshot {
         piece_count: 2,
         save_path: "./x".into(),
         tracker_message: None,
+        peer_message: None,
         listen: None,
     }
 }

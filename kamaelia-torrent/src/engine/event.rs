@@ -150,6 +150,15 @@ pub enum Event {
         /// The peer.
         addr: SocketAddr,
     },
+    /// A connection that we opened did not come about.
+    DialFailed {
+        /// The torrent.
+        id: TorrentId,
+        /// The peer.
+        addr: SocketAddr,
+        /// Why.
+        reason: String,
+    },
     /// A connection ended.
     PeerGone {
         /// The torrent.

@@ -28,6 +28,8 @@ pub(super) struct Link {
     pub(super) deadline: Option<Instant>,
     /// The socket may have something to read.
     pub(super) readable: bool,
+    /// The peer has said that no more will come; there may be bytes before that end.
+    pub(super) hung_up: bool,
     /// The socket may take something.
     pub(super) writable: bool,
     /// The swarm has protocol bytes for it.
@@ -123,6 +125,8 @@ impl Engine {
                 Err(e) => {
                     log::debug!("cannot dial {addr}: {e}");
                     swarm.connect_failed(now, addr);
+                    let id = slot.id;
+                    self.emit(Event::DialFailed { id, addr, reason: e.to_string() });
                     if listen::is_exhausted(&e) {
                         return;
                     }
@@ -159,6 +163,7 @@ impl Engine {
             torrent,
             deadline: Some(deadline),
             readable: incoming,
+            hung_up: false,
             writable: incoming,
             output: false,
             paused: false,
@@ -262,7 +267,8 @@ impl Engine {
     fn read_into(&mut self, now: Instant, index: usize, buf: &mut [u8]) -> Result<(), String> {
         let link = &mut self.links[index];
         let (n, progress) = link.conn.read(buf).map_err(|e| e.to_string())?;
-        link.readable = progress == Progress::More;
+        // The system tells only once that the other side hung up: then a short read is not the end, an empty one is.
+        link.readable = progress == Progress::More || (link.hung_up && n > 0);
         let mut data = &buf[..n];
         if let Stage::Handshake { .. } = link.stage {
             self.handshake(now, index, &mut data)?;
@@ -334,6 +340,10 @@ impl Engine {
             // The swarm knows the outcome: closing must not report a failure of the dial once more.
             slot.links.retain(|other| *other != key);
             link.torrent = None;
+            let (id, direction) = (slot.id, link.direction);
+            if direction == Direction::Outgoing {
+                self.emit(Event::DialFailed { id, addr, reason: reason.clone() });
+            }
             return Err(reason);
         }
         link.stage = Stage::Up;
@@ -427,9 +437,11 @@ impl Engine {
                 swarm.connect_failed(now, addr);
             }
         }
+        let id = slot.id;
         if was_up {
-            let id = slot.id;
             self.emit(Event::PeerGone { id, addr, reason: reason.to_owned() });
+        } else if direction == Direction::Outgoing {
+            self.emit(Event::DialFailed { id, addr, reason: reason.to_owned() });
         }
         self.touch(t);
     }

@@ -205,7 +205,8 @@ impl Engine {
                 Token(index) => {
                     // The link may be gone: it was closed after the system had noted the event.
                     if let Some(link) = self.links.get_mut(index) {
-                        link.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
+                        link.hung_up |= event.is_read_closed() || event.is_error();
+                        link.readable |= event.is_readable() || link.hung_up;
                         link.writable |= event.is_writable() || event.is_write_closed() || event.is_error();
                         if !std::mem::replace(&mut link.queued, true) {
                             self.ready.push_back(index);
@@ -282,6 +283,7 @@ impl Engine {
             event,
             Event::PieceVerified { .. }
                 | Event::PeerConnected { .. }
+                | Event::DialFailed { .. }
                 | Event::PeerGone { .. }
                 | Event::Tracker { .. }
                 | Event::Checking { .. }

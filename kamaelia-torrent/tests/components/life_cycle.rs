@@ -64,6 +64,7 @@ impl Component for StandIn {
                                 TorrentEvent::NewTorrentCreated {
                                     torrent_id: next,
                                     save_folder: "".into(),
+                                    listen: None,
                                     tag,
                                 }
                             }

@@ -70,7 +70,12 @@ impl Component for StandIn {
                     last += 1;
                     known.insert(text.clone(), TorrentId(last));
                     let save_folder = format!("./{text}").into();
-                    TorrentEvent::NewTorrentCreated { torrent_id: TorrentId(last), save_folder, tag }
+                    TorrentEvent::NewTorrentCreated {
+                        torrent_id: TorrentId(last),
+                        save_folder,
+                        listen: None,
+                        tag,
+                    }
                 };
                 cx.outbox.send(answer).unwrap();
             }
@@ -110,6 +115,7 @@ fn half() -> Arc<StatusSnapshot> {
         piece_count: 1,
         save_path: "".into(),
         tracker_message: None,
+        peer_message: None,
         listen: None,
     })
 }

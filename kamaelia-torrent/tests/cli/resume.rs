@@ -1,0 +1,125 @@
+//! Interruptions of every kind, and going on after them.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::time::{Duration, Instant};
+
+use crate::run::*;
+use crate::support;
+
+/// Downloads half from a slow seed, then hands over to whoever stops it. Answers what was verified.
+fn half_way(place: &Place, torrent: &support::TestTorrent) -> (Running, SlowSeed, u64) {
+    let total = torrent.metainfo.geometry().total_len();
+    let slow = SlowSeed::new(torrent, total / 2 / 16_384);
+    let file = place.torrent("f.torrent", &torrent.bytes);
+    let mut get = Running::start(place.get(&file, "d", &["--peer", &slow.text(), "--sequential"]));
+    let half = get.wait("half of it", |o| o["verified"].as_u64() >= Some(total / 2 - 200_000));
+    (get, slow, half["verified"].as_u64().unwrap())
+}
+
+/// Runs again and asserts that only the rest is fetched.
+fn go_on(place: &Place, torrent: &support::TestTorrent, slow: &SlowSeed, verified: u64) {
+    slow.allow(u64::MAX >> 1);
+    let output = run(place.get(&place.text("f.torrent"), "d", &["--peer", &slow.text(), "--json"]));
+    assert_code(&output, 0);
+    let seen = objects(&stdout(&output));
+    let (downloaded, total) =
+        (only(&seen, "complete")["downloaded"].as_u64().unwrap(), torrent.metainfo.geometry().total_len());
+    // A piece or two that were in the making, and what was asked twice at the end.
+    assert!(downloaded <= total - verified + 4 * 65_536, "{downloaded} of {total}, {verified} were there");
+    assert!(only(&seen, "checked")["pieces_have"].as_u64().unwrap() >= verified / 65_536);
+    torrent.verify(&place.path("d"));
+}
+
+#[test]
+fn kill_9_loses_nothing_that_was_verified() {
+    let torrent = support::single("f", 8 << 20, 65_536, 7);
+    let place = Place::new();
+    let (get, slow, verified) = half_way(&place, &torrent);
+    get.signal("KILL");
+    get.end();
+    go_on(&place, &torrent, &slow, verified);
+}
+
+#[test]
+fn ctrl_c_and_termination_end_in_order() {
+    for signal in ["INT", "TERM"] {
+        let torrent = support::single("f", 4 << 20, 65_536, 8);
+        let place = Place::new();
+        let (get, slow, verified) = half_way(&place, &torrent);
+        get.signal(signal);
+        let seen = get.end_with(130);
+        only(&seen, "stopping");
+        only(&seen, "stopped");
+        go_on(&place, &torrent, &slow, verified);
+    }
+}
+
+#[test]
+fn the_text_says_how_to_go_on() {
+    let torrent = support::single("f", 100_000, 65_536, 8);
+    let place = Place::new();
+    let file = place.torrent("f.torrent", &torrent.bytes);
+    let mut get = command(place.get(&file, "d", &[]));
+    let get = get.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    // The handler is in place when the folder is there.
+    let start = Instant::now();
+    while !place.path("d").exists() {
+        assert!(start.elapsed() < LIMIT);
+        std::thread::yield_now();
+    }
+    signal(get.id(), "INT");
+    let output = get.wait_with_output().unwrap();
+    assert_code(&output, 130);
+    assert!(stdout(&output).contains("run the same command again to go on"), "{}", stdout(&output));
+    assert_eq!(stderr(&output), "");
+}
+
+#[test]
+fn seed_and_tracker_end_with_0() {
+    let torrent = support::single("f", 100_000, 65_536, 8);
+    let place = Place::new();
+    let (seed, _) = place.seed(&torrent, &[]);
+    let mut tracker = Running::start(["tracker", "--listen", "127.0.0.1:0"]);
+    tracker.event("listening");
+    for running in [seed, tracker] {
+        running.signal("INT");
+        running.end_with(0);
+    }
+    let mut tracker = Running::start(["tracker", "--listen", "127.0.0.1:0"]);
+    tracker.event("listening");
+    tracker.signal("TERM");
+    tracker.end_with(0);
+}
+
+#[test]
+fn the_third_signal_ends_at_once() {
+    // A tracker that accepts and never answers keeps an orderly end waiting for some seconds.
+    let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let url = format!("http://{}/announce", silent.local_addr().unwrap());
+    let torrent = support::with_tracker("f", 100_000, 65_536, &url);
+    let place = Place::new();
+    let file = place.torrent("f.torrent", &torrent.bytes);
+    let orderly = stop_with(&place, &file, 1);
+    let at_once = stop_with(&place, &file, 3);
+    assert!(orderly >= Duration::from_millis(2500), "{orderly:?}");
+    assert!(at_once < Duration::from_millis(1500), "{at_once:?}");
+    drop(silent);
+}
+
+/// How long it takes to end after so many signals.
+fn stop_with(place: &Place, file: &str, signals: u32) -> Duration {
+    let mut get = Running::start(place.get(file, "d", &[]));
+    // The request is out by now: it is sent when the torrent starts.
+    get.event("checked");
+    get.event("status");
+    let start = Instant::now();
+    get.signal("INT");
+    get.event("stopping");
+    for _ in 1..signals {
+        get.signal("INT");
+        // Signals of one kind that are pending together become one.
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    get.end_with(130);
+    start.elapsed()
+}
