@@ -1,14 +1,15 @@
-//! Links between the chapters, mentions of files of the repository, and that no chapter escapes the tests.
+//! Links between the chapters, mentions of files of the repository (in the README too), and that no chapter escapes
+//! the tests.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 const BOOK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
-const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../");
 
 /// Kinds of code that a chapter may have. Rust that is neither run nor compiled is not among them.
-const FENCES: [&str; 6] = ["rust", "rust,no_run", "toml", "text", "console", "python"];
+const FENCES: [&str; 7] = ["rust", "rust,no_run", "toml", "text", "console", "python", "sh"];
 
 /// Folders whose files are mentioned in backticks.
 const FOLDERS: [&str; 4] = ["axon/", "kamaelia-torrent/", "examples/", "docs/"];
@@ -128,7 +129,10 @@ fn book() -> BTreeMap<PathBuf, Chapter> {
 
 #[test]
 fn links_and_mentioned_files_exist() {
-    let found = problems(&book(), Path::exists);
+    let mut all = book();
+    let readme = join(Path::new(REPOSITORY), "README.md");
+    all.insert(readme.clone(), Chapter::read(&fs::read_to_string(readme).unwrap()));
+    let found = problems(&all, Path::exists);
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
