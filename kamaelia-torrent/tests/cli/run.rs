@@ -1,4 +1,5 @@
 //! Running the program, hearing what it says line by line, and the peers and seeds that it meets.
+#![allow(unreachable_pub, reason = "the test's own tools")]
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
