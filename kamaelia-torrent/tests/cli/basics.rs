@@ -59,7 +59,7 @@ fn demo_keeps_a_folder_that_was_named() {
 #[test]
 fn an_interrupted_demo_cleans_up() {
     let temp = tempfile::tempdir().unwrap();
-    let mut demo = command(["demo", "--size", "500GiB", "--json"]);
+    let mut demo = command(["demo", "--size", "4GiB", "--json"]);
     demo.env("TMPDIR", temp.path()).stdout(Stdio::piped());
     let mut demo = demo.spawn().unwrap();
     let mut line = String::new();
