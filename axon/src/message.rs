@@ -318,7 +318,7 @@ mod tests {
     #[test]
     fn every_in_place_type_comes_back_as_itself_and_as_nothing_else() {
         assert!(Message::new(()).downcast::<()>().is_ok());
-        assert_eq!(Message::new(true).downcast::<bool>().unwrap(), true);
+        assert!(Message::new(true).downcast::<bool>().unwrap());
         assert_eq!(Message::new(-3_i32).downcast::<i32>().unwrap(), -3);
         assert_eq!(Message::new(7_usize).downcast::<usize>().unwrap(), 7);
         assert_eq!(Message::new("x").downcast::<&'static str>().unwrap(), "x");

@@ -8,6 +8,7 @@
 use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
@@ -17,7 +18,7 @@ use crate::component::Outcome;
 use crate::error::Cause;
 use crate::id::{ProcessId, dotted};
 use crate::postoffice::Postoffice;
-use crate::scheduler::Core;
+use crate::scheduler::{Core, panic_text};
 
 /// Where a process stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -86,8 +87,12 @@ pub struct Process {
     /// Tick of the last wake that came while it was active.
     woken_at: Cell<u64>,
     key: Cell<u32>,
+    /// Whether the sleep in force is one of `pause`, which a collection ends.
+    minds_collections: Cell<bool>,
     /// Whether an outbox of this process leads anywhere, so that its pauses must be told to the far inboxes.
     pub(crate) has_outlinks: Cell<bool>,
+    /// Whether its body has awaited an inbox by itself: then a change of that inbox's links has to wake it.
+    pub(crate) awaits: Cell<bool>,
     code: RefCell<Code>,
     core: OnceCell<Rc<Core>>,
     ports: OnceCell<Rc<dyn PortSet>>,
@@ -103,7 +108,9 @@ impl Process {
             paused_at: Cell::new(0),
             woken_at: Cell::new(0),
             key: Cell::new(u32::MAX),
+            minds_collections: Cell::new(false),
             has_outlinks: Cell::new(false),
+            awaits: Cell::new(false),
             code: RefCell::new(Code::Absent),
             core: OnceCell::new(),
             ports: OnceCell::new(),
@@ -195,6 +202,7 @@ impl Process {
         if self.has_outlinks.get() && self.listen_for_collections(core.pass_start()) {
             return;
         }
+        self.minds_collections.set(true);
         self.paused_at.set(core.tick());
     }
 
@@ -202,6 +210,7 @@ impl Process {
     /// since its step began; earlier ones it has seen.
     pub(crate) fn sleep_unless_woken_in_step(&self, step: u64, tick: u64) {
         if self.woken_at.get() < step && self.paused_at.get() == 0 {
+            self.minds_collections.set(false);
             self.paused_at.set(tick);
         }
     }
@@ -282,6 +291,15 @@ impl Process {
         }
     }
 
+    /// Runs code of the program that belongs to the process's end. A panic in it is this process's failure, and does
+    /// not keep the rest of the end from happening.
+    fn guard(&self, code: impl FnOnce()) {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(code)) {
+            let cause = Cause::Panic(panic_text(&*payload));
+            self.extras().failure.borrow_mut().get_or_insert(cause);
+        }
+    }
+
     /// Marks the end, running the stop hooks if they have not run yet.
     pub(crate) fn stopped(&self) {
         self.run_stop_hooks();
@@ -291,17 +309,17 @@ impl Process {
     fn run_stop_hooks(&self) {
         if let Some(extras) = self.extras.get() {
             for hook in extras.on_stop.take() {
-                hook();
+                self.guard(hook);
             }
         }
     }
 
     /// Undoes what it set up (AX-COMP-13): its body goes, its hooks run, parents are woken, its links are undone.
     pub(crate) fn close_down(self: &Rc<Self>) {
-        self.drop_code();
+        self.guard(|| self.drop_code());
         let Some(extras) = self.extras.get() else { return };
         for hook in extras.on_close_down.take() {
-            hook();
+            self.guard(hook);
         }
         for parent in extras.parents.take() {
             if let Some(parent) = parent.upgrade() {
@@ -326,10 +344,21 @@ impl Process {
     }
 
     /// Called when a link of one of its outboxes changed.
-    pub(crate) fn outlinks_changed(&self) {
+    pub(crate) fn outlinks_changed(self: &Rc<Self>) {
         self.has_outlinks.set(true);
-        if let Some(extras) = self.extras.get() {
-            extras.downlinks.replace(None);
+        let stale = self.extras.get().and_then(|e| e.downlinks.take());
+        for d in stale.into_iter().flatten() {
+            d.cancel();
+        }
+        // One that sleeps already is told of collections at the new end, and of none at the old (AX-BOX-10).
+        let asleep = self.state.get() == State::Sleeping
+            || self.state.get() == State::Active && self.paused_at.get() != 0;
+        if asleep && self.minds_collections.get() {
+            let downlinks = self.find_downlinks();
+            for d in &downlinks {
+                d.wait();
+            }
+            self.extras().downlinks.replace(Some(downlinks));
         }
     }
 

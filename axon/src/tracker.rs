@@ -88,7 +88,10 @@ impl Tracker {
     /// The shared tracker of this thread (`getcat`); it is made if there is none.
     pub fn shared() -> Rc<Self> {
         let found = SHARED.with_borrow(Clone::clone);
-        found.unwrap_or_else(Self::new)
+        match found {
+            Some(shared) => shared,
+            None => Self::new(), // becomes the shared one, which `Default` does not
+        }
     }
 
     /// The parent given at construction.

@@ -23,8 +23,18 @@ pub struct Collections {
     /// Whether anybody is in the two lists.
     anybody: Cell<bool>,
     paused: RefCell<Vec<Rc<Downlink>>>,
-    /// Futures that wait for room for one message each; one is woken for each message taken.
-    room: RefCell<VecDeque<Rc<RoomWaiter>>>,
+    room: OnceCell<Rc<Room>>,
+}
+
+/// Futures that wait for room for one message each.
+///
+/// For each message taken the first of them is told, and the room is promised to it: another that asks later goes to
+/// the end of the queue, even if it comes to send earlier. Otherwise the first to run would take all there is.
+#[derive(Default)]
+pub(crate) struct Room {
+    /// Messages' worth of room that was promised and not used yet.
+    promised: Cell<usize>,
+    queue: RefCell<VecDeque<Rc<RoomWaiter>>>,
 }
 
 impl Collections {
@@ -58,35 +68,89 @@ impl Collections {
         }
         paused.clear();
         self.paused.replace(paused);
-        self.wake_one_for_room();
-        self.anybody.set(!self.room.borrow().is_empty());
+        let room = self.room.get();
+        if let Some(room) = room {
+            room.tell_one();
+        }
+        self.anybody.set(room.is_some_and(|r| !r.queue.borrow().is_empty()));
     }
 
-    pub(crate) fn wake_one_for_room(&self) {
-        let first = self.room.borrow_mut().pop_front();
-        if let Some(waiter) = first {
-            waiter.told.set(true);
-            if let Some(listener) = waiter.listener.take() {
-                listener.wake();
-            }
+    /// Tells so many more waiters that there is room: the bound was raised.
+    pub(crate) fn more_room(&self, messages: usize) {
+        if let Some(room) = self.room.get() {
+            let waiting = room.queue.borrow().len();
+            (0..messages.min(waiting)).for_each(|_| room.tell_one());
         }
     }
 
     /// The waiters' outbox may lead elsewhere now: all of them look again.
     pub(crate) fn release_all(&self) {
-        let waiting = self.room.borrow().len();
-        for _ in 0..waiting {
-            self.wake_one_for_room();
+        if let Some(room) = self.room.get() {
+            let all = room.queue.take();
+            all.iter().for_each(|w| w.tell());
         }
     }
 
-    pub(crate) fn wait_for_room(&self, waiter: &Rc<RoomWaiter>) {
-        self.room.borrow_mut().push_back(waiter.clone());
+    /// Whether somebody who wants to send one message has to wait behind others, with `free` messages of room left.
+    pub(crate) fn others_wait(&self, free: impl FnOnce() -> usize) -> bool {
+        self.room.get().is_some_and(|r| {
+            !r.queue.borrow().is_empty() || r.promised.get() > 0 && free() <= r.promised.get()
+        })
+    }
+
+    /// Queues; at the head, if it was told and found that somebody had sent without asking.
+    pub(crate) fn wait_for_room(&self, waiter: &Rc<RoomWaiter>, at_head: bool) {
+        let mut queue = self.room.get_or_init(Rc::default).queue.borrow_mut();
+        if at_head {
+            queue.push_front(waiter.clone());
+        } else {
+            queue.push_back(waiter.clone());
+        }
         self.anybody.set(true);
     }
 
     pub(crate) fn forget(&self, waiter: &Rc<RoomWaiter>) {
-        self.room.borrow_mut().retain(|w| !Rc::ptr_eq(w, waiter));
+        if let Some(room) = self.room.get() {
+            room.queue.borrow_mut().retain(|w| !Rc::ptr_eq(w, waiter));
+        }
+    }
+
+    /// Whether the promise is one of this inbox.
+    pub(crate) fn gave(&self, promise: &Promise) -> bool {
+        self.room.get().is_some_and(|r| Rc::ptr_eq(r, &promise.room))
+    }
+}
+
+impl Room {
+    fn tell_one(self: &Rc<Self>) {
+        let first = self.queue.borrow_mut().pop_front();
+        if let Some(waiter) = first {
+            self.promised.set(self.promised.get() + 1);
+            waiter.promise.replace(Some(Promise { room: self.clone(), used: Cell::new(false) }));
+            waiter.tell();
+        }
+    }
+}
+
+/// Room for one message. Dropped unused it goes to the next.
+pub(crate) struct Promise {
+    room: Rc<Room>,
+    used: Cell<bool>,
+}
+
+impl Promise {
+    /// The room is used, or there turned out to be none.
+    pub(crate) fn redeem(self) {
+        self.used.set(true);
+    }
+}
+
+impl Drop for Promise {
+    fn drop(&mut self) {
+        self.room.promised.set(self.room.promised.get() - 1);
+        if !self.used.get() {
+            self.room.tell_one();
+        }
     }
 }
 
@@ -95,6 +159,16 @@ impl Collections {
 pub(crate) struct RoomWaiter {
     pub(crate) listener: RefCell<Option<Listener>>,
     pub(crate) told: Cell<bool>,
+    pub(crate) promise: RefCell<Option<Promise>>,
+}
+
+impl RoomWaiter {
+    fn tell(&self) {
+        self.told.set(true);
+        if let Some(listener) = self.listener.take() {
+            listener.wake();
+        }
+    }
 }
 
 /// One outbox of a process, leading to one final inbox.
@@ -125,6 +199,18 @@ impl Downlink {
             _ => false,
         };
         same && collections.last.get() >= pass_start
+    }
+
+    /// Takes back [`Downlink::wait`]: the link is gone.
+    pub(crate) fn cancel(self: &Rc<Self>) {
+        if !self.waits.replace(false) {
+            return;
+        }
+        if let Some(inbox) = self.inbox.upgrade()
+            && let Some(collections) = inbox.collections()
+        {
+            collections.paused.borrow_mut().retain(|d| !Rc::ptr_eq(d, self));
+        }
     }
 
     /// Has the next collection wake the process.

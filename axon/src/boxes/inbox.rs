@@ -221,7 +221,11 @@ impl<T: Send + 'static> InSlot<T> {
     }
 
     pub(crate) fn listen(&self, listener: Listener) {
-        self.wiring().listeners.borrow_mut().push(listener);
+        let mut listeners = self.wiring().listeners.borrow_mut();
+        // One that is polled often without a message arriving must not be noted each time.
+        if !listeners.iter().any(|l| l.is_same(&listener)) {
+            listeners.push(listener);
+        }
         self.listened.set(true);
     }
 }
@@ -290,6 +294,8 @@ impl<T: Send + 'static> AnySlot for InSlot<T> {
         // A larger bound is room, and room is what a paused sender waits for.
         if let Some(wiring) = self.wiring.get() {
             wiring.collections.collected(&self.owner);
+            let free = self.bound.get().saturating_sub(self.own_len());
+            wiring.collections.more_room(free.saturating_sub(1));
         }
     }
     fn passed(&self) -> u64 {
@@ -302,6 +308,11 @@ impl<T: Send + 'static> AnySlot for InSlot<T> {
         self.passes_on.set(self.wires().borrow().next.is_some());
         // Whoever awaits this inbox now waits at another end.
         self.wake_listeners();
+        if let Some(owner) = self.owner.upgrade()
+            && owner.awaits.get()
+        {
+            owner.wake();
+        }
     }
     fn clear(&self) {
         drop(self.queue.take());
@@ -338,14 +349,17 @@ impl<T: Send + 'static> Future for Recv<'_, T> {
         let Some(owner) = self.0.owner.upgrade() else { return Poll::Pending };
         // A delivery wakes the owner; if that is who polls, there is nothing to arrange.
         let direct = owner.core().is_some_and(|core| core.is_direct(cx, &owner));
-        let slot = self.0.slot.get();
-        if !direct || slot.is_some_and(|s| s.passes_on.get()) {
+        let passes_on = self.0.slot.get().is_some_and(|s| s.passes_on.get());
+        if direct && !passes_on {
+            owner.awaits.set(true);
+        } else {
+            let slot = self.0.working();
             let listener = match owner.core() {
                 Some(core) => core.listener(cx),
                 None => Listener::Waker(cx.waker().clone()),
             };
-            let slot = self.0.working();
             if slot.passes_on.get() {
+                let listener = listener.clone();
                 let far = far_end(&(slot.clone() as SlotRef)).as_any();
                 match far.downcast::<InSlot<T>>() {
                     Ok(same) => same.listen(listener),
@@ -355,9 +369,9 @@ impl<T: Send + 'static> Future for Recv<'_, T> {
                         }
                     }
                 }
-            } else {
-                slot.listen(listener);
             }
+            // Its own list too: whoever changes the chain wakes that.
+            slot.listen(listener);
         }
         Poll::Pending
     }

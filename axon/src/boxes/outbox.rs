@@ -8,7 +8,7 @@ use std::rc::{Rc, Weak};
 use std::task::{Context, Poll};
 
 use super::PortInfo;
-use super::collect::{Collections, RoomWaiter};
+use super::collect::{Collections, Promise, RoomWaiter};
 use super::inbox::InSlot;
 use super::slot::{AnyOutbox, AnySlot, Direction, SlotRef, Wires, far_end};
 use crate::error::SendError;
@@ -232,55 +232,75 @@ impl<T: Send + 'static> Future for SendWait<'_, T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Some(message) = self.message.take() else { return Poll::Ready(Ok(())) };
-        match self.outbox.send(message) {
-            Ok(()) => {
-                self.retire(false);
-                Poll::Ready(Ok(()))
-            }
-            Err(e) if !e.is_full() => Poll::Ready(Err(e)),
-            Err(e) => {
-                self.message = Some(e.into_message());
-                let core = self.outbox.owner.upgrade().and_then(|p| p.core().cloned());
-                let listener = match core {
-                    Some(core) => core.listener(cx),
-                    None => Listener::Waker(cx.waker().clone()),
-                };
-                let waiter = match &self.waiter {
-                    Some(w) if !w.told.get() => w.clone(),
-                    _ => {
-                        let w = Rc::new(RoomWaiter::default());
-                        if let Some(target) = &*self.outbox.working().target.borrow() {
-                            target.collections().wait_for_room(&w);
-                        }
-                        w
-                    }
-                };
-                *waiter.listener.borrow_mut() = Some(listener);
+        let mut promise = None;
+        if let Some(waiter) = self.waiter.take() {
+            if !waiter.told.get() {
+                // Polled for another reason.
+                *waiter.listener.borrow_mut() = Some(self.listener(cx));
+                self.message = Some(message);
                 self.waiter = Some(waiter);
-                Poll::Pending
+                return Poll::Pending;
             }
+            // A promise of an inbox that the outbox does not lead to any more is dropped, and goes to the next.
+            promise = waiter.promise.take().filter(|p| self.outbox.was_promised(p));
         }
+        let at_head = promise.is_some();
+        let message = if !at_head && self.outbox.others_wait() {
+            message
+        } else {
+            let sent = self.outbox.send(message);
+            if let Some(promise) = promise {
+                promise.redeem();
+            }
+            match sent {
+                Err(e) if e.is_full() => e.into_message(),
+                done => return Poll::Ready(done),
+            }
+        };
+        self.message = Some(message);
+        let waiter = Rc::new(RoomWaiter::default());
+        *waiter.listener.borrow_mut() = Some(self.listener(cx));
+        if let Some(target) = &*self.outbox.working().target.borrow() {
+            target.collections().wait_for_room(&waiter, at_head);
+        }
+        self.waiter = Some(waiter);
+        Poll::Pending
+    }
+}
+
+impl<T: Send + 'static> Outbox<T> {
+    fn was_promised(&self, promise: &Promise) -> bool {
+        self.working().target.borrow().as_ref().is_some_and(|t| t.collections().gave(promise))
+    }
+
+    /// Whether others were promised the room that is left, or wait for some.
+    fn others_wait(&self) -> bool {
+        self.working().target.borrow().as_ref().is_some_and(|t| {
+            t.collections()
+                .others_wait(|| t.limit().map_or(usize::MAX, |limit| limit.saturating_sub(t.len())))
+        })
     }
 }
 
 impl<T: 'static> SendWait<'_, T> {
-    /// Leaves the list of waiters. One that was told of room and did not use it passes the word on.
-    fn retire(&mut self, unused: bool) {
-        let Some(waiter) = self.waiter.take() else { return };
-        let Some(slot) = self.outbox.slot.get() else { return };
-        if let Some(target) = &*slot.target.borrow() {
-            if !waiter.told.get() {
-                target.collections().forget(&waiter);
-            } else if unused {
-                target.collections().wake_one_for_room();
-            }
+    fn listener(&self, cx: &Context<'_>) -> Listener {
+        match self.outbox.owner.upgrade().and_then(|p| p.core().cloned()) {
+            Some(core) => core.listener(cx),
+            None => Listener::Waker(cx.waker().clone()),
         }
     }
 }
 
+/// Leaves the queue of waiters; a promise that it did not use goes with the waiter, to the next.
 impl<T: 'static> Drop for SendWait<'_, T> {
     fn drop(&mut self) {
-        self.retire(true);
+        let Some(waiter) = self.waiter.take() else { return };
+        if !waiter.told.get()
+            && let Some(slot) = self.outbox.slot.get()
+            && let Some(target) = &*slot.target.borrow()
+        {
+            target.collections().forget(&waiter);
+        }
     }
 }
 

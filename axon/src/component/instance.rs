@@ -102,13 +102,12 @@ pub trait Microprocess {
         Self: Sized,
     {
         let child = child.into();
-        let child = child.process();
         let extras = self.process().extras();
-        extras.children.borrow_mut().retain(|c| !Rc::ptr_eq(c, child));
-        if let Some(theirs) = child.extras_if_any() {
+        extras.children.borrow_mut().retain(|c| !Rc::ptr_eq(c, child.process()));
+        if let Some(theirs) = child.process().extras_if_any() {
             theirs.parents.borrow_mut().retain(|p| !std::ptr::eq(p.as_ptr(), Rc::as_ptr(self.process())));
         }
-        extras.postoffice.borrow_mut().unlink_component(AnyInstance::from_process(child.clone()));
+        extras.postoffice.borrow_mut().unlink_component(child);
     }
 
     /// The adopted components.

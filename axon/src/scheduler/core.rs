@@ -260,7 +260,9 @@ impl Core {
 
     /// A stop request from an earlier run is forgotten (D-07), and so are the processes that it ended.
     fn forget_stop(&self) {
-        self.was_stopped.set(false);
+        if !self.was_stopped.replace(false) {
+            return;
+        }
         let mut table = self.table.borrow_mut();
         for p in table.in_order() {
             if p.state() == State::Stopped {
@@ -307,6 +309,7 @@ impl Core {
             Ok(result) => result,
             Err(payload) => {
                 self.given_waker.set(std::ptr::null());
+                self.renew_spare();
                 let Some(process) = self.current.take() else { resume_unwind(payload) };
                 self.finish(&process, Err(Cause::Panic(panic_text(&*payload))))
             }
@@ -353,7 +356,9 @@ impl Core {
         let process = self.current.take().expect("a step does not take the current process away");
         match polled {
             Poll::Ready(outcome) => {
-                let outcome = outcome.and_then(|()| process.take_failure().map_or(Ok(()), Err));
+                if !own_waker {
+                    self.renew_spare();
+                }
                 self.finish(&process, outcome)
             }
             Poll::Pending => {
@@ -381,6 +386,14 @@ impl Core {
         let polled = process.poll_body(&mut Context::from_waker(waker));
         self.given_waker.set(std::ptr::null());
         polled
+    }
+
+    /// A body that has ended may have kept the spare waker; then it must not become another process's.
+    fn renew_spare(&self) {
+        let mut spare = self.spare.borrow_mut();
+        if spare.was_used() {
+            *spare = Spare::new(&self.remote);
+        }
     }
 
     /// The body has kept the spare waker: it becomes the process's own.
@@ -471,7 +484,7 @@ impl Core {
         self.table.borrow_mut().remove(process);
         process.stopped();
         process.close_down();
-        match outcome {
+        match outcome.and_then(|()| process.take_failure().map_or(Ok(()), Err)) {
             Ok(()) => Ok(()),
             Err(cause) => {
                 let failure = Failure { id: process.id(), name: process.name(), cause };
@@ -489,8 +502,8 @@ impl Core {
     /// Ends a process of the table at once, for one whose end brings about another's (D-05).
     pub(crate) fn end_now(self: &Rc<Self>, process: &Rc<Process>) {
         let known = self.table.borrow().get(process.key(), process.id().get()).is_some();
-        if known {
-            let _ = self.finish(process, Ok(()));
+        if known && let Err(e) = self.finish(process, Ok(())) {
+            log::error!("{e}");
         }
     }
 
@@ -506,6 +519,9 @@ impl Core {
         }
         for p in &all {
             p.close_down();
+            if let Some(cause) = p.take_failure() {
+                log::error!("{}", Failure { id: p.id(), name: p.name(), cause });
+            }
         }
     }
 

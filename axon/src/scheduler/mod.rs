@@ -110,7 +110,7 @@ impl Scheduler {
     /// The default scheduler of this thread; it is made if there is none.
     pub fn thread_default() -> Self {
         let found = DEFAULT.with_borrow(Clone::clone);
-        found.unwrap_or_else(Self::new)
+        found.unwrap_or_default()
     }
 
     /// Replaces the default scheduler of this thread; with `None`, the next one made becomes it.

@@ -1,8 +1,9 @@
 //! The queues between a thread and its proxy.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
+use std::marker::PhantomData;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -41,17 +42,20 @@ impl Shared {
 }
 
 /// One direction of one box.
+///
+/// Each counter has one writer, so that counting takes no atomic read-modify-write: the sender counts what it put in,
+/// the receiver what it has used. The bound is on the difference: messages that the other side has not used yet,
+/// wherever they are, so that taking a whole queue at once does not let twice as many in.
 struct Lane<T> {
     queue: Mutex<VecDeque<T>>,
-    /// Messages that were put in and that the other side has not used yet, wherever they are. The bound is on this, so
-    /// that taking a whole queue at once does not let twice as many in.
-    outstanding: AtomicUsize,
+    put: AtomicUsize,
+    used: AtomicUsize,
     limit: usize,
 }
 
 impl<T> Lane<T> {
     fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self { queue: Mutex::default(), outstanding: AtomicUsize::new(0), limit })
+        Arc::new(Self { queue: Mutex::default(), put: AtomicUsize::new(0), used: AtomicUsize::new(0), limit })
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<T>> {
@@ -59,7 +63,7 @@ impl<T> Lane<T> {
     }
 
     fn len(&self) -> usize {
-        self.outstanding.load(Ordering::Acquire)
+        self.put.load(Ordering::Acquire).wrapping_sub(self.used.load(Ordering::Acquire))
     }
 
     fn room(&self) -> usize {
@@ -68,23 +72,31 @@ impl<T> Lane<T> {
 
     /// Puts a message in; true if the queue was empty, so that the other side may be asleep.
     fn put(&self, message: T) -> Result<bool, SendError<T>> {
-        if self.room() == 0 {
-            return Err(SendError::Full { message, len: self.len(), bound: self.limit });
+        let len = self.len();
+        if len >= self.limit {
+            return Err(SendError::Full { message, len, bound: self.limit });
         }
         let mut queue = self.lock();
-        self.outstanding.fetch_add(1, Ordering::AcqRel);
         queue.push_back(message);
-        Ok(queue.len() == 1)
+        let first = queue.len() == 1;
+        self.count_put(1); // before the lock is released: the receiver must not use what is not counted
+        Ok(first)
+    }
+
+    /// Called by the sender's side alone.
+    fn count_put(&self, messages: usize) {
+        self.put.store(self.put.load(Ordering::Relaxed).wrapping_add(messages), Ordering::Release);
+    }
+
+    /// Called by the receiver's side alone.
+    fn count_used(&self, messages: usize) {
+        self.used.store(self.used.load(Ordering::Relaxed).wrapping_add(messages), Ordering::Release);
     }
 
     /// Swaps the queue with an empty one.
     fn take_all(&self, into: &mut VecDeque<T>) {
         debug_assert!(into.is_empty());
         std::mem::swap(into, &mut *self.lock());
-    }
-
-    fn used(&self, messages: usize) {
-        self.outstanding.fetch_sub(messages, Ordering::AcqRel);
     }
 }
 
@@ -100,6 +112,8 @@ pub struct ThreadInbox<T> {
 pub struct ThreadOutbox<T> {
     lane: Arc<Lane<T>>,
     shared: Arc<Shared>,
+    /// The lane's counter has one writer, so two threads must not share the box.
+    _one_thread: PhantomData<Cell<()>>,
 }
 
 impl<T: Send + 'static> ThreadInbox<T> {
@@ -111,7 +125,7 @@ impl<T: Send + 'static> ThreadInbox<T> {
         }
         let message = batch.pop_front()?;
         let was_full = self.lane.room() == 0;
-        self.lane.used(1);
+        self.lane.count_used(1);
         // Taken first, told after: a proxy that looks before the message is gone would find no room and sleep (D-18).
         if was_full {
             self.shared.waker.wake_by_ref();
@@ -226,7 +240,7 @@ impl Bridge {
             lane: lane.clone(),
             batch: VecDeque::new(),
         }));
-        ThreadOutbox { lane, shared: self.shared.clone() }
+        ThreadOutbox { lane, shared: self.shared.clone(), _one_thread: PhantomData }
     }
 }
 
@@ -269,7 +283,7 @@ impl<T: Send + 'static> Inward for InMover<T> {
             moved += 1;
             room -= 1;
         }
-        self.lane.outstanding.fetch_add(moved, Ordering::AcqRel);
+        self.lane.count_put(moved);
         moved > 0
     }
 
@@ -309,7 +323,7 @@ impl<T: Send + 'static> Outward for OutMover<T> {
                 }
             }
         }
-        self.lane.used(moved);
+        self.lane.count_used(moved);
         (moved > 0, !self.batch.is_empty())
     }
 

@@ -14,8 +14,8 @@ use crate::error::Cause;
 
 type Request<P> = Box<dyn FnOnce(&mut SchedulerSide<'_, P>) + Send>;
 
-/// Calls of the thread that wait to be served.
-pub(super) struct Requests<P: Ports>(Arc<Mutex<Vec<Request<P>>>>);
+/// Calls of the thread that wait to be served; nothing once nobody will serve them.
+pub(super) struct Requests<P: Ports>(Arc<Mutex<Option<Vec<Request<P>>>>>);
 
 impl<P: Ports> Clone for Requests<P> {
     fn clone(&self) -> Self {
@@ -24,12 +24,25 @@ impl<P: Ports> Clone for Requests<P> {
 }
 
 impl<P: Ports> Requests<P> {
+    fn new() -> Self {
+        Self(Arc::new(Mutex::new(Some(Vec::new()))))
+    }
+
+    /// Adds a call, or drops it, and with it the way for its answer, if the proxy is gone.
     pub(super) fn push(&self, request: Request<P>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(request);
+        if let Some(waiting) = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            waiting.push(request);
+        }
     }
 
     fn take(&self) -> Vec<Request<P>> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.as_mut().map_or(Vec::new(), std::mem::take)
+    }
+
+    fn close(&self) {
+        let waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(waiting); // outside the lock: it is the program's code that is dropped
     }
 }
 
@@ -43,7 +56,7 @@ impl<P: Ports> Drop for Closer<P> {
     fn drop(&mut self) {
         self.shared.closed.store(true, Ordering::Release);
         // A call that waits for its answer fails when its request is dropped.
-        self.requests.take();
+        self.requests.close();
         self.shared.bell.ring();
     }
 }
@@ -69,7 +82,7 @@ pub(super) async fn run<P, O>(
     let mut bridge =
         Bridge { shared: shared.clone(), limit: queue_lengths, inward: Vec::new(), outward: Vec::new() };
     let boxes = cx.ports().bridge(&mut bridge);
-    let requests = Requests(Arc::default());
+    let requests = Requests::new();
     let ending = Arc::new(Ending::default());
     let thread_cx =
         ThreadCx { boxes, shared: shared.clone(), requests: requests.clone(), reference: cx.reference() };

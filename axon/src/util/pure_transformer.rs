@@ -95,6 +95,7 @@ impl<F: Transform> PureTransformer<F> {
         Self { transform, ends_at_once: false }
     }
 
+    #[allow(clippy::type_complexity)] // nobody has to write it
     /// Uses another function on the results (Kamaelia: `SequentialTransformer`).
     #[must_use]
     pub fn then<G, B>(self, function: G) -> PureTransformer<Chain<F, Function<G, F::Out, B>>>

@@ -23,7 +23,7 @@ fn t11_stopping_the_scheduler() {
         me.yield_now().await;
         me.log("request stop");
         me.stop_scheduler();
-        me.activate(&eternal("new"));
+        me.activate(eternal("new"));
         me.yield_now().await;
         me.log("never");
     });

@@ -142,7 +142,7 @@ impl TorrentPatron {
                 unanswered -= usize::from(is_answer(&event)).min(unanswered);
                 note_progress(&event, &mut incomplete);
                 let _ = cx.outbox.send(event);
-            } else if finishing && unanswered == 0 && (!self.finish_downloads || incomplete.is_empty()) {
+            } else if finishing && unanswered == 0 && (incomplete.is_empty() || !self.finish_downloads) {
                 break;
             } else {
                 idle = true;

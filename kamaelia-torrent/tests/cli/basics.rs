@@ -60,7 +60,7 @@ fn demo_keeps_a_folder_that_was_named() {
 fn an_interrupted_demo_cleans_up() {
     let temp = tempfile::tempdir().unwrap();
     // More than can be written before the signal comes.
-    let mut demo = command(["demo", "--size", "8GiB"]);
+    let mut demo = command(["demo", "--size", "4GiB"]);
     demo.env("TMPDIR", temp.path());
     let mut demo = Running::of(demo);
     demo.event("making");

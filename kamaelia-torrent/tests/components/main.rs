@@ -2,6 +2,8 @@
 
 mod support;
 
+mod http;
 mod life_cycle;
+mod maker;
 mod real;
 mod trace_t19;

@@ -65,21 +65,26 @@ fn bitfields_of_wrong_length_or_with_spare_bits_are_cut() {
 }
 
 #[test]
-fn have_all_and_bitfield_together_are_cut() {
-    let both = [Message::HaveAll, Message::Bitfield(vec![0xff; 2])];
-    assert_eq!(attack(Says::messages(&both)), Some(PeerError::Late("bitfield")));
+fn have_all_after_a_bitfield_and_have_none_twice_are_cut() {
     let both = [Message::Bitfield(vec![0; 2]), Message::HaveAll];
     assert_eq!(attack(Says::messages(&both)), Some(PeerError::Late("have_all")));
     let twice = [Message::HaveNone, Message::HaveNone];
     assert_eq!(attack(Says::messages(&twice)), Some(PeerError::Late("have_none")));
 }
 
+/// aria2 sends them instead of many `have`.
 #[test]
-fn late_bitfields_are_cut() {
-    for first in [have(1), Message::Unchoke, Message::Interested] {
-        let late = [first, Message::Bitfield(vec![0xff; 2])];
-        assert_eq!(attack(Says::messages(&late)), Some(PeerError::Late("bitfield")));
+fn late_bitfields_count_like_have() {
+    for first in [have(1), Message::Unchoke, Message::HaveAll, Message::Bitfield(vec![0x0f; 2])] {
+        let late = [first, Message::Bitfield(vec![0xff; 2]), Message::Bitfield(vec![0; 2])];
+        assert_eq!(attack(Says::messages(&late)), None);
     }
+}
+
+#[test]
+fn a_flood_of_bitfields_without_news_is_cut() {
+    let same = vec![Message::Bitfield(vec![0xff; 2]); 10_000];
+    assert_eq!(attack(Says::messages(&same)), Some(PeerError::Flood("bitfield")));
 }
 
 #[test]

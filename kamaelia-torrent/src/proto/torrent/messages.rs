@@ -96,8 +96,10 @@ impl Torrent {
             }
             Message::Bitfield(bits) => {
                 let bits = Bitfield::from_wire(&bits, self.have.len())?;
-                self.check_first("bitfield", slot, first)?;
-                self.has_pieces(now, slot, bits);
+                match self.check_first("bitfield", slot, first) {
+                    Ok(()) => self.has_pieces(now, slot, bits),
+                    Err(_) => self.has_more(now, slot, &bits)?,
+                }
             }
             Message::HaveAll => {
                 agreed("have_all")?;
@@ -177,6 +179,20 @@ impl Torrent {
             self.offer_allowed_fast(now, slot);
         }
         self.update_interest(now, slot);
+    }
+
+    /// A bitfield in the middle of a connection. BEP 3 knows none, but aria2 sends one instead of many `have` when it
+    /// got several pieces at once, so it is taken for those. Nothing in it is counted twice; pieces do not go away.
+    fn has_more(&mut self, now: Instant, slot: usize, bits: &Bitfield) -> Result<(), PeerError> {
+        let Some(peer) = self.peers.get_mut(slot) else { return Ok(()) };
+        if !bits.any_and_not(&peer.has) {
+            return if peer.floods.have.take(now) { Ok(()) } else { Err(PeerError::Flood("bitfield")) };
+        }
+        let news: Vec<PieceIndex> = bits.iter_ones().filter(|piece| !peer.has.get(*piece)).collect();
+        for piece in news {
+            self.has_piece(now, slot, piece)?;
+        }
+        Ok(())
     }
 
     fn offer_allowed_fast(&mut self, now: Instant, slot: usize) {

@@ -117,7 +117,7 @@ pub enum PeerError {
     /// A bitfield that is not one of this torrent.
     #[error(transparent)]
     Bitfield(#[from] BitfieldError),
-    /// `bitfield`, `have_all` or `have_none` not as the first message.
+    /// `have_all` or `have_none` not as the first message.
     #[error("{0} after other messages")]
     Late(&'static str),
     /// A message of the fast extension, which was not agreed on.

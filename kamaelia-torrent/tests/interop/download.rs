@@ -1,0 +1,51 @@
+//! We download from each client, which serves alone; opentracker tells us where it is.
+
+use crate::bench::{Bench, Result};
+use crate::client::{Role, start, wait_complete};
+use crate::kind::Kind;
+use crate::ours::Ours;
+use crate::payload::{Payload, Shape};
+use crate::tracker::Place;
+
+/// Lets `kind` serve a payload and downloads it.
+fn download_from(kind: Kind, shape: Shape) -> Result {
+    let Some(bench) = Bench::new(SECONDS, &[Kind::Opentracker, kind])? else { return Ok(()) };
+    let payload = Payload::generate(bench.folder("source")?, shape)?;
+    let place = Place::new()?;
+    let torrent = payload.torrent(&bench, &place.announce_url())?;
+    let mut tracker = place.opentracker(&bench, &[torrent.info_hash])?;
+
+    let mut seed = start(kind, &bench)?;
+    seed.add(&torrent, &payload, &payload.parent, Role::Seed)?;
+    wait_complete(seed.as_mut(), &bench.deadline)?;
+    // Trackers are asked again after half an hour: the seed has to be known before we ask.
+    tracker.wait_seeds(torrent.info_hash, 1, &bench.deadline)?;
+
+    let target = bench.folder("target")?;
+    let mut ours = Ours::get(&bench, &torrent, &target, &[])?;
+    ours.wait_complete(&bench.deadline)?;
+    payload.verify(&target)
+}
+
+macro_rules! from {
+    ($($client:ident: $kind:ident),*) => {$(
+        mod $client {
+            use super::*;
+
+            #[test]
+            fn one_file() -> Result {
+                download_from(Kind::$kind, Shape::OneFile)
+            }
+
+            #[test]
+            fn many_files() -> Result {
+                download_from(Kind::$kind, Shape::ManyFiles)
+            }
+        }
+    )*};
+}
+
+from!(aria2: Aria2, libtorrent: Libtorrent, qbittorrent: Qbittorrent, rqbit: Rqbit, transmission: Transmission);
+
+/// Transmission sends nothing for its first 10 seconds, and then 10 MiB/s or more.
+const SECONDS: u64 = 60;

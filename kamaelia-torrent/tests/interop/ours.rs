@@ -1,0 +1,91 @@
+//! This program, as a user runs it.
+
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::bench::{Bench, Deadline, Failure, Result, free_port, text};
+use crate::payload::Torrent;
+use crate::process::Process;
+use crate::web::count;
+
+/// A running `get` or `seed`.
+pub(crate) struct Ours {
+    /// Its process.
+    pub(crate) process: Process,
+}
+
+/// The program without arguments.
+pub(crate) fn program() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_kamaelia-torrent"))
+}
+
+/// Runs a command that ends by itself and gives what it printed.
+pub(crate) fn run(bench: &Bench, name: &str, arguments: &[&str]) -> Result<String> {
+    let mut command = program();
+    command.args(arguments);
+    let mut process = Process::start(name, &bench.folder("logs")?, &mut command)?;
+    process.wait_success(&bench.deadline)?;
+    Ok(process.output())
+}
+
+impl Ours {
+    /// Downloads into `dir`.
+    pub(crate) fn get(bench: &Bench, torrent: &Torrent, dir: &Path, more: &[&str]) -> Result<Ours> {
+        Ours::start(bench, "get", torrent, dir, more)
+    }
+
+    /// Serves what lies in `dir`.
+    pub(crate) fn seed(bench: &Bench, torrent: &Torrent, dir: &Path, more: &[&str]) -> Result<Ours> {
+        Ours::start(bench, "seed", torrent, dir, more)
+    }
+
+    fn start(bench: &Bench, what: &str, torrent: &Torrent, dir: &Path, more: &[&str]) -> Result<Ours> {
+        // The tracker sees where its requests come from, and HTTP requests come from 127.0.0.1.
+        let addr = free_port(Ipv4Addr::LOCALHOST)?;
+        let mut command = program();
+        command
+            .args([what, text(&torrent.path)?, "--dir", text(dir)?, "--listen", &addr.to_string(), "--json"])
+            .args(more)
+            // No state in the home folder of whoever runs the tests.
+            .env("HOME", bench.folder(&format!("home {what}"))?)
+            .env("XDG_STATE_HOME", bench.folder(&format!("home {what}"))?);
+        let process = Process::start(&format!("our {what}"), &bench.folder("logs")?, &mut command)?;
+        Ok(Ours { process })
+    }
+
+    /// Waits until a `get` ends by itself, which says that everything is there and verified.
+    pub(crate) fn wait_complete(&mut self, deadline: &Deadline) -> Result {
+        self.process.wait_success(deadline)
+    }
+
+    /// Waits until it prints an event of this name.
+    pub(crate) fn wait_event(&mut self, name: &str, deadline: &Deadline) -> Result {
+        deadline.wait(format_args!("our event {name:?}"), || {
+            self.process.check_running()?;
+            Ok(self.events()?.iter().any(|event| event["event"] == name))
+        })
+    }
+
+    /// A count of bytes, as it last said.
+    pub(crate) fn last_status(&self, key: &str) -> Result<u64> {
+        let events = self.events()?;
+        let last = events
+            .iter()
+            .rfind(|event| event["event"] == "status")
+            .ok_or_else(|| Failure::new("no status yet"))?;
+        count(last, key)
+    }
+
+    /// The lines of `--json` so far. The last may be half written and is left out then.
+    fn events(&self) -> Result<Vec<Value>> {
+        let output = self.process.output();
+        let whole = output.rfind('\n').map_or("", |end| &output[..end]);
+        whole
+            .lines()
+            .map(|line| serde_json::from_str(line).map_err(|e| Failure::new(format!("{e} in {line:?}"))))
+            .collect()
+    }
+}
