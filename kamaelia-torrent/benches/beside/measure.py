@@ -47,6 +47,9 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))
 TICKS = os.sysconf("SC_CLK_TCK")
 # The longest a transfer may take.
 LIMIT = 180
+# libtorrent drops requests beyond its queue of 2,000 without a word. rtorrent asks for more than that and then waits
+# for a minute, several times in a GiB.
+LIBTORRENT = {"max_allowed_in_request_queue": 200_000}
 
 
 # --- Processes ---------------------------------------------------------------------------------------------------
@@ -258,7 +261,7 @@ class Libtorrent(Client):
 
     def start(self):
         node = os.path.join(TOP, "kamaelia-torrent/tests/interop/libtorrent_node.py")
-        self.process = Process([sys.executable, node, f"{self.ip}:{self.port}"], self.folder,
+        self.process = Process([sys.executable, node, f"{self.ip}:{self.port}", json.dumps(LIBTORRENT)], self.folder,
                                stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         until("libtorrent", lambda: listens(self.ip, self.port), self.process)
 
@@ -476,6 +479,8 @@ def main():
     parser.add_argument("--program", default=os.path.join(TOP, "target/release/kamaelia-torrent"))
     parser.add_argument("--clients", default=",".join(CLIENTS))
     options = parser.parse_args()
+    # So that the clients are ended when this is.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
         import libtorrent
     except ImportError:

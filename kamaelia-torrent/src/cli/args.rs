@@ -30,8 +30,10 @@ pub(crate) enum Command {
     /// Seed and download a made-up torrent within this process, over loopback, and verify it
     Demo(Demo),
     /// Download torrents; run it again to go on after an interruption
+    #[command(after_long_help = JSON_EVENTS)]
     Get(Get),
     /// Check what is there and share it until stopped
+    #[command(after_long_help = JSON_EVENTS)]
     Seed(Seed),
     /// Make a .torrent file of a file or folder
     Make(Make),
@@ -190,6 +192,23 @@ pub(crate) struct Tracker {
     #[arg(long)]
     pub(crate) json: bool,
 }
+
+/// What a script can count on.
+const JSON_EVENTS: &str = "\
+With --json, each line is an object whose \"event\" says what it is:
+  listening   address: where peers reach us
+  note        torrent, text: something to know beforehand
+  created     id, torrent (as written in the command), name, info_hash, path
+  already_downloading  id, torrent: the same as that one
+  checked     id, name, pieces_have, piece_count: what was there before
+  status      id and all figures, four times a second
+  tracker     id, name, tracker, and peers (how many it named) or error
+  waiting     id, name, reason: nobody is connected
+  complete    id, torrent, name, total, downloaded (bytes of payload in this run), seconds
+  error       error, perhaps id and torrent
+  stopping    the user asked to stop
+  stopped     the same command goes on from here
+Exit codes: 0 done, 1 failed, 2 wrong use, 130 interrupted before it was done.";
 
 fn parse_ratio(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {

@@ -7,10 +7,12 @@ use serde_json::json;
 
 use super::args::Check;
 use super::output::{clean, line, work_bar};
+use super::transfer::refuse_links;
 use super::units::bytes;
 use super::{Done, Failure};
 
 pub(crate) fn run(args: &Check) -> Done {
+    refuse_links(&args.torrent)?;
     let m = read_torrent_file(&args.torrent)?;
     let g = m.geometry();
     let bar = work_bar(args.json, m.name());

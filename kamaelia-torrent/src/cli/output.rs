@@ -68,7 +68,7 @@ impl Output {
                 let bar = bars.entry(id).or_insert_with(|| {
                     let bar = ProgressBar::new(s.total);
                     bar.set_style(style());
-                    bar.set_prefix(shorten(&clean(&s.name), 28));
+                    bar.set_prefix(shorten(&clean(&s.name), NAME_WIDTH));
                     all.add(bar)
                 });
                 bar.set_length(s.total);
@@ -117,14 +117,14 @@ pub(crate) fn work_bar(json: bool, what: &str) -> ProgressBar {
     }
     let bar = ProgressBar::new(0);
     bar.set_style(style());
-    bar.set_prefix(shorten(&clean(what), 28));
+    bar.set_prefix(shorten(&clean(what), NAME_WIDTH));
     bar
 }
 
 fn style() -> ProgressStyle {
-    // NO_COLOR is honoured by the library.
+    // NO_COLOR is honoured by the library. The bar takes what the rest leaves: some ten of 80 columns.
     ProgressStyle::with_template(
-        "{prefix:28} {bar:30.cyan/blue} {percent:>3}% {bytes:>10}/{total_bytes:10} {msg}",
+        "{prefix:16} {wide_bar:.cyan/blue} {percent:>3}% {bytes}/{total_bytes} {msg}",
     )
     .unwrap_or_else(|_| ProgressStyle::default_bar())
 }
@@ -141,6 +141,9 @@ fn shorten(text: &str, width: usize) -> String {
     let start: String = text.chars().take(width - 1).collect();
     format!("{start}…")
 }
+
+/// Columns for a name beside its bar.
+const NAME_WIDTH: usize = 16;
 
 pub(crate) fn status_object(id: TorrentId, s: &StatusSnapshot) -> Value {
     json!({

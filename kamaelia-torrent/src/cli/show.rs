@@ -7,9 +7,11 @@ use serde_json::json;
 use super::Done;
 use super::args::Show;
 use super::output::{clean, line};
+use super::transfer::refuse_links;
 use super::units::bytes;
 
 pub(crate) fn run(args: &Show) -> Done {
+    refuse_links(&args.torrent)?;
     let m = read_torrent_file(&args.torrent)?;
     let g = m.geometry();
     if args.json {

@@ -69,7 +69,20 @@ fn read_all(common: &Common, sequential: bool) -> Result<Vec<Wanted>, Failure> {
     common.torrents.iter().map(|path| read(path, common, sequential)).collect()
 }
 
+/// Says what to do with what is no file, instead of that there is no such file.
+pub(crate) fn refuse_links(path: &Path) -> Done {
+    let text = path.to_string_lossy();
+    if text.starts_with("magnet:") {
+        return Err(Failure::Failed(format!("{text}: magnet links are not understood; a .torrent file is")));
+    }
+    if text.contains("://") {
+        return Err(Failure::Failed(format!("{text} is a URL; fetch the .torrent file first and name that")));
+    }
+    Ok(())
+}
+
 fn read(path: &Path, common: &Common, sequential: bool) -> Result<Wanted, Failure> {
+    refuse_links(path)?;
     let bytes = read_torrent_bytes(path)?;
     let metainfo = Metainfo::parse(&bytes)
         .map_err(|source| TorrentFileError::Metainfo { path: path.to_owned(), source })?;

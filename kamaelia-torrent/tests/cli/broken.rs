@@ -102,6 +102,8 @@ fn broken_files_are_refused() {
 #[test]
 fn what_is_no_torrent_at_all_is_refused() {
     let place = Place::new();
+    refused(&place, "magnet:?xt=urn:btih:00", "magnet links are not understood");
+    refused(&place, "https://t.example/x.torrent", "fetch the .torrent file first");
     refused(&place, "/no/such.torrent", "No such file");
     fs::create_dir(place.path("folder")).unwrap();
     refused(&place, &place.text("folder"), "director");

@@ -9,13 +9,11 @@ use crate::run::*;
 use crate::support;
 use crate::support::node::{LIMIT, Peer, Script, scripted_seed};
 
+/// What a peer does, given the info hash.
+type Rudeness = fn(&mut Peer, [u8; 20]);
+
 /// Does something to whoever calls, then tells when the caller has hung up.
-fn rude(
-    name: &'static str,
-    cut: &mpsc::Sender<&'static str>,
-    does: fn(&mut Peer, [u8; 20]),
-    hash: [u8; 20],
-) -> SocketAddr {
+fn rude(name: &'static str, cut: &mpsc::Sender<&'static str>, does: Rudeness, hash: [u8; 20]) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let addr = listener.local_addr().unwrap();
     let cut = cut.clone();
@@ -64,7 +62,7 @@ fn only_the_hostile_connections_end() {
     let hash = torrent.metainfo.info_hash().0;
     let place = Place::new();
     let (cut, cuts) = mpsc::channel();
-    let kinds: [(&'static str, fn(&mut Peer, [u8; 20])); 5] = [
+    let kinds: [(&'static str, Rudeness); 5] = [
         ("garbage", garbage),
         ("oversized", oversized),
         ("wrong bitfield", wrong_bitfield),

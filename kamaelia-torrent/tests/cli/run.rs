@@ -1,4 +1,5 @@
 //! Running the program, hearing what it says line by line, and the peers and seeds that it meets.
+#![allow(unreachable_pub, reason = "the test's own tools")]
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
@@ -84,7 +85,11 @@ pub struct Running {
 
 impl Running {
     pub fn start<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Running {
-        let mut command = command(args);
+        Running::of(command(args))
+    }
+
+    /// The same for a command with an environment of its own.
+    pub fn of(mut command: Command) -> Running {
         command.arg("--json").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let (out, events) = mpsc::channel();

@@ -46,8 +46,10 @@ fn a_patron_downloads_from_another_through_a_tracker_of_components() {
     payload(&from.join("payload.bin"), 3_000_000);
     let server = TrackerServer::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let url = format!("http://{}/announce", server.local_addr());
-    let made =
-        Maker::new(from.join("payload.bin")).tracker_tier([url]).make(|_| ControlFlow::Continue(())).unwrap();
+    let made = Maker::new(from.join("payload.bin"))
+        .tracker_tier([url.clone()])
+        .make(|_| ControlFlow::Continue(()))
+        .unwrap();
 
     let s = Scheduler::new();
     let server = server.create();
@@ -89,6 +91,11 @@ fn a_patron_downloads_from_another_through_a_tracker_of_components() {
         leech_seen.answers(),
         [format!("New torrent 1 created in {}", to.join("payload.bin").display())]
     );
+    for seen in [&seed_seen, &leech_seen] {
+        let reports = seen.reports();
+        let ours = |text: &String| text.starts_with(&format!("Torrent 1 tracker {url}: "));
+        assert!(!reports.is_empty() && reports.iter().all(ours), "{reports:?}");
+    }
     assert!(cat_a.services().is_empty() && cat_b.services().is_empty(), "the services deregistered");
 }
 

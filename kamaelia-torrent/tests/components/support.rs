@@ -22,11 +22,20 @@ impl Seen {
         self.0.borrow_mut().push(event);
     }
 
-    /// The texts of everything but status updates.
+    /// What trackers said, as texts.
+    pub(crate) fn reports(&self) -> Vec<String> {
+        let all = self.0.borrow();
+        let reports = all.iter().filter(|e| matches!(e, TorrentEvent::TrackerReport { .. }));
+        reports.map(|e| e.to_string()).collect()
+    }
+
+    /// The texts of everything but status updates and tracker reports.
     pub(crate) fn answers(&self) -> Vec<String> {
         let all = self.0.borrow();
         all.iter()
-            .filter(|e| !matches!(e, TorrentEvent::TorrentStatusUpdate { .. }))
+            .filter(|e| {
+                !matches!(e, TorrentEvent::TorrentStatusUpdate { .. } | TorrentEvent::TrackerReport { .. })
+            })
             .map(|e| e.to_string())
             .collect()
     }

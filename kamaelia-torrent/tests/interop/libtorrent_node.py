@@ -1,7 +1,8 @@
 """One libtorrent session on loopback, driven by JSON lines.
 
-Usage: libtorrent_node.py IP:PORT
+Usage: libtorrent_node.py IP:PORT [SETTINGS]
 
+SETTINGS is a JSON object of libtorrent settings that differ from those below.
 Each line of the standard input is a request, {"do": NAME, ...}; each is answered by one line of the standard output,
 with "error" in it if it failed. The session ends with the standard input.
 """
@@ -11,7 +12,7 @@ import sys
 import libtorrent as lt
 
 
-def session(address):
+def session(address, other):
     settings = {
         "listen_interfaces": address,
         "outgoing_interfaces": address.rpartition(":")[0],
@@ -37,13 +38,13 @@ def session(address):
         "alert_mask": lt.alert.category_t.storage_notification,
     }
     parameters = lt.session_params()
-    parameters.settings = settings
+    parameters.settings = settings | other
     return lt.session(parameters)
 
 
 class Node:
-    def __init__(self, address):
-        self.session = session(address)
+    def __init__(self, address, other):
+        self.session = session(address, other)
         self.torrent = None
         self.flushing = False
         self.flushed = False
@@ -110,7 +111,7 @@ class Node:
 
 
 def main():
-    node = Node(sys.argv[1])
+    node = Node(sys.argv[1], json.loads(sys.argv[2]) if len(sys.argv) > 2 else {})
     calls = {"add": node.add, "state": node.state, "limit": node.limit, "describe": node.describe}
     for line in sys.stdin:
         request = json.loads(line)
