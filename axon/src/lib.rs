@@ -51,7 +51,7 @@ pub use component::{
 pub use error::{BoxError, Cause, Error, Failure, LinkError, Result, SendError};
 pub use id::ProcessId;
 pub use ipc::{ErrorInformation, Ipc, Notify, Other, ProducerFinished, ShutdownMicroprocess};
-pub use linkage::{Kind, LinkEnd, LinkOptions, Linkage, link, link_with};
+pub use linkage::{Kind, LinkEnd, LinkOptions, LinkTo, Linkage, Untyped, link, link_with};
 pub use message::Message;
 pub use postoffice::Postoffice;
 pub use scheduler::{OnFailure, RunFuture, Scheduler, SchedulerHandle, SchedulerOptions, Sleep};

@@ -4,7 +4,7 @@ use std::fmt;
 use std::rc::{Rc, Weak};
 
 use crate::boxes::{AnyInbox, AnyOutbox, Direction, Inbox, Outbox, SlotRef, connect, disconnect};
-use crate::component::{AnyInstance, Microprocess};
+use crate::component::{AnyInstance, Microprocess, Service};
 use crate::error::LinkError;
 use crate::id::short;
 use crate::microprocess::Process;
@@ -117,9 +117,56 @@ where
     }
 }
 
+/// What may be linked to what, as far as the compiler can tell.
+///
+/// Two handles have to carry the same type of message, and messages cannot flow from an inbox to an outbox. A name
+/// stands for a box that is found, and checked, when the link is made; [`Outbox::untyped`] and [`Inbox::untyped`] make
+/// such an end of a handle, to link a typed box to one of [`Message`](crate::Message).
+pub trait LinkTo<K>: LinkEnd {}
+
+impl<T: Send + 'static> LinkTo<&Inbox<T>> for &Outbox<T> {}
+impl<T: Send + 'static> LinkTo<&Outbox<T>> for &Outbox<T> {}
+impl<T: Send + 'static> LinkTo<&Inbox<T>> for &Inbox<T> {}
+impl<T: Send + 'static, C> LinkTo<(&C, &str)> for &Outbox<T> {}
+impl<T: Send + 'static, C> LinkTo<(&C, &str)> for &Inbox<T> {}
+impl<T: Send + 'static> LinkTo<&Service> for &Outbox<T> {}
+impl<T: Send + 'static> LinkTo<&Service> for &Inbox<T> {}
+impl<T: Send + 'static> LinkTo<Untyped> for &Outbox<T> {}
+impl<T: Send + 'static> LinkTo<Untyped> for &Inbox<T> {}
+impl<C, K> LinkTo<K> for (&C, &str) where Self: LinkEnd {}
+impl<K> LinkTo<K> for Untyped {}
+
+/// A box handle whose type is looked at only when the link is made; from [`Outbox::untyped`] or [`Inbox::untyped`].
+pub struct Untyped {
+    slot: SlotRef,
+}
+
+impl LinkEnd for Untyped {
+    fn find(&self, _: Direction) -> Result<SlotRef, LinkError> {
+        Ok(self.slot.clone())
+    }
+    fn direction(&self) -> Option<Direction> {
+        Some(self.slot.direction())
+    }
+}
+
+impl<T: Send + 'static> Inbox<T> {
+    /// This box as an end of a link whose types are compared when it is made, not by the compiler.
+    pub fn untyped(&self) -> Untyped {
+        Untyped { slot: self.slot() }
+    }
+}
+
+impl<T: Send + 'static> Outbox<T> {
+    /// This box as an end of a link whose types are compared when it is made, not by the compiler.
+    pub fn untyped(&self) -> Untyped {
+        Untyped { slot: self.slot() }
+    }
+}
+
 /// Links a source to a sink; nobody owns the link, so it lasts until it is [undone](Linkage::unlink).
 ///
-/// Handles decide the kind by their types; names mean an outbox and an inbox, [`link_with`] says otherwise.
+/// Handles decide the kind by their types, and the compiler checks that they carry the same messages; names mean an outbox and an inbox, [`link_with`] says otherwise.
 ///
 /// # Errors
 /// [`LinkError`]; nothing has changed then.
@@ -133,7 +180,18 @@ where
 /// assert!(e.to_string().contains("has no outbox \"outbux\""));
 /// # Ok::<(), axon::Error>(())
 /// ```
-pub fn link(source: impl LinkEnd, sink: impl LinkEnd) -> Result<Linkage, LinkError> {
+///
+/// Handles of different types do not compile:
+///
+/// ```compile_fail
+/// # use axon::prelude::*;
+/// axon::ports! { struct APorts { in { } out { outbox: String } } }
+/// axon::ports! { struct BPorts { in { inbox: u32 } out { } } }
+/// fn wrong(a: &Instance<APorts>, b: &Instance<BPorts>) {
+///     axon::link(&a.outbox, &b.inbox).unwrap();
+/// }
+/// ```
+pub fn link<K: LinkEnd>(source: impl LinkTo<K>, sink: K) -> Result<Linkage, LinkError> {
     link_with(source, sink, LinkOptions::new())
 }
 
@@ -141,9 +199,9 @@ pub fn link(source: impl LinkEnd, sink: impl LinkEnd) -> Result<Linkage, LinkErr
 ///
 /// # Errors
 /// [`LinkError`]; nothing has changed then.
-pub fn link_with(
-    source: impl LinkEnd,
-    sink: impl LinkEnd,
+pub fn link_with<K: LinkEnd>(
+    source: impl LinkTo<K>,
+    sink: K,
     options: LinkOptions,
 ) -> Result<Linkage, LinkError> {
     let from_direction = source.direction().unwrap_or(match options.kind {

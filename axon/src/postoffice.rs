@@ -5,7 +5,7 @@ use std::fmt;
 use crate::boxes::SlotRef;
 use crate::component::{AnyInstance, Microprocess};
 use crate::error::LinkError;
-use crate::linkage::{LinkEnd, LinkOptions, Linkage, link_with};
+use crate::linkage::{LinkEnd, LinkOptions, LinkTo, Linkage, link_with};
 
 /// A register of links. When the component that owns it ends, all of them are undone, whoever their ends belong to.
 #[derive(Default)]
@@ -29,7 +29,7 @@ impl Postoffice {
     ///
     /// # Errors
     /// [`LinkError`]; nothing is registered then.
-    pub fn link(&mut self, source: impl LinkEnd, sink: impl LinkEnd) -> Result<Linkage, LinkError> {
+    pub fn link<K: LinkEnd>(&mut self, source: impl LinkTo<K>, sink: K) -> Result<Linkage, LinkError> {
         self.link_with(source, sink, LinkOptions::new())
     }
 
@@ -37,10 +37,10 @@ impl Postoffice {
     ///
     /// # Errors
     /// [`LinkError`]; nothing is registered then.
-    pub fn link_with(
+    pub fn link_with<K: LinkEnd>(
         &mut self,
-        source: impl LinkEnd,
-        sink: impl LinkEnd,
+        source: impl LinkTo<K>,
+        sink: K,
         options: LinkOptions,
     ) -> Result<Linkage, LinkError> {
         let linkage = link_with(source, sink, options)?;

@@ -9,7 +9,7 @@ use super::{Component, ComponentRef, Cx, Outcome, Ports, Service};
 use crate::boxes::{Direction, Opener, SlotRef};
 use crate::error::LinkError;
 use crate::id::ProcessId;
-use crate::linkage::{LinkEnd, LinkOptions, Linkage, find_slot};
+use crate::linkage::{LinkEnd, LinkOptions, LinkTo, Linkage, find_slot};
 use crate::microprocess::Process;
 use crate::scheduler::Scheduler;
 use crate::tracker::Tracker;
@@ -120,7 +120,7 @@ pub trait Microprocess {
     ///
     /// # Errors
     /// [`LinkError`]; nothing has changed then.
-    fn link(&self, source: impl LinkEnd, sink: impl LinkEnd) -> Result<Linkage, LinkError>
+    fn link<K: LinkEnd>(&self, source: impl LinkTo<K>, sink: K) -> Result<Linkage, LinkError>
     where
         Self: Sized,
     {
@@ -131,10 +131,10 @@ pub trait Microprocess {
     ///
     /// # Errors
     /// [`LinkError`]; nothing has changed then.
-    fn link_with(
+    fn link_with<K: LinkEnd>(
         &self,
-        source: impl LinkEnd,
-        sink: impl LinkEnd,
+        source: impl LinkTo<K>,
+        sink: K,
         options: LinkOptions,
     ) -> Result<Linkage, LinkError>
     where

@@ -55,7 +55,7 @@ fn a_type_mismatch_through_untyped_chassis_boxes_is_refused() {
     let text = Text.create();
     let number = Number.create();
     let inner = Pipeline::new().then(&number).create();
-    link(&text.outbox, &inner.inbox).unwrap(); // nothing is known of what is inside yet
+    link(text.outbox.untyped(), &inner.inbox).unwrap(); // nothing is known of what is inside yet
     s.activate(&inner);
     let e = s.run_until_idle().unwrap_err().to_string();
     for part in [&*text.name(), "String", &*number.name(), "u32"] {
@@ -69,12 +69,12 @@ fn a_type_mismatch_through_untyped_chassis_boxes_is_refused() {
     s.activate(&outer);
     s.run_until_idle().unwrap();
     let text = Text.create();
-    let e = link(&text.outbox, &outer.inbox).unwrap_err().to_string();
+    let e = link(text.outbox.untyped(), &outer.inbox).unwrap_err().to_string();
     for part in [&*text.name(), "String", &*number.name(), "u32"] {
         assert!(e.contains(part), "{part:?} is not in {e}");
     }
     let same = Number.create();
-    link(&same.outbox, &outer.inbox).unwrap();
+    link(same.outbox.untyped(), &outer.inbox).unwrap();
     same.outbox.send(5).unwrap();
     assert_eq!(number.inbox.try_recv(), Some(5), "straight through two levels");
 }

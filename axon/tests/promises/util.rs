@@ -7,7 +7,7 @@ use axon::prelude::*;
 use axon::util::{
     ConsoleEchoer, ConsoleReader, DataSource, Fanout, NullSink, OneShot, PureTransformer, Transform,
 };
-use axon::{LinkEnd, link};
+use axon::{Untyped, link};
 
 use crate::common::*;
 
@@ -52,7 +52,7 @@ impl BufRead for Broken {
     fn consume(&mut self, _: usize) {}
 }
 
-fn collect(s: &Scheduler, outbox: impl LinkEnd, signal: impl LinkEnd) -> (Vec<String>, Vec<&'static str>) {
+fn collect(s: &Scheduler, outbox: Untyped, signal: Untyped) -> (Vec<String>, Vec<&'static str>) {
     let end = plain();
     link(outbox, &end.inbox).unwrap();
     link(signal, &end.control).unwrap();
@@ -71,7 +71,7 @@ fn u12_d26_a_console_reader_sends_lines_and_then_producer_finished() {
             .prompt_to(screen.clone())
             .create();
         s.activate(&r);
-        let (lines, end) = collect(&s, &r.outbox, &r.signal);
+        let (lines, end) = collect(&s, r.outbox.untyped(), r.signal.untyped());
         assert_eq!((&lines[..], &end[..]), (&expected.map(String::from)[..], &["producerFinished"][..]));
         assert_eq!(screen.text(), ">>> ".repeat(4));
     }
@@ -83,7 +83,7 @@ fn u12_a_console_reader_looks_at_control_before_each_line() {
     let r = ConsoleReader::new("").from(Cursor::new("a\nb\n".repeat(1000))).create();
     r.control.deliver(Ipc::shutdown_microprocess()).unwrap();
     s.activate(&r);
-    let (lines, end) = collect(&s, &r.outbox, &r.signal);
+    let (lines, end) = collect(&s, r.outbox.untyped(), r.signal.untyped());
     assert_eq!(end, ["shutdownMicroprocess"]);
     assert!(lines.len() < 2000, "{} lines were read all the same", lines.len());
 }
@@ -109,7 +109,7 @@ fn u13_an_echoer_writes_tag_and_text_and_passes_all_control_messages_on() {
     e.inbox.deliver(" last".into()).unwrap();
     e.control.deliver(Ipc::Status("any message".into())).unwrap();
     e.control.deliver(Ipc::Shutdown).unwrap();
-    let (forwarded, end) = collect(&s, &e.outbox, &e.signal);
+    let (forwarded, end) = collect(&s, e.outbox.untyped(), e.signal.untyped());
     assert_eq!(screen.text(), "> x\n> 7> y>  last");
     assert_eq!((forwarded, end), (vec![" last".to_string()], vec!["status", "shutdown"]));
 }
@@ -172,7 +172,7 @@ fn u08_a_fanout_may_name_its_outbox_and_refuses_a_name_twice() {
     let s = fresh();
     let f = Fanout::<i32>::new(["outbox", "more"]).create();
     let end = plain();
-    link(&f.outbox, &end.inbox).unwrap();
+    link(f.outbox.untyped(), &end.inbox).unwrap();
     f.inbox.deliver(4).unwrap();
     f.control.deliver(Ipc::producer_finished()).unwrap();
     s.activate(&f);
@@ -202,7 +202,7 @@ fn u09_a_transformer_sends_results_and_ends_on_producer_finished_or_shutdown() {
         (0..4).for_each(|n| t.inbox.deliver(Message::new(n)).unwrap());
         t.control.deliver(message).unwrap();
         s.activate(&t);
-        let (out, end) = collect(&s, &t.outbox, &t.signal);
+        let (out, end) = collect(&s, t.outbox.untyped(), t.signal.untyped());
         assert_eq!((out, end), (vec!["20".to_string(), "40".into()], vec!["producerFinished"]));
     }
 }
@@ -227,9 +227,9 @@ fn u14_u16_sources_keep_the_original_s_steps() {
     let s = fresh();
     let (one, many, end) = (OneShot::new(1).create(), DataSource::new([1, 2]).create(), plain());
     let other = plain();
-    link(&one.outbox, &end.inbox).unwrap();
+    link(one.outbox.untyped(), &end.inbox).unwrap();
     link(&one.signal, &end.control).unwrap();
-    link(&many.outbox, &other.inbox).unwrap();
+    link(many.outbox.untyped(), &other.inbox).unwrap();
     link(&many.signal, &other.control).unwrap();
     s.activate(&one);
     s.activate(&many);

@@ -96,8 +96,8 @@ fn t12(links: Links, message: fn() -> Message, expected: &str) {
             let m = me.inbox.try_recv().unwrap().downcast::<Ipc>().unwrap();
             me.log(format!("signal {} {}", m.kind(), me.inbox.len()));
         });
-        link(&w.outbox, &g.control).unwrap();
-        link(&g.signal, &w.inbox).unwrap();
+        link(w.outbox.untyped(), &g.control).unwrap();
+        link(g.signal.untyped(), &w.inbox).unwrap();
         t.scheduler.activate(&g);
         t.scheduler.activate(&w);
     });

@@ -51,7 +51,7 @@ fn t16(t: &Trace) {
     });
     link(&s.outbox, &echo.inbox).unwrap();
     link(&s.signal, &echo.control).unwrap();
-    link(&echo.outbox, &r.inbox).unwrap();
+    link(echo.outbox.untyped(), &r.inbox).unwrap();
     link(&echo.signal, &r.control).unwrap();
     t.scheduler.activate(&echo);
     t.scheduler.activate(&s);

@@ -148,8 +148,15 @@ impl TorrentClient {
             work.take_events();
         }
         // Whoever asked until the very end gets an answer.
-        while let Some(message) = cx.inbox.try_recv() {
-            work.request(message);
+        loop {
+            while let Some(message) = cx.inbox.try_recv() {
+                work.request(message);
+            }
+            work.flush();
+            // What did not fit into the thread's queue comes with the next round of its proxy.
+            if cx.sync().is_err() || cx.inbox.is_empty() {
+                break;
+            }
         }
         while !work.unsent.is_empty() && !cx.is_closed() {
             work.flush();

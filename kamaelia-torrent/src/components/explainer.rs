@@ -45,7 +45,7 @@ impl Component for BasicTorrentExplainer {
         use axon::Microprocess;
         loop {
             while let Some(event) = cx.inbox.try_recv() {
-                let _ = cx.outbox.send(format!("{event}\n"));
+                let _ = cx.outbox.send_wait(format!("{event}\n")).await;
             }
             match cx.control.try_recv() {
                 Some(stop) if stop.is_shutdown_microprocess() => {

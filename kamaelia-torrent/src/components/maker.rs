@@ -84,7 +84,12 @@ impl TorrentMaker {
             }
             match cx.inbox.try_recv() {
                 Some(message) => wish = self.make(cx, message, wish),
-                None if wish == Wish::Finish => break,
+                // What did not fit into the thread's queue comes with the next round of its proxy.
+                None if wish == Wish::Finish => {
+                    if cx.sync().is_err() || cx.inbox.is_empty() {
+                        break;
+                    }
+                }
                 None => cx.pause(None),
             }
         }

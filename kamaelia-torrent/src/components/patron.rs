@@ -138,11 +138,17 @@ impl TorrentPatron {
                 };
                 let reply_service = cx.service(REPLY);
                 let _ = cx.torrent_outbox.send(ServiceMessage::PassOn { reply_service, message });
-            } else if let Some(event) = cx.torrent_inbox.try_recv() {
+            } else if !cx.outbox.is_full()
+                && let Some(event) = cx.torrent_inbox.try_recv()
+            {
                 unanswered -= usize::from(is_answer(&event)).min(unanswered);
                 note_progress(&event, &mut incomplete);
                 let _ = cx.outbox.send(event);
-            } else if finishing && unanswered == 0 && (incomplete.is_empty() || !self.finish_downloads) {
+            } else if finishing
+                && cx.torrent_inbox.is_empty()
+                && unanswered == 0
+                && (incomplete.is_empty() || !self.finish_downloads)
+            {
                 break;
             } else {
                 idle = true;

@@ -344,3 +344,23 @@ fn a_patron_can_wait_for_its_downloads() {
     p.control.deliver(Ipc::Shutdown).unwrap();
     w.assert_all_over();
 }
+
+#[test]
+fn a_slow_reader_loses_nothing() {
+    let w = World::new(0);
+    let p = w.patron();
+    let ear = w.hear(&p);
+    ear.inbox.set_bound(2);
+    for i in 0..20 {
+        ask(&p, &format!("t{i}"), i);
+    }
+    p.control.deliver(Ipc::producer_finished()).unwrap();
+    let mut heard = 0;
+    while heard < 20 {
+        w.settle();
+        assert_eq!(p.is_stopped(), heard == 18, "it leaves when everything is said");
+        assert_eq!(ear.inbox.len(), 2);
+        heard += ear.inbox.drain().count();
+    }
+    w.assert_all_over();
+}

@@ -100,3 +100,13 @@ fn to_mk_03_shutdown_ends_it_at_once() {
     assert!(made.is_empty());
     assert_eq!(signals, ["producerFinished"]);
 }
+
+#[test]
+fn d_38_producer_finished_waits_for_requests_that_do_not_fit_the_threads_queue() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x");
+    fs::write(&path, "x").unwrap();
+    let messages = (0..2500).map(|_| Message::new(path.display().to_string())).collect();
+    let (made, _) = make(TorrentMaker::new(), messages, Ipc::producer_finished());
+    assert_eq!(made.len(), 2500);
+}

@@ -61,7 +61,7 @@ impl Component for Tracker {
         let mut state = TrackerState::new(self.config, fastrand::Rng::new());
         loop {
             while let Some(request) = cx.inbox.try_recv() {
-                let _ = cx.outbox.send(answer(&mut state, &request));
+                let _ = cx.outbox.send_wait(answer(&mut state, &request)).await;
             }
             if let Some(stop) = cx.control.try_recv()
                 && (stop.ends_component() || matches!(stop, Ipc::Shutdown))
