@@ -93,7 +93,8 @@ impl Client for Qbittorrent {
 
 const BOUNDARY: &str = "----------------interop-boundary";
 
-/// Nothing goes further than loopback, TCP without encryption, no dialogue, states shown at once.
+/// Nothing goes further than loopback (it would fetch a list of countries), TCP without encryption, no dialogue, states
+/// shown at once.
 const SETTINGS: &str = r"[LegalNotice]
 Accepted=true
 [BitTorrent]
@@ -125,4 +126,5 @@ WebUI\LocalHostAuth=false
 WebUI\CSRFProtection=false
 WebUI\HostHeaderValidation=false
 WebUI\UseUPnP=false
+Connection\ResolvePeerCountries=false
 ";
