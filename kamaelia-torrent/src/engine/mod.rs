@@ -118,7 +118,7 @@ impl Engine {
         let disk = Disk::new(config, Arc::new(move || wake(&ring)))?;
         let (done, http_answers) = crossbeam_channel::unbounded();
         let ring = Arc::clone(&waker);
-        let http = HttpPool::new(HTTP_THREADS, move |answer| {
+        let http = HttpPool::new(HTTP_THREADS, settings.bind_address(), move |answer| {
             // Refused only when the engine is gone.
             let _ = done.send(answer);
             wake(&ring);

@@ -15,10 +15,14 @@ use std::time::{Duration, Instant};
 
 use ureq::Agent;
 use ureq::unversioned::transport::DefaultConnector;
+#[cfg(feature = "tls")]
+use ureq::unversioned::transport::{Connector, RustlsConnector};
 use url::Url;
 
+mod from;
 mod gate;
 
+use from::FromAddress;
 use gate::{Gate, Hop, Reach};
 
 /// A page to fetch.
@@ -52,6 +56,7 @@ struct Shared {
     state: Mutex<State>,
     work: Condvar,
     max_threads: usize,
+    from: Option<IpAddr>,
     classify: fn(IpAddr) -> Reach,
     done: Box<dyn Fn(HttpDone) + Send + Sync>,
 }
@@ -65,13 +70,19 @@ struct State {
 }
 
 impl HttpPool {
-    /// A pool of at most `threads` threads. `done` is called on one of them for every request, once.
-    pub fn new(threads: usize, done: impl Fn(HttpDone) + Send + Sync + 'static) -> HttpPool {
-        HttpPool::with_classes(threads, gate::reach, done)
+    /// A pool of at most `threads` threads, which dial from the address `from` if there is one. `done` is called on one
+    /// of them for every request, once.
+    pub fn new(
+        threads: usize,
+        from: Option<IpAddr>,
+        done: impl Fn(HttpDone) + Send + Sync + 'static,
+    ) -> HttpPool {
+        HttpPool::with_classes(threads, from, gate::reach, done)
     }
 
     fn with_classes(
         threads: usize,
+        from: Option<IpAddr>,
         classify: fn(IpAddr) -> Reach,
         done: impl Fn(HttpDone) + Send + Sync + 'static,
     ) -> HttpPool {
@@ -79,6 +90,7 @@ impl HttpPool {
             state: Mutex::default(),
             work: Condvar::new(),
             max_threads: threads.max(1),
+            from,
             classify,
             done: Box::new(done),
         };
@@ -138,7 +150,7 @@ impl Shared {
 
     fn work_off(&self) {
         let gate = Gate::new(self.classify);
-        let agent = agent(gate.clone());
+        let agent = agent(gate.clone(), self.from);
         while let Some((request, deadline)) = self.next() {
             let result = fetch(&agent, &gate, &request, deadline);
             if !self.lock().closed {
@@ -167,7 +179,7 @@ impl Shared {
     }
 }
 
-fn agent(gate: Gate) -> Agent {
+fn agent(gate: Gate, from: Option<IpAddr>) -> Agent {
     let config = Agent::config_builder()
         .proxy(None)
         .max_redirects(0)
@@ -178,7 +190,13 @@ fn agent(gate: Gate) -> Agent {
         .max_response_header_size(MAX_HEADER)
         .user_agent(concat!("kamaelia-torrent/", env!("CARGO_PKG_VERSION")))
         .build();
-    Agent::with_parts(config, DefaultConnector::default(), gate)
+    match from {
+        None => Agent::with_parts(config, DefaultConnector::default(), gate),
+        #[cfg(feature = "tls")]
+        Some(from) => Agent::with_parts(config, FromAddress(from).chain(RustlsConnector::default()), gate),
+        #[cfg(not(feature = "tls"))]
+        Some(from) => Agent::with_parts(config, FromAddress(from), gate),
+    }
 }
 
 fn fetch(agent: &Agent, gate: &Gate, request: &HttpRequest, deadline: Instant) -> Result<Vec<u8>, String> {

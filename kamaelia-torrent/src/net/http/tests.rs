@@ -37,7 +37,7 @@ fn pool(threads: usize) -> (HttpPool, Receiver<HttpDone>) {
     let done = move |done| {
         let _ = sender.send(done);
     };
-    (HttpPool::with_classes(threads, classes, done), receiver)
+    (HttpPool::with_classes(threads, None, classes, done), receiver)
 }
 
 fn get(url: String) -> Result<Vec<u8>, String> {
@@ -262,7 +262,7 @@ fn a_dropped_pool_delivers_nothing() {
         let _ = asked.send(());
         let _ = stopped.recv();
     });
-    let pool = HttpPool::new(1, move |done| {
+    let pool = HttpPool::new(1, None, move |done| {
         let _ = sender.send(done);
     });
     let url = format!("http://{silent}/announce");
@@ -300,4 +300,41 @@ fn zeros_in_gzip(len: usize) -> Vec<u8> {
     // Check sum and length are wrong: a reader that gets this far has failed already.
     out.extend([0; 8]);
     out
+}
+
+/// Asks from an address of our choice, and says what came of it.
+fn get_from(from: &str, url: String, timeout: Duration) -> Result<Vec<u8>, String> {
+    let (sender, receiver) = channel();
+    let from = Some(from.parse().unwrap());
+    let pool = HttpPool::with_classes(1, from, classes, move |done| {
+        let _ = sender.send(done);
+    });
+    pool.get(HttpRequest { token: 1, url, timeout });
+    receiver.recv().unwrap().result
+}
+
+#[cfg(target_os = "linux")] // elsewhere only 127.0.0.1 is ours
+#[test]
+fn requests_leave_from_the_address_that_connections_are_bound_to() {
+    let server = serve("127.0.0.1", |_, stream| {
+        let peer = stream.peer_addr().unwrap().ip();
+        let _ = write!(stream, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{peer}");
+    });
+    let url = format!("http://{server}/announce");
+    let second = Duration::from_secs(10);
+    assert_eq!(get_from("127.0.0.7", url.clone(), second).unwrap(), b"127.0.0.7");
+    assert_eq!(get_from("127.0.0.8", url, second).unwrap(), b"127.0.0.8");
+}
+
+#[test]
+fn a_bound_request_fails_clearly() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/announce", silent.local_addr().unwrap());
+    let e = get_from("127.0.0.1", url.clone(), Duration::from_millis(300)).unwrap_err();
+    assert!(e.contains("no answer within 0.3 s"), "{e}");
+    let e = get_from("::1", url.clone(), Duration::from_secs(5)).unwrap_err();
+    assert!(e.contains("cannot be reached from ::1"), "{e}");
+    drop(silent);
+    let e = get_from("127.0.0.1", url, Duration::from_secs(5)).unwrap_err();
+    assert!(e.contains("cannot talk to the server") || e.contains("cannot connect"), "{e}");
 }
