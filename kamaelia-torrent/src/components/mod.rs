@@ -15,6 +15,7 @@ mod maker;
 mod patron;
 mod service;
 mod status;
+mod stream;
 pub mod tracker;
 
 pub use client::{ClientPorts, TorrentClient};
@@ -27,3 +28,4 @@ pub use maker::{MakerPorts, TorrentMaker};
 pub use patron::{PatronPorts, TorrentPatron};
 pub use service::{ServicePorts, TorrentService, TorrentServices};
 pub use status::{StatValue, StatusSnapshot};
+pub use stream::{PartsFilenameGenerator, PartsPorts, StreamReconstructor, StreamReconstructorPorts};
