@@ -220,7 +220,7 @@ mod tests {
         axon::link(&c.outbox, &ear.inbox).unwrap();
         axon::link(&c.signal, &ear.control).unwrap();
         s.activate(&c);
-        let mut say = |text: &'static str| {
+        let say = |text: &'static str| {
             c.inbox.deliver(Message::from(text)).unwrap();
             heard(&s, &ear)
         };
