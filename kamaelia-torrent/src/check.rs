@@ -213,6 +213,17 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_is_too_long_is_told_though_every_piece_is_right() {
+        let (dir, m) = folder();
+        let d = dir.path().join("t/d");
+        fs::write(&d, [fs::read(&d).unwrap(), vec![0]].concat()).unwrap();
+        let report = Checker::new(&m, dir.path()).run(|_| ()).unwrap();
+        assert!(report.have.is_full());
+        assert_eq!(states(&report)[3], FileState::Size);
+        assert!(!report.is_complete());
+    }
+
+    #[test]
     fn a_file_that_only_shares_a_bad_piece_is_unsure() {
         let (dir, m) = folder();
         fs::remove_file(dir.path().join("t/b")).unwrap();

@@ -17,7 +17,19 @@ impl Component for Ear {
 
 /// Runs a maker to its end on these messages; what it sent on `outbox`, and the texts of what it sent on `signal`.
 fn make(maker: TorrentMaker, messages: Vec<Message>, end: Ipc) -> (Vec<Metainfo>, Vec<String>) {
+    make_beside(None, maker, messages, end)
+}
+
+fn make_beside(
+    busy: Option<Busy>,
+    maker: TorrentMaker,
+    messages: Vec<Message>,
+    end: Ipc,
+) -> (Vec<Metainfo>, Vec<String>) {
     let s = Scheduler::new();
+    if let Some(busy) = busy {
+        s.activate(busy);
+    }
     let (maker, ear): (Instance<MakerPorts>, _) = (maker.create(), Ear.create());
     axon::link(&maker.outbox, &ear.inbox).unwrap();
     axon::link(&maker.signal, &ear.control).unwrap();
@@ -101,12 +113,24 @@ fn to_mk_03_shutdown_ends_it_at_once() {
     assert_eq!(signals, ["producerFinished"]);
 }
 
+ports! { struct NoPorts { in { } out { } } }
+
+/// Keeps the scheduler busy for 10 ms in each of its steps.
+struct Busy;
+impl Component for Busy {
+    type Ports = NoPorts;
+    async fn main(self, cx: Cx<NoPorts>) {
+        for _ in 0..20 {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+            cx.yield_now().await;
+        }
+    }
+}
+
+/// The requests fail at once and the scheduler is busy, so the thread finds its queue empty while more is on the way.
 #[test]
 fn d_38_producer_finished_waits_for_requests_that_do_not_fit_the_threads_queue() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("x");
-    fs::write(&path, "x").unwrap();
-    let messages = (0..2500).map(|_| Message::new(path.display().to_string())).collect();
-    let (made, _) = make(TorrentMaker::new(), messages, Ipc::producer_finished());
-    assert_eq!(made.len(), 2500);
+    let messages = (0..2500).map(|_| Message::from("/does/not/exist")).collect();
+    let (_, signals) = make_beside(Some(Busy), TorrentMaker::new(), messages, Ipc::producer_finished());
+    assert_eq!(signals.len(), 2501);
 }
