@@ -34,6 +34,7 @@ mod message;
 mod microprocess;
 mod postoffice;
 mod scheduler;
+pub mod stm;
 pub mod threaded;
 pub mod tracker;
 pub mod util;

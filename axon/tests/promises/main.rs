@@ -12,6 +12,7 @@ mod foreign_futures;
 mod introspection;
 mod panics;
 mod scale;
+mod stm;
 mod threads;
 mod timers;
 mod util;
