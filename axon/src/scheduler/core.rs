@@ -441,10 +441,19 @@ impl Core {
         let mut requests = self.requests.take();
         let stop = self.remote.take(&mut requests);
         for request in requests.drain(..) {
-            self.wait_for_one.set(false);
-            let process = self.table.borrow().get(request.key, request.id).cloned();
-            if let Some(p) = process {
-                p.wake();
+            match request {
+                Request::Wake { key, id } => {
+                    self.wait_for_one.set(false);
+                    let process = self.table.borrow().get(key, id).cloned();
+                    if let Some(p) = process {
+                        p.wake();
+                    }
+                }
+                Request::Call(work) => {
+                    if let Err(payload) = catch_unwind(AssertUnwindSafe(work)) {
+                        log::error!("a call from another thread panicked: {}", panic_text(&*payload));
+                    }
+                }
             }
         }
         self.requests.replace(requests);
@@ -527,6 +536,7 @@ impl Core {
 
     /// Drops all processes; nobody can run this scheduler any more.
     pub(crate) fn clear(&self) {
+        self.remote.close();
         let queued = self.queue.take();
         let woken = self.woken.take();
         let all = self.table.borrow_mut().take();

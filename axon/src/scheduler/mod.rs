@@ -22,7 +22,7 @@ use crate::id::ProcessId;
 
 pub(crate) use self::core::{Core, panic_text};
 pub use self::embed::RunFuture;
-pub use self::remote::SchedulerHandle;
+pub use self::remote::{SchedulerGone, SchedulerHandle};
 pub(crate) use self::remote::{Remote, Request};
 pub use self::timers::Sleep;
 

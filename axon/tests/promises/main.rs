@@ -11,6 +11,7 @@ mod files;
 mod foreign_futures;
 mod introspection;
 mod panics;
+mod remote;
 mod scale;
 mod stm;
 mod threads;
