@@ -20,12 +20,14 @@
 #![forbid(unsafe_code)]
 
 mod adaptive;
+pub mod background;
 mod boxes;
 pub mod chassis;
 mod clock;
 mod component;
 mod error;
 pub mod file;
+pub mod handle;
 mod id;
 pub mod introspect;
 mod ipc;

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use super::{Component, ComponentRef, Cx, Outcome, Ports, Service};
 use crate::boxes::{Direction, Opener, SlotRef};
-use crate::error::LinkError;
+use crate::error::{Failure, LinkError};
 use crate::id::ProcessId;
 use crate::linkage::{LinkEnd, LinkOptions, LinkTo, Linkage, find_slot};
 use crate::microprocess::Process;
@@ -75,6 +75,21 @@ pub trait Microprocess {
         Self: Sized,
     {
         self.process().extras().on_close_down.borrow_mut().push(Box::new(hook));
+    }
+
+    /// Has `told` called when it fails, after it has been closed down, instead of what the scheduler does with failures
+    /// (AX-SCHED-11); the run goes on. A second call replaces the first.
+    ///
+    /// [`Supervisor`]: crate::supervisor::Supervisor
+    fn on_failure(&self, told: impl FnOnce(Failure) + 'static)
+    where
+        Self: Sized,
+    {
+        let told = |failure| {
+            told(failure);
+            None
+        };
+        self.process().extras().on_failure.replace(Some(Box::new(told)));
     }
 
     /// Ends `other` too when this one ends: the close-down value `shutdownMicroprocess(other)` (AX-SCHED-10, D-05).

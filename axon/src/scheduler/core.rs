@@ -497,6 +497,7 @@ impl Core {
             Ok(()) => Ok(()),
             Err(cause) => {
                 let failure = Failure { id: process.id(), name: process.name(), cause };
+                let Some(failure) = tell_supervisor(process, failure) else { return Ok(()) };
                 match self.on_failure.get() {
                     OnFailure::EndRun => Err(Error::Component(failure)),
                     OnFailure::GoOn => {
@@ -528,8 +529,10 @@ impl Core {
         }
         for p in &all {
             p.close_down();
-            if let Some(cause) = p.take_failure() {
-                log::error!("{}", Failure { id: p.id(), name: p.name(), cause });
+            if let Some(cause) = p.take_failure()
+                && let Some(failure) = tell_supervisor(p, Failure { id: p.id(), name: p.name(), cause })
+            {
+                log::error!("{failure}");
             }
         }
     }
@@ -543,6 +546,19 @@ impl Core {
         for p in woken.iter().chain(&all).chain(&queued) {
             p.set_state(State::Stopped);
             p.drop_code();
+        }
+    }
+}
+
+/// Tells whoever asked to be told; nothing is left for the scheduler's policy if that is enough.
+fn tell_supervisor(process: &Process, failure: Failure) -> Option<Failure> {
+    let Some(hook) = process.extras_if_any().and_then(|e| e.on_failure.take()) else { return Some(failure) };
+    let name = process.name();
+    match catch_unwind(AssertUnwindSafe(|| hook(failure))) {
+        Ok(left) => left,
+        Err(payload) => {
+            log::error!("what was told of the failure of {name} panicked: {}", panic_text(&*payload));
+            None
         }
     }
 }

@@ -4,11 +4,13 @@
 #[path = "../axon_parity/common.rs"]
 mod common;
 
+mod background;
 mod chassis;
 mod defects;
 mod embedding;
 mod files;
 mod foreign_futures;
+mod handle;
 mod introspection;
 mod panics;
 mod remote;
