@@ -34,7 +34,7 @@ impl<In: Send + 'static, Out: Send + 'static> FusedStream for Handle<In, Out> {
     }
 }
 
-/// Messages for the component's `inbox`. Flushed is what has reached it; closing is [`Handle::close`].
+/// Messages for the component's `inbox`. Flushed is what has reached it; closing is [`Handle::end_input`].
 impl<In: Send + 'static, Out: Send + 'static> Sink<In> for &Handle<In, Out> {
     type Error = PutError<Option<In>>;
 
@@ -55,12 +55,12 @@ impl<In: Send + 'static, Out: Send + 'static> Sink<In> for &Handle<In, Out> {
     }
 
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.close();
+        self.end_input();
         self.poll_flush(cx)
     }
 }
 
-/// Messages for the component's `inbox`. Flushed is what has reached it; closing is [`Handle::close`].
+/// Messages for the component's `inbox`. Flushed is what has reached it; closing is [`Handle::end_input`].
 impl<In: Send + 'static, Out: Send + 'static> Sink<In> for Handle<In, Out> {
     type Error = PutError<Option<In>>;
 

@@ -38,7 +38,7 @@ use self::shared::{Lane, Shared};
 ///     Handle::new(background.handle(), || PureTransformer::new(|n: u64| Some(n * n)));
 /// squares.blocking_put(3)?;
 /// squares.blocking_put(4)?;
-/// squares.close(); // no more will come: it answers what it has, and ends
+/// squares.end_input(); // no more will come: it answers what it has, and ends
 /// let answers: Vec<u64> = std::iter::from_fn(|| squares.blocking_get().ok()).collect();
 /// assert_eq!(answers, [9, 16]);
 /// # background.stop();
@@ -147,13 +147,13 @@ impl<In: Send + 'static, Out: Send + 'static> Handle<In, Out> {
     /// Puts a message for its `control`, without waiting; there is always room.
     ///
     /// # Errors
-    /// The message, if the component has ended or the handle was [closed](Handle::close).
+    /// The message, if the component has ended or its input was [ended](Handle::end_input).
     pub fn put_control(&self, message: Ipc) -> Result<(), PutError<Ipc>> {
         self.shared.put_control(message)
     }
 
     /// Ends its input: what was put is passed on, then a `producerFinished` for its `control`. Messages can still be got.
-    pub fn close(&self) {
+    pub fn end_input(&self) {
         self.shared.close();
     }
 

@@ -117,7 +117,7 @@ fn ax_hdl_02_getting_with_a_timeout() {
     assert_eq!(h.blocking_get_signal_timeout(Duration::ZERO).unwrap_err(), GetError::Empty);
     h.blocking_put(1).unwrap();
     assert_eq!(h.blocking_get_timeout(Duration::from_secs(60)), Ok(2));
-    h.close();
+    h.end_input();
     assert_eq!(h.blocking_get_timeout(Duration::from_secs(60)), Err(GetError::Ended));
     assert!(h.blocking_get_signal_timeout(Duration::from_secs(60)).unwrap().is_producer_finished());
     thread.join().unwrap().unwrap();
@@ -133,7 +133,7 @@ fn d42_nothing_is_lost_and_both_sides_wait_for_room() {
         let theirs = h.clone();
         let putter = thread::spawn(move || {
             (0..N).for_each(|n| theirs.blocking_put(n).unwrap());
-            theirs.close();
+            theirs.end_input();
         });
         for n in 0..N {
             assert_eq!(h.blocking_get(), Ok(2 * n), "capacity {capacity}");

@@ -11,6 +11,8 @@ mod embedding;
 mod files;
 mod foreign_futures;
 mod handle;
+#[cfg(feature = "futures")]
+mod handle_async;
 mod introspection;
 mod panics;
 mod remote;
