@@ -89,7 +89,13 @@ impl Background {
     /// [`BackgroundError::AlreadyRunning`], until the one before has ended or was dropped without a start.
     pub fn new() -> Result<Self, BackgroundError> {
         let turn = Turn::take().ok_or(BackgroundError::AlreadyRunning)?;
-        Ok(Self { slowmo: Duration::ZERO, zap: false, stay: false, on_failure: OnFailure::EndRun, _turn: turn })
+        Ok(Self {
+            slowmo: Duration::ZERO,
+            zap: false,
+            stay: false,
+            on_failure: OnFailure::EndRun,
+            _turn: turn,
+        })
     }
 
     /// Delays each pass (AX-SCHED-16), to watch a program at work.

@@ -25,6 +25,7 @@ mod boxes;
 pub mod chassis;
 mod clock;
 mod component;
+pub mod debug;
 mod error;
 pub mod file;
 pub mod handle;
@@ -57,7 +58,9 @@ pub use ipc::{ErrorInformation, Ipc, Notify, Other, ProducerFinished, ShutdownMi
 pub use linkage::{Kind, LinkEnd, LinkOptions, LinkTo, Linkage, Untyped, link, link_with};
 pub use message::Message;
 pub use postoffice::Postoffice;
-pub use scheduler::{OnFailure, RunFuture, Scheduler, SchedulerGone, SchedulerHandle, SchedulerOptions, Sleep};
+pub use scheduler::{
+    OnFailure, RunFuture, Scheduler, SchedulerGone, SchedulerHandle, SchedulerOptions, Sleep,
+};
 
 /// What most programs need: `use axon::prelude::*`.
 pub mod prelude {

@@ -263,4 +263,3 @@ impl<In: Send + 'static, Out: Send + 'static> fmt::Debug for Handle<In, Out> {
         out.finish()
     }
 }
-

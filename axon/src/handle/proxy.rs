@@ -172,7 +172,9 @@ fn urgent<In: Send + 'static, Out: Send + 'static>(
 ) -> usize {
     let mut sent = 0;
     link.pending.retain(|put| match put {
-        Put::Control(message) if message.is_shutdown_microprocess() && cx._signal.send(message.clone()).is_ok() => {
+        Put::Control(message)
+            if message.is_shutdown_microprocess() && cx._signal.send(message.clone()).is_ok() =>
+        {
             sent += 1;
             false
         }

@@ -197,10 +197,7 @@ impl<In, Out> Shared<In, Out> {
         }
     }
 
-    pub(super) fn try_get<T>(
-        &self,
-        pop: impl Fn(&mut State<In, Out>) -> Option<T>,
-    ) -> Result<T, GetError> {
+    pub(super) fn try_get<T>(&self, pop: impl Fn(&mut State<In, Out>) -> Option<T>) -> Result<T, GetError> {
         Self::take(self.lock(), pop).map_err(|(_, e)| e)
     }
 

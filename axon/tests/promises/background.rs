@@ -117,7 +117,14 @@ fn ax_bg_01_slowmo_delays_each_pass() {
     let _turn = alone();
     let b = Background::new().unwrap().zap().slowmo(Duration::from_millis(20)).start().unwrap();
     let from = Instant::now();
-    b.activate(|| body(async |cx| for _ in 0..4 { cx.yield_now().await })).unwrap();
+    b.activate(|| {
+        body(async |cx| {
+            for _ in 0..4 {
+                cx.yield_now().await
+            }
+        })
+    })
+    .unwrap();
     b.join().unwrap();
     assert!(from.elapsed() >= Duration::from_millis(80), "{:?}", from.elapsed());
     // And the next is as fast as ever.

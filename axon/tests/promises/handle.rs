@@ -11,7 +11,6 @@ use axon::prelude::*;
 use axon::util::{NullSink, PureTransformer};
 use axon::{OnFailure, SchedulerHandle, ports};
 
-
 /// A scheduler in a thread of its own, which ends with its last component.
 fn elsewhere() -> (SchedulerHandle, JoinHandle<axon::Result<()>>) {
     let (tell, told) = mpsc::channel();
@@ -58,7 +57,10 @@ fn ax_hdl_02_put_and_get_without_waiting() {
     assert_eq!(h.try_get(), Err(GetError::Ended));
     assert!(h.has_ended() && h.failure().is_none());
     let e = h.try_put(6).unwrap_err();
-    assert_eq!((e.to_string(), e.into_message()), ("the component has ended or its input was closed".into(), 6));
+    assert_eq!(
+        (e.to_string(), e.into_message()),
+        ("the component has ended or its input was closed".into(), 6)
+    );
 }
 
 /// AX-HDL-01: the original's component with its boxes and links shows in the graph.
@@ -313,7 +315,8 @@ fn a_failure_a_stop_and_a_dropped_scheduler_end_the_handle() {
         s.run()
     });
     let s = told.recv().unwrap();
-    let h: Handle<u64, u64> = Handle::new(&s, || Scripted(async |cx: Cx<Numbers>| cx.end_with(Err("it broke"))));
+    let h: Handle<u64, u64> =
+        Handle::new(&s, || Scripted(async |cx: Cx<Numbers>| cx.end_with(Err("it broke"))));
     assert_eq!(h.blocking_get(), Err(GetError::Ended));
     assert!(h.failure().unwrap().contains("it broke"), "{h:?}");
     thread.join().unwrap().unwrap();
@@ -390,4 +393,3 @@ fn waiting_threads_are_woken_by_the_end() {
     waiting.into_iter().for_each(|t| t.join().unwrap());
     thread.join().unwrap().unwrap();
 }
-

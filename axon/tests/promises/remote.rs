@@ -40,7 +40,11 @@ fn ax_sched_19_waiting_for_one_blocks_until_another_thread_activates() {
     s.run().unwrap();
     let used = cpu_time().zip(before).map(|(after, before)| after - before);
     t.join().unwrap();
-    assert_eq!(told.try_iter().collect::<Vec<_>>(), [1], "its first step is in the first pass after the empty one");
+    assert_eq!(
+        told.try_iter().collect::<Vec<_>>(),
+        [1],
+        "its first step is in the first pass after the empty one"
+    );
     assert_eq!(s.pass(), 2);
     assert!(used.is_none_or(|t| t < Duration::from_millis(50)), "{used:?} of processor time in 200 ms");
     // The waiting is over: the usual rule is back.
@@ -84,9 +88,7 @@ fn ax_sched_21_components_of_another_thread_come_in_order_after_those_that_are_t
         let sender = thread::spawn(move || {
             for n in 0..3 {
                 let tell = tell.clone();
-                handle
-                    .activate(move || body(async move |cx| tell.send((n, cx.pass())).unwrap()))
-                    .unwrap();
+                handle.activate(move || body(async move |cx| tell.send((n, cx.pass())).unwrap())).unwrap();
             }
         });
         sender.join().unwrap();

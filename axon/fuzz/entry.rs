@@ -1,0 +1,26 @@
+//! What the fuzz targets do with their input. `tests/fuzz_replay.rs` feeds the committed corpora to the same
+//! functions on a stable compiler. They panic if a promise is broken.
+
+use axon::debug::{ConfigError, DebugConfig};
+
+/// What is understood survives being written; what is not is told on one line with the place.
+pub(crate) fn debug_config(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    match text.parse::<DebugConfig>() {
+        Ok(config) => {
+            for (name, section) in config.sections() {
+                assert!(!name.is_empty() && !name.starts_with('#') && !section.location.is_empty());
+                assert!(!name.contains([' ', '\t', '\n']) && !section.location.contains([' ', '\t', '\n']));
+            }
+            assert_eq!(config.to_string().parse::<DebugConfig>(), Ok(config));
+        }
+        Err(error) => {
+            let (ConfigError::Fields { line, .. } | ConfigError::Level { line, .. }) = &error else {
+                panic!("{error}");
+            };
+            assert!((1..=text.lines().count()).contains(line));
+            let told = error.to_string();
+            assert!(told.len() < 1000 && !told.contains(char::is_control), "{told}");
+        }
+    }
+}
