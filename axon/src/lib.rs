@@ -38,6 +38,7 @@ mod microprocess;
 mod postoffice;
 mod scheduler;
 pub mod stm;
+pub mod supervisor;
 pub mod threaded;
 pub mod tracker;
 pub mod util;

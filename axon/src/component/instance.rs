@@ -78,7 +78,7 @@ pub trait Microprocess {
     }
 
     /// Has `told` called when it fails, after it has been closed down, instead of what the scheduler does with failures
-    /// (AX-SCHED-11); the run goes on. A second call replaces the first.
+    /// (AX-SCHED-11); the run goes on. A second call replaces the first. [`Supervisor`] is built on this.
     ///
     /// [`Supervisor`]: crate::supervisor::Supervisor
     fn on_failure(&self, told: impl FnOnce(Failure) + 'static)

@@ -543,10 +543,10 @@ impl Core {
         let queued = self.queue.take();
         let woken = self.woken.take();
         let all = self.table.borrow_mut().take();
-        for p in woken.iter().chain(&all).chain(&queued) {
-            p.set_state(State::Stopped);
-            p.drop_code();
-        }
+        // All of them first: a body that stops others when it is dropped must find them stopped.
+        let every = || woken.iter().chain(&all).chain(&queued);
+        every().for_each(|p| p.set_state(State::Stopped));
+        every().for_each(|p| p.drop_code());
     }
 }
 

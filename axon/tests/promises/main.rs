@@ -18,6 +18,7 @@ mod panics;
 mod remote;
 mod scale;
 mod stm;
+mod supervisor;
 mod threads;
 mod timers;
 mod util;
