@@ -12,6 +12,7 @@ use crate::component::AnyInstance;
 use crate::error::{Error, Result};
 use crate::scheduler::{OnFailure, Scheduler, SchedulerGone, SchedulerHandle, SchedulerOptions, panic_text};
 use crate::tracker::Tracker;
+use crate::watchdog::Watchdog;
 
 /// Why a background was not made or started.
 #[derive(Debug)]
@@ -73,6 +74,7 @@ pub struct Background {
     zap: bool,
     stay: bool,
     on_failure: OnFailure,
+    watchdog: Option<Watchdog>,
     _turn: Turn,
 }
 
@@ -94,6 +96,7 @@ impl Background {
             zap: false,
             stay: false,
             on_failure: OnFailure::EndRun,
+            watchdog: None,
             _turn: turn,
         })
     }
@@ -123,6 +126,13 @@ impl Background {
     #[must_use]
     pub fn on_failure(mut self, policy: OnFailure) -> Self {
         self.on_failure = policy;
+        self
+    }
+
+    /// Has a watchdog look at it.
+    #[must_use]
+    pub fn watchdog(mut self, watchdog: Watchdog) -> Self {
+        self.watchdog = Some(watchdog);
         self
     }
 
@@ -241,8 +251,8 @@ fn spawn() -> io::Result<mpsc::Sender<Job>> {
     let (send, jobs) = mpsc::channel::<Job>();
     thread::Builder::new().name("axon-background".into()).spawn(move || {
         let mut left_over = None;
-        for Job { settings, tell, end } in jobs {
-            let outcome = catch_unwind(AssertUnwindSafe(|| run(&settings, &mut left_over, &tell)));
+        for Job { mut settings, tell, end } in jobs {
+            let outcome = catch_unwind(AssertUnwindSafe(|| run(&mut settings, &mut left_over, &tell)));
             let outcome = outcome.unwrap_or_else(|payload| {
                 Err(Error::Construction(format!("the background panicked: {}", panic_text(&*payload))))
             });
@@ -262,7 +272,7 @@ fn spawn() -> io::Result<mpsc::Sender<Job>> {
 }
 
 fn run(
-    settings: &Background,
+    settings: &mut Background,
     left_over: &mut Option<Scheduler>,
     tell: &mpsc::SyncSender<SchedulerHandle>,
 ) -> Result<()> {
@@ -277,6 +287,7 @@ fn run(
     scheduler.core().remote().clear_stop();
     scheduler.set_on_failure(settings.on_failure);
     scheduler.set_slowmo(settings.slowmo);
+    let _watch = settings.watchdog.take().map(|dog| dog.watch(&scheduler));
     let _ = tell.send(scheduler.handle()); // whoever started it may have gone
     loop {
         scheduler.wait_for_one();

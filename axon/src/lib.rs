@@ -29,7 +29,7 @@ pub mod debug;
 mod error;
 pub mod file;
 pub mod handle;
-mod id;
+pub mod id;
 pub mod introspect;
 mod ipc;
 mod linkage;
@@ -43,6 +43,7 @@ pub mod threaded;
 pub mod tracker;
 pub mod util;
 mod wait;
+pub mod watchdog;
 
 pub use adaptive::{Added, Tracked};
 #[doc(hidden)]
@@ -53,7 +54,7 @@ pub use component::{
     AnyInstance, Component, ComponentRef, Cx, Instance, Local, Microprocess, Outcome, Pause, Ports, Service,
     Side, Stepwise, StepwiseComponent, YieldNow,
 };
-pub use error::{BoxError, Cause, Error, Failure, LinkError, Result, SendError};
+pub use error::{BoxError, Cause, Error, Failure, InterfaceError, LinkError, Result, SendError};
 pub use id::ProcessId;
 pub use ipc::{ErrorInformation, Ipc, Notify, Other, ProducerFinished, ShutdownMicroprocess};
 pub use linkage::{Kind, LinkEnd, LinkOptions, LinkTo, Linkage, Untyped, link, link_with};

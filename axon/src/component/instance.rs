@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use super::{Component, ComponentRef, Cx, Outcome, Ports, Service};
 use crate::boxes::{Direction, Opener, SlotRef};
-use crate::error::{Failure, LinkError};
+use crate::error::{Failure, InterfaceError, LinkError};
 use crate::id::ProcessId;
 use crate::linkage::{LinkEnd, LinkOptions, LinkTo, Linkage, find_slot};
 use crate::microprocess::Process;
@@ -305,6 +305,36 @@ impl AnyInstance {
             names.extend(extras.dynamic.borrow().outboxes().map(|(n, _)| n.to_string()));
         }
         names
+    }
+
+    /// Checks that the component has declared all of these boxes, and maybe others (AX-UTIL-04, `testInterface`).
+    ///
+    /// # Errors
+    /// [`InterfaceError`]; inboxes are looked at first.
+    ///
+    /// ```
+    /// use axon::prelude::*;
+    /// use axon::util::NullSink;
+    ///
+    /// let sink: AnyInstance = NullSink::new().into();
+    /// sink.test_interface(&["inbox", "control"], &[])?;
+    /// let e = sink.test_interface(&["inbox", "fred"], &[]).unwrap_err();
+    /// assert!(e.to_string().ends_with("has no inboxes [\"fred\"]"));
+    /// # Ok::<(), axon::InterfaceError>(())
+    /// ```
+    pub fn test_interface(&self, inboxes: &[&str], outboxes: &[&str]) -> Result<(), InterfaceError> {
+        let (declared_in, declared_out) =
+            self.0.ports().map_or_else(Default::default, |p| (p.inboxes(), p.outboxes()));
+        for (kind, wanted, declared) in
+            [("inboxes", inboxes, declared_in), ("outboxes", outboxes, declared_out)]
+        {
+            let lacks = |name: &&&str| !declared.iter().any(|info| info.name == **name);
+            let missing: Vec<String> = wanted.iter().filter(lacks).map(|name| name.to_string()).collect();
+            if !missing.is_empty() {
+                return Err(InterfaceError { kind, component: self.name(), missing });
+            }
+        }
+        Ok(())
     }
 
     /// Messages in the own queue of an inbox (AX-COMP-06).

@@ -16,6 +16,7 @@ use crate::clock::Time;
 use crate::error::{Cause, Error, Failure, Result};
 use crate::microprocess::{Process, State};
 use crate::wait::Listener;
+use crate::watchdog;
 
 /// The state of one scheduler.
 pub(crate) struct Core {
@@ -49,6 +50,8 @@ pub(crate) struct Core {
     slowmo: Cell<Duration>,
     on_failure: Cell<OnFailure>,
     shuffle: Cell<Option<u64>>,
+    watch: RefCell<Option<Arc<watchdog::Shared>>>,
+    watched: Cell<bool>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -103,6 +106,8 @@ impl Core {
             slowmo: Cell::new(Duration::ZERO),
             on_failure: Cell::new(options.on_failure),
             shuffle: Cell::new(options.shuffle),
+            watch: RefCell::new(None),
+            watched: Cell::new(false),
         })
     }
 
@@ -152,6 +157,29 @@ impl Core {
 
     pub(crate) fn set_on_failure(&self, policy: OnFailure) {
         self.on_failure.set(policy);
+    }
+
+    pub(crate) fn set_watch(&self, watch: Arc<watchdog::Shared>) {
+        self.watch.replace(Some(watch));
+        self.watched.set(true);
+    }
+
+    /// Forgets the watchdog, unless another has taken its place.
+    pub(crate) fn clear_watch(&self, watch: &Arc<watchdog::Shared>) {
+        let mut current = self.watch.borrow_mut();
+        if current.as_ref().is_some_and(|w| Arc::ptr_eq(w, watch)) {
+            *current = None;
+            self.watched.set(false);
+        }
+    }
+
+    /// Tells the watchdog, if there is one.
+    #[cold]
+    fn tell_watch(&self, tell: impl FnOnce(&watchdog::Shared)) {
+        let watch = self.watch.borrow();
+        if let Some(watch) = &*watch {
+            tell(watch);
+        }
     }
 
     pub(crate) fn wait_for_one(&self) {
@@ -310,6 +338,7 @@ impl Core {
             Err(payload) => {
                 self.given_waker.set(std::ptr::null());
                 self.renew_spare();
+                self.tell_watch(watchdog::Shared::end);
                 let Some(process) = self.current.take() else { resume_unwind(payload) };
                 self.finish(&process, Err(Cause::Panic(panic_text(&*payload))))
             }
@@ -326,15 +355,30 @@ impl Core {
                 process.set_state(State::Sleeping);
                 Ok(())
             }
-            State::Active => self.poll(process),
+            State::Active if !self.watched.get() => self.poll(process),
+            State::Active => self.watched_turn(process, |core, process| core.poll(process)),
             State::Leaving => {
                 process.clear_pause();
                 process.set_state(State::Woken);
                 Ok(())
             }
-            State::Stopping => self.finish(&process, Ok(())),
+            State::Stopping if !self.watched.get() => self.finish(&process, Ok(())),
+            State::Stopping => self.watched_turn(process, |core, process| core.finish(&process, Ok(()))),
             _ => Ok(()),
         }
+    }
+
+    #[cold]
+    fn watched_turn(
+        self: &Rc<Self>,
+        process: Rc<Process>,
+        turn: impl FnOnce(&Rc<Self>, Rc<Process>) -> Result<()>,
+    ) -> Result<()> {
+        let step = self.tick.get() + 1;
+        self.tell_watch(|w| w.begin(step, process.id()));
+        let outcome = turn(self, process);
+        self.tell_watch(watchdog::Shared::end);
+        outcome
     }
 
     fn poll(self: &Rc<Self>, process: Rc<Process>) -> Result<()> {
@@ -473,6 +517,9 @@ impl Core {
             match p.state() {
                 State::Activating => {
                     self.table.borrow_mut().insert(p.clone());
+                    if self.watched.get() {
+                        self.tell_watch(|w| w.add(&p));
+                    }
                     p.set_state(State::Active);
                     queue.push_back(p);
                 }
@@ -493,6 +540,9 @@ impl Core {
         self.table.borrow_mut().remove(process);
         process.stopped();
         process.close_down();
+        if self.watched.get() {
+            self.tell_watch(|w| w.remove(process));
+        }
         match outcome.and_then(|()| process.take_failure().map_or(Ok(()), Err)) {
             Ok(()) => Ok(()),
             Err(cause) => {

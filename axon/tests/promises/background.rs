@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use axon::background::{Background, BackgroundError};
 use axon::prelude::*;
 use axon::tracker::Tracker;
+use axon::watchdog::Watchdog;
 use axon::{OnFailure, SchedulerGone};
 
 use crate::common::*;
@@ -189,10 +190,24 @@ fn a_failure_ends_it_and_is_told_by_join() {
     assert!(e.contains("test.Scripted") && e.contains("it broke"), "{e}");
     assert!(told.recv().is_err(), "the sleeper has been dropped");
 
-    let b = Background::new().unwrap().on_failure(OnFailure::GoOn).start().unwrap();
+    let b = Background::new().unwrap().stay().on_failure(OnFailure::GoOn).start().unwrap();
     let (tell, told) = mpsc::channel();
     b.activate(|| body(async |_| panic!("so what"))).unwrap();
     b.activate(move || body(async move |_| tell.send(()).unwrap())).unwrap();
+    told.recv().unwrap();
+    b.stop();
     b.join().unwrap();
-    told.try_recv().unwrap();
+}
+
+#[test]
+fn a_background_can_have_a_watchdog() {
+    let _turn = alone();
+    let (bark, barked) = mpsc::channel();
+    let dog = Watchdog::new(Duration::from_millis(20)).on_stuck(move |s| bark.send(s.name.clone()).unwrap());
+    let b = Background::new().unwrap().zap().watchdog(dog).start().unwrap();
+    let (free, freed) = mpsc::channel::<()>();
+    b.activate(move || body(async move |_| freed.recv().unwrap())).unwrap();
+    assert!(barked.recv().unwrap().starts_with("test.Scripted_"));
+    free.send(()).unwrap();
+    b.join().unwrap();
 }

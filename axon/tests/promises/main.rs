@@ -14,6 +14,7 @@ mod handle;
 #[cfg(feature = "futures")]
 mod handle_async;
 mod introspection;
+mod misbehaviour;
 mod panics;
 mod remote;
 mod scale;
@@ -22,3 +23,4 @@ mod supervisor;
 mod threads;
 mod timers;
 mod util;
+mod watchdog;
