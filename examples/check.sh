@@ -36,6 +36,7 @@ check system_shutdown   system_shutdown   0 '' --virtual
 check crasher_normal    crasher           0 '' 3
 check crasher_immortal  crasher           0 '' 2
 check crasher_mortal    crasher           1 '' 2 --mortal
+check introspected      introspected      0 '' --summary
 check reverser          reverser          0 'hello\nüber all\n\nlast line  \n'
 
 # The philosophers eat in an order of their own, and check it themselves: the lines are compared sorted.
