@@ -10,7 +10,10 @@ pub(crate) fn debug_config(data: &[u8]) {
         Ok(config) => {
             for (name, section) in config.sections() {
                 assert!(!name.is_empty() && !name.starts_with('#') && !section.location.is_empty());
-                assert!(!name.contains([' ', '\t', '\n']) && !section.location.contains([' ', '\t', '\n']));
+                assert!(
+                    !name.contains([' ', '\t', '\r', '\n'])
+                        && !section.location.contains([' ', '\t', '\r', '\n'])
+                );
             }
             assert_eq!(config.to_string().parse::<DebugConfig>(), Ok(config));
         }

@@ -7,7 +7,7 @@ use std::str::FromStr;
 /// What a configuration file says: sections, with the greatest level of detail that is written.
 ///
 /// The file's lines are `section level location`, separated by spaces or tabs; `#` begins a comment line, and lines of
-/// nothing but spaces are skipped (AX-DBG-04). A section that is there twice has its last level.
+/// nothing but spaces are skipped (AX-DBG-04). Both may be indented. A section that is there twice has its last level.
 ///
 /// ```
 /// use axon::debug::DebugConfig;
@@ -95,10 +95,11 @@ impl FromStr for DebugConfig {
     fn from_str(text: &str) -> Result<Self, ConfigError> {
         let mut config = Self::default();
         for (line, text) in (1..).zip(text.lines()) {
-            if text.starts_with('#') {
+            // A carriage return without a line feed would be lost, or not, by what follows it.
+            let mut fields = text.split([' ', '\t', '\r']).filter(|f| !f.is_empty()).peekable();
+            if fields.peek().is_some_and(|f| f.starts_with('#')) {
                 continue;
             }
-            let mut fields = text.split([' ', '\t']).filter(|f| !f.is_empty());
             let found = (fields.next(), fields.next(), fields.next(), fields.next());
             match found {
                 (None, ..) => {}
