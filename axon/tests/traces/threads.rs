@@ -66,7 +66,7 @@ fn t16(t: &Trace) {
 /// AX-THR-03, 09, 11: independent of the thread's timing, so it is run many times and in any order.
 #[test]
 fn t16_threaded_echo() {
-    let rounds = if cfg!(miri) { 2 } else { 50 }; // each takes Miri a while
+    let rounds = if cfg!(miri) { 2 } else { 50 }; // each takes Miri a second
     for _ in 0..rounds {
         t16(&trace());
     }
