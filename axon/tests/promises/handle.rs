@@ -11,6 +11,8 @@ use axon::prelude::*;
 use axon::util::{NullSink, PureTransformer};
 use axon::{OnFailure, SchedulerHandle, ports};
 
+use crate::rounds;
+
 /// A scheduler in a thread of its own, which ends with its last component.
 fn elsewhere() -> (SchedulerHandle, JoinHandle<axon::Result<()>>) {
     let (tell, told) = mpsc::channel();
@@ -100,7 +102,7 @@ fn ax_hdl_03_d42_a_message_does_not_wait_for_a_poll() {
     let (s, thread) = elsewhere();
     let h: Handle<u64, u64> = Handle::new(&s, doubler);
     let from = Instant::now();
-    for n in 0..1000 {
+    for n in 0..rounds(1000) as u64 {
         h.blocking_put(n).unwrap();
         assert_eq!(h.blocking_get(), Ok(2 * n));
     }
@@ -128,7 +130,7 @@ fn ax_hdl_02_getting_with_a_timeout() {
 /// D-42: ten times what the queues hold goes through, in order, from a thread that does not look at the answers.
 #[test]
 fn d42_nothing_is_lost_and_both_sides_wait_for_room() {
-    const N: u64 = 5000;
+    const N: u64 = rounds(5000) as u64;
     for capacity in [1, 2, 7, 500] {
         let (s, thread) = elsewhere();
         let h: Arc<Handle<u64, u64>> = Arc::new(Handle::with_capacity(&s, capacity, doubler));
@@ -208,7 +210,7 @@ fn a_full_handle_gives_the_message_back_and_stop_now_overtakes() {
 /// D-42: the original's handle could end with messages still in its queues.
 #[test]
 fn d42_what_a_component_sent_before_its_end_arrives() {
-    for _ in 0..20 {
+    for _ in 0..rounds(20) {
         let (s, thread) = elsewhere();
         let h: Handle<u64, u64> = Handle::with_capacity(&s, 2, || {
             Scripted(async |cx: Cx<Numbers>| {
@@ -347,7 +349,7 @@ fn several_handles_share_a_scheduler() {
     let (s, thread) = elsewhere();
     let all: Vec<Handle<u64, u64>> =
         (0..10).map(|k| Handle::new(&s, move || PureTransformer::new(move |n: u64| Some(n * k)))).collect();
-    for n in 0..100 {
+    for n in 0..rounds(100) as u64 {
         all.iter().for_each(|h| h.blocking_put(n).unwrap());
         for (k, h) in (0..).zip(&all) {
             assert_eq!(h.blocking_get(), Ok(n * k));

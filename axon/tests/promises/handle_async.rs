@@ -14,6 +14,8 @@ use futures::stream::FusedStream;
 use futures::task::LocalSpawnExt;
 use futures::{SinkExt, StreamExt, stream};
 
+use crate::rounds;
+
 fn doubler(capacity: usize) -> (Handle<u64, u64>, thread::JoinHandle<axon::Result<()>>) {
     let (tell, told) = mpsc::channel();
     let thread = thread::spawn(move || {
@@ -30,7 +32,7 @@ fn doubler(capacity: usize) -> (Handle<u64, u64>, thread::JoinHandle<axon::Resul
 fn awaiting_puts_and_gets() {
     let (h, thread) = doubler(1);
     block_on(async {
-        for n in 0..500 {
+        for n in 0..rounds(500) as u64 {
             h.put(n).await.unwrap();
             assert_eq!(h.get().await, Ok(2 * n));
         }
@@ -45,7 +47,7 @@ fn awaiting_puts_and_gets() {
 /// Two tasks of one thread share the handle: one feeds it with back-pressure, the other reads until its end.
 #[test]
 fn a_stream_and_a_sink_on_a_local_pool() {
-    const N: u64 = 3000;
+    const N: u64 = rounds(3000) as u64;
     for capacity in [1, 4, 1000] {
         let (h, thread) = doubler(capacity);
         let h = Rc::new(h);
@@ -94,13 +96,15 @@ fn a_flush_waits_until_the_component_has_everything() {
 }
 
 /// On tokio's worker threads, with its timers: cancelled waits lose nothing.
+#[cfg_attr(miri, ignore = "a runtime of threads with real timers takes minutes")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_tokio_a_cancelled_wait_loses_nothing() {
+    const N: u64 = rounds(2000) as u64;
     let (h, thread) = doubler(3);
     let h = std::sync::Arc::new(h);
     let theirs = h.clone();
     let putter = tokio::spawn(async move {
-        for n in 0..2000 {
+        for n in 0..N {
             let mut message = n;
             // A put that is given up now and then has put nothing, or has put it.
             loop {
@@ -121,7 +125,7 @@ async fn on_tokio_a_cancelled_wait_loses_nothing() {
         }
     }
     putter.await.unwrap();
-    assert_eq!(all, (0..2000).map(|n| 2 * n).collect::<Vec<u64>>());
+    assert_eq!(all, (0..N).map(|n| 2 * n).collect::<Vec<u64>>());
     tokio::task::spawn_blocking(move || thread.join().unwrap().unwrap()).await.unwrap();
 }
 

@@ -8,6 +8,7 @@ mod background;
 mod chassis;
 mod defects;
 mod embedding;
+#[cfg(not(miri))] // it isolates its programs from the file system
 mod files;
 mod foreign_futures;
 mod handle;
@@ -24,3 +25,8 @@ mod threads;
 mod timers;
 mod util;
 mod watchdog;
+
+/// A number of rounds, or far fewer where Miri runs them, which is a thousand times slower.
+pub const fn rounds(n: usize) -> usize {
+    if cfg!(miri) { n.div_ceil(200) } else { n }
+}

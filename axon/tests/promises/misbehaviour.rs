@@ -9,6 +9,10 @@ use axon::util::Fanout;
 use axon::{LinkError, link, ports};
 
 use crate::common::*;
+use crate::rounds;
+
+/// Messages of a flood.
+const FLOOD: i32 = rounds(100_000) as i32;
 
 /// Runs until idle with a bystander beside, which must still be there and run.
 fn harmless(s: &Scheduler, wrong: &Instance<Boxes>) {
@@ -30,7 +34,7 @@ fn a_flood_meets_a_bounded_inbox() {
     let refused = Rc::new(Cell::new(0));
     let count = refused.clone();
     let flood = body(async move |cx| {
-        for n in 0..100_000 {
+        for n in 0..FLOOD {
             if let Err(e) = cx.outbox.send(Message::new(n)) {
                 assert_eq!(e.to_string(), "no space in box (10 of 10 messages)");
                 assert_eq!(e.into_message().downcast::<i32>().unwrap(), n);
@@ -40,7 +44,7 @@ fn a_flood_meets_a_bounded_inbox() {
     });
     link(&flood.outbox, &to.inbox).unwrap();
     harmless(&s, &flood);
-    assert_eq!((refused.get(), to.inbox.len()), (99_990, 10));
+    assert_eq!((refused.get(), to.inbox.len()), (FLOOD - 10, 10));
     assert_eq!(numbers(&to), (0..10).collect::<Vec<_>>());
 }
 
@@ -49,15 +53,15 @@ fn a_flood_meets_a_bounded_inbox() {
 fn a_flood_meets_an_unbounded_inbox() {
     let s = fresh();
     let (to, woken) = sleeper();
-    let flood = body(async |cx| (0..100_000).for_each(|n| cx.outbox.send(Message::new(n)).unwrap()));
+    let flood = body(async |cx| (0..FLOOD).for_each(|n| cx.outbox.send(Message::new(n)).unwrap()));
     link(&flood.outbox, &to.inbox).unwrap();
     s.activate(&to);
     s.run_until_idle().unwrap();
     harmless(&s, &flood);
-    assert_eq!((woken.get(), to.inbox.len()), (2, 100_000));
+    assert_eq!((woken.get(), to.inbox.len()), (2, FLOOD as usize));
     let shot = axon::introspect::Snapshot::of(&s);
-    assert_eq!(shot.component(to.id()).unwrap().inboxes[0].waiting, 100_000);
-    assert!(numbers(&to).into_iter().eq(0..100_000));
+    assert_eq!(shot.component(to.id()).unwrap().inboxes[0].waiting, FLOOD as usize);
+    assert!(numbers(&to).into_iter().eq(0..FLOOD));
 }
 
 /// Into one's own inbox is allowed: it is a loop of messages, not of links, and others have their turns.

@@ -199,7 +199,7 @@ fn a_clone_that_panics_leaves_the_store_as_it_was() {
 #[test]
 fn many_threads_lose_no_update() {
     const THREADS: usize = 4;
-    const MOVES: usize = 300;
+    const MOVES: usize = crate::rounds(300);
     let s: Store<i64> = Store::new();
     let (stale, busy) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let all: Vec<_> = (0..THREADS)
