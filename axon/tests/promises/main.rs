@@ -4,6 +4,7 @@
 #[path = "../axon_parity/common.rs"]
 mod common;
 
+#[cfg(not(miri))] // the background's thread is for ever, which Miri takes for a leak
 mod background;
 mod chassis;
 mod defects;
