@@ -124,6 +124,7 @@ fn both() -> [Ipc; 2] {
     [Ipc::producer_finished(), Ipc::shutdown_microprocess()]
 }
 
+/// CH-CAR-01.
 #[test]
 fn test_byDefaultDoesNothing() {
     let t = setup();
@@ -134,6 +135,7 @@ fn test_byDefaultDoesNothing() {
     assert!(!t.carousel.is_stopped());
 }
 
+/// CH-CAR-02.
 #[test]
 fn test_canAskToMake1stRequest() {
     let t = setup_that(Carousel::make_first_request);
@@ -144,6 +146,7 @@ fn test_canAskToMake1stRequest() {
     assert!(!t.carousel.is_stopped());
 }
 
+/// CH-CAR-06, CH-CAR-07.
 #[test]
 fn test_shutsDownWhenToldToAndIdle() {
     for message in both() {
@@ -156,6 +159,7 @@ fn test_shutsDownWhenToldToAndIdle() {
     }
 }
 
+/// CH-CAR-03.
 #[test]
 fn test_messageToNextRunsFactoryFunction() {
     let run = Rc::new(RefCell::new(None));
@@ -174,6 +178,7 @@ fn test_messageToNextRunsFactoryFunction() {
     assert_eq!(run.borrow().as_deref(), Some("BLAH"));
 }
 
+/// CH-CAR-03.
 #[test]
 fn test_messageToNextSpawnsChild() {
     let t = setup();
@@ -185,6 +190,7 @@ fn test_messageToNextSpawnsChild() {
     assert_eq!(t.carousel.children(), [t.child(0).any()]);
 }
 
+/// CH-CAR-05.
 #[test]
 fn test_childTerminationTriggersRequestNext() {
     let t = setup();
@@ -195,6 +201,7 @@ fn test_childTerminationTriggersRequestNext() {
     assert_eq!(t.collect_request_next(), ["NEXT"]);
 }
 
+/// CH-CAR-05.
 #[test]
 fn test_childShutdownSignalDoesntTriggerRequest() {
     for message in both() {
@@ -207,6 +214,7 @@ fn test_childShutdownSignalDoesntTriggerRequest() {
     }
 }
 
+/// CH-CAR-06, CH-CAR-07.
 #[test]
 fn test_ChildReceivesShutdownSignal() {
     for message in both() {
@@ -218,6 +226,7 @@ fn test_ChildReceivesShutdownSignal() {
     }
 }
 
+/// CH-CAR-04, CH-CAR-03.
 #[test]
 fn test_nextRequestStartsNewchildOnceCurrentHasTerminated() {
     let t = setup();
@@ -233,6 +242,7 @@ fn test_nextRequestStartsNewchildOnceCurrentHasTerminated() {
     }
 }
 
+/// CH-CAR-03, CH-CAR-08.
 #[test]
 fn test_dataReachesChildInbox() {
     let t = setup();
@@ -245,6 +255,7 @@ fn test_dataReachesChildInbox() {
     }
 }
 
+/// CH-CAR-03, CH-CAR-08.
 #[test]
 fn test_dataReachesCarouselOutbox() {
     let t = setup();
@@ -257,6 +268,7 @@ fn test_dataReachesCarouselOutbox() {
     }
 }
 
+/// CH-CAR-03.
 #[test]
 fn test_childSignalIgnored() {
     let t = setup();
@@ -270,6 +282,7 @@ fn test_childSignalIgnored() {
     assert_eq!(t.child(0).signal.discarded(), 3);
 }
 
+/// CH-CAR-06, CH-CAR-07.
 #[test]
 fn test_terminatingCarouselWithChildPassesSignalToChildToo() {
     for message in both() {
@@ -283,6 +296,7 @@ fn test_terminatingCarouselWithChildPassesSignalToChildToo() {
     }
 }
 
+/// CH-CAR-08.
 #[test]
 fn test_carouselDoesntTerminateUntilChildHas() {
     for message in both() {
@@ -297,6 +311,7 @@ fn test_carouselDoesntTerminateUntilChildHas() {
     }
 }
 
+/// CH-CAR-06, CH-CAR-04.
 #[test]
 fn test_queuedNextsFinishedIfProducerFinished() {
     let t = setup();
@@ -322,6 +337,7 @@ fn test_queuedNextsFinishedIfProducerFinished() {
     assert!(t.carousel.is_stopped() && t.collect_request_next().is_empty());
 }
 
+/// CH-CAR-07.
 #[test]
 fn test_queuedNextsAbortedIfShutdownMicroprocess() {
     let t = setup();
