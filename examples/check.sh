@@ -51,6 +51,8 @@ check system_shutdown   system_shutdown   0 '' --virtual
 check crasher_normal    crasher           0 '' 3
 check crasher_immortal  crasher           0 '' 2
 check crasher_mortal    crasher           1 '' 2 --mortal
+check_unordered graph_text_run      graph_text          0 'one\ntwo\n' graphs/capitals.graph
+check graph_text_show   graph_text        0 '' graphs/capitals.graph --show
 check feedback          feedback          0 '' --rounds 14 --nap 0
 check_unordered demo_shutdown       demo_shutdown       0 '' --tick 40
 check_unordered linked_shutdown     linked_shutdown     0 '' --tick 40

@@ -9,6 +9,7 @@ mod defects;
 mod embedding;
 mod files;
 mod foreign_futures;
+mod graph_text;
 mod introspection;
 mod nesting;
 mod panics;
