@@ -10,8 +10,11 @@ mod embedding;
 #[cfg(not(miri))] // it isolates its programs from the file system
 mod files;
 mod foreign_futures;
+mod graph_text;
 mod introspection;
+mod nesting;
 mod panics;
+mod routing;
 mod scale;
 mod threads;
 mod timers;
