@@ -6,14 +6,13 @@ use crate::message::Message;
 
 crate::ports! {
     /// Boxes of a [`Comparator`].
-    #[allow(non_snake_case)] // the original's names, for graphs in text
     pub struct ComparatorPorts<A, B> {
         in  { /// Unused.
               inbox: Message,
               /// One of the streams.
-              inA: A,
+              in_a: A,
               /// The other.
-              inB: B,
+              in_b: B,
               /// Shutdown requests.
               control: Ipc }
         out { /// Whether the two messages of a pair are equal.
@@ -23,13 +22,13 @@ crate::ports! {
     }
 }
 
-/// Tells for each pair of messages whether they are equal.
+/// Tells for each pair of messages whether they are equal. (The original calls the two inboxes `inA` and `inB`.)
 ///
 /// # Boxes
 /// | box | type | meaning |
 /// |---|---|---|
 /// | `inbox` | [`Message`] | unused |
-/// | `inA`, `inB` | `A`, `B` | the streams; the first message of one is compared with the first of the other, and so on |
+/// | `in_a`, `in_b` | `A`, `B` | the streams; the first message of one is compared with the first of the other, and so on |
 /// | `control` | [`Ipc`] | `producerFinished` and `shutdownMicroprocess` end it |
 /// | `outbox` | [`bool`] | whether they are equal |
 /// | `signal` | [`Ipc`] | a fresh `producerFinished`, without a caller |
@@ -44,8 +43,8 @@ crate::ports! {
 ///     .node("b", DataSource::new([1, 2, 3]))
 ///     .node("same", Comparator::<i32, i32>::new())
 ///     .node("check", TestResult::new())
-///     .link(("a", "outbox"), ("same", "inA"))
-///     .link(("b", "outbox"), ("same", "inB"))
+///     .link(("a", "outbox"), ("same", "in_a"))
+///     .link(("b", "outbox"), ("same", "in_b"))
 ///     .link(("b", "signal"), ("same", "control"))
 ///     .link(("same", "outbox"), ("check", "inbox"))
 ///     .link(("same", "signal"), ("check", "control"))
@@ -86,9 +85,9 @@ impl<A: Send + 'static, B: Send + 'static> Component for Comparator<A, B> {
 
     async fn main(mut self, cx: Cx<Self::Ports>) {
         loop {
-            while !cx.inB.is_empty()
-                && let Some(a) = cx.inA.try_recv()
-                && let Some(b) = cx.inB.try_recv()
+            while !cx.in_b.is_empty()
+                && let Some(a) = cx.in_a.try_recv()
+                && let Some(b) = cx.in_b.try_recv()
             {
                 if let Err(e) = cx.outbox.send_wait((self.combine)(&a, &b)).await {
                     log::warn!("a comparison was dropped: {e}");

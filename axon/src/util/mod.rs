@@ -1,6 +1,8 @@
 //! Everyday components (Kamaelia: `Kamaelia/Util/`).
 
+mod backplane;
 mod chargen;
+mod chooser;
 mod chunk_namer;
 mod chunkifier;
 mod clock;
@@ -19,21 +21,27 @@ mod marshalling;
 mod max;
 mod null_sink;
 mod one_shot;
+mod pass_through;
 mod prompted_turnstile;
 mod pure_transformer;
 mod range_filter;
 mod rate_chunker;
 mod rate_filter;
 mod sequential_transformer;
+mod splitter;
 pub(crate) mod stage;
 mod stringify;
 mod sync;
 mod tag_with_sequence_number;
 mod test_result;
 mod tokenisation;
+mod two_way_splitter;
 mod unseen_only;
+mod unsent;
 
+pub use self::backplane::{Backplane, PublishTo, PublishToPorts, SubscribeTo};
 pub use self::chargen::Chargen;
+pub use self::chooser::{Chooser, ChooserPorts, ForwardIteratingChooser};
 pub use self::chunk_namer::ChunkNamer;
 pub use self::chunkifier::Chunkifier;
 pub use self::clock::CheapAndCheerfulClock;
@@ -52,6 +60,7 @@ pub use self::marshalling::{DeMarshaller, Marshaller, Marshalling};
 pub use self::max::Max;
 pub use self::null_sink::{NullSink, SinkPorts};
 pub use self::one_shot::{OneShot, TriggerPorts, TriggeredOneShot};
+pub use self::pass_through::{PassThrough, SamePorts};
 pub use self::prompted_turnstile::{PromptedTurnstile, PromptedTurnstilePorts};
 pub use self::pure_transformer::{Chain, Function, PureTransformer, Transform, TransformerPorts};
 pub use self::range_filter::RangeFilter;
@@ -61,12 +70,14 @@ pub use self::rate_filter::{
     VariableByteRateRequestControl, VariableRequestPorts,
 };
 pub use self::sequential_transformer::SequentialTransformer;
+pub use self::splitter::{Configuration, Plug, PlugPorts, PlugSplitter, PlugSplitterPorts, Splitter};
 pub use self::stage::StagePorts;
 pub use self::stringify::Stringify;
 pub use self::sync::Sync;
 pub use self::tag_with_sequence_number::TagWithSequenceNumber;
 pub use self::test_result::{StopSystem, StopSystemException, TestResult, TestResultPorts};
 pub use self::tokenisation::{EscapedListMarshalling, Token, lines_to_tokenlists, tokenlists_to_lines};
+pub use self::two_way_splitter::{TwoWaySplitter, TwoWaySplitterPorts};
 pub use self::unseen_only::UnseenOnly;
 
 crate::ports! {
