@@ -60,9 +60,14 @@ impl Component for CheapAndCheerfulClock {
             if orders.unless_ended(&cx.control, cx.outbox.send_wait(true)).await.is_none() {
                 break;
             }
-            next = (next + self.interval).max(cx.core().now());
-            if self.interval.is_zero() {
-                cx.yield_now().await;
+            let now = cx.core().now();
+            next = (next + self.interval).max(now);
+            if next == now {
+                cx.yield_now().await; // sleeping until now is no sleep
+                orders.hear(&cx.control);
+                if orders.end() {
+                    break;
+                }
             }
             if orders.unless_ended(&cx.control, cx.sleep_until(next)).await.is_none() {
                 break;

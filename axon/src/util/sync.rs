@@ -93,9 +93,10 @@ impl<T: Send + 'static> Component for Sync<T> {
                 if let Some(other) = orders.take(message) {
                     let _ = cx.signal.send_wait(other).await; // a control line takes any message
                 }
-                if orders.end() {
-                    break 'life;
-                }
+            }
+            // Told just now, or while a message waited for room.
+            if orders.end() {
+                break;
             }
             cx.pause().await;
         }

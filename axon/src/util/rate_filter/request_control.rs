@@ -102,6 +102,9 @@ impl Component for ByteRateRequestControl {
             if !ask(&mut pace, &mut orders, &cx.control, &cx.outbox).await {
                 break;
             }
+            if pace.next().is_some_and(|at| at <= cx.core().now()) {
+                cx.yield_now().await; // the rate is more than we can do: others have to run all the same
+            }
             let next = async {
                 match pace.next() {
                     Some(at) => cx.sleep_until(at).await,
@@ -171,6 +174,9 @@ impl Component for VariableByteRateRequestControl {
             if !ask(&mut pace, &mut orders, &cx.control, &cx.outbox).await {
                 break;
             }
+            if pace.next().is_some_and(|at| at <= cx.core().now()) {
+                cx.yield_now().await; // the rate is more than we can do: others have to run all the same
+            }
             let next = async {
                 match pace.next() {
                     Some(at) => cx.sleep_until(at).await,
@@ -193,6 +199,10 @@ impl Component for VariableByteRateRequestControl {
 
 /// Sends the requests that are due; false if it shall end.
 async fn ask(pace: &mut Pace, orders: &mut Orders, control: &Inbox<Ipc>, outbox: &Outbox<usize>) -> bool {
+    orders.hear(control);
+    if orders.end() {
+        return false;
+    }
     while let Some(items) = pace.request() {
         match orders.unless_ended(control, outbox.send_wait(items)).await {
             None => return false,
