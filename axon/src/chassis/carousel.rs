@@ -135,7 +135,8 @@ impl<A: Send + 'static> Component for Carousel<A> {
                 if let Some(message) = told.please_stop.take() {
                     break message;
                 }
-                // If there is no room for the request, a collection wakes us to try again.
+                // Only now: if something waits or it shall stop, nobody is asked. If there is no room for the request, a
+                // collection wakes us to try again.
                 wants_next = wants_next && cx.request_next.send("NEXT".into()).is_err_and(|e| e.is_full());
                 cx.pause().await;
                 continue;
@@ -153,8 +154,7 @@ impl<A: Send + 'static> Component for Carousel<A> {
                 }
                 cx.pause().await;
             }
-            told.listen(&cx);
-            wants_next = cx.next.is_empty() && told.please_stop.is_none() && told.must_stop.is_none();
+            wants_next = true;
         };
         let _ = cx.signal.send_wait(last).await; // a control line takes any message
     }
