@@ -38,7 +38,8 @@ fn u42_simple_reader_sends_one_line_a_step() {
     let end = probe_of!(r);
     s.activate(&r);
     let mut last = 0;
-    while s.step().unwrap() && !r.is_stopped() {
+    while !r.is_stopped() {
+        s.step().unwrap();
         let now = end.inbox.len();
         assert!(now <= last + 1, "{last} lines, then {now}");
         last = now;
