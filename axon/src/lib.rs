@@ -66,7 +66,7 @@ pub use scheduler::{
 
 /// What most programs need: `use axon::prelude::*`.
 pub mod prelude {
-    pub use crate::chassis::{Graphline, Pipeline};
+    pub use crate::chassis::{Carousel, Graphline, Par, Pipeline, Seq};
     pub use crate::threaded::{ThreadCx, Threaded, ThreadedComponent, threaded};
     pub use crate::{
         AnyInstance, Component, Cx, Inbox, Instance, Ipc, Message, Microprocess, Outbox, Scheduler,

@@ -12,13 +12,16 @@ mod embedding;
 #[cfg(not(miri))] // it isolates its programs from the file system
 mod files;
 mod foreign_futures;
+mod graph_text;
 mod handle;
 #[cfg(feature = "futures")]
 mod handle_async;
 mod introspection;
 mod misbehaviour;
+mod nesting;
 mod panics;
 mod remote;
+mod routing;
 mod scale;
 mod stm;
 mod supervisor;
