@@ -1,5 +1,5 @@
-//! What the fuzz targets do with their input. `tests/fuzz_replay.rs` feeds the committed corpora to the same
-//! functions on a stable compiler. They panic if a promise is broken.
+//! What the fuzz targets do with their input. `tests/fuzz_replay.rs` feeds the committed corpora to the same functions
+//! on a stable compiler. They panic if a promise is broken.
 
 use axon::chassis::text::{Graph, Makers};
 use axon::debug::{ConfigError, DebugConfig};

@@ -1,4 +1,5 @@
 //! Kamaelia's programs, ported: one a file in `src/bin`; here is what several of them share.
+#![forbid(unsafe_code)]
 
 use std::time::Duration;
 

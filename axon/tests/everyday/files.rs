@@ -218,7 +218,7 @@ fn u43_fixed_rate_reusable_reader_reads_all_files_at_one_rate() {
     axon::link((&r, "outbox"), (&end, "inbox")).unwrap();
     axon::link((&r, "signal"), (&end, "control")).unwrap();
     let asked = probe::<Message>();
-    axon::link((&r, "request_next"), (&asked, "inbox")).unwrap();
+    axon::link((&r, "requestNext"), (&asked, "inbox")).unwrap();
     s.activate(&r);
     let paths = probe::<String>();
     axon::link((&paths, "outbox"), (&r, "next")).unwrap();

@@ -47,7 +47,7 @@ fn ch_car_01_a_carousel_has_its_boxes_at_once_and_sleeps() {
     let s = fresh();
     let car = Carousel::new(|n: i32| DataSource::new(0..n)).create();
     assert_eq!(car.any().inboxes(), ["inbox", "control", "next"]);
-    assert_eq!(car.any().outboxes(), ["outbox", "signal", "_signal", "request_next"]);
+    assert_eq!(car.any().outboxes(), ["outbox", "signal", "_signal", "requestNext"]);
     s.activate(&car);
     idle(&s);
     assert!(!car.is_runnable() && !car.is_stopped());
