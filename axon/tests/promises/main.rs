@@ -4,13 +4,16 @@
 #[path = "../axon_parity/common.rs"]
 mod common;
 
+mod boxes;
 mod chassis;
 mod defects;
 mod embedding;
+mod errors;
 mod files;
 mod foreign_futures;
 mod introspection;
 mod panics;
+mod processes;
 mod scale;
 mod threads;
 mod timers;
