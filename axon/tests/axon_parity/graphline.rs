@@ -148,7 +148,7 @@ fn passes_in(name: &str, own: &str) {
     assert_eq!(g.kids[0].control.len(), 2);
 }
 
-/// CH-GRAPH-02, 04.
+/// CH-GRAPH-02, CH-GRAPH-04.
 #[test]
 fn test_specifyingPassthruInLinkage() {
     for name in ["self", "", "flurble"] {
@@ -156,7 +156,7 @@ fn test_specifyingPassthruInLinkage() {
     }
 }
 
-/// CH-GRAPH-02, 03.
+/// CH-GRAPH-02, CH-GRAPH-03.
 #[test]
 fn test_specifyingPassthruInLinkageNewBox() {
     for name in ["self", "", "flurble"] {
@@ -176,7 +176,7 @@ fn passes_out(name: &str, own: &str) {
     assert_eq!(numbers(&after), [1]);
 }
 
-/// CH-GRAPH-02, 04.
+/// CH-GRAPH-02, CH-GRAPH-04.
 #[test]
 fn test_specifyingPassthruOutLinkage() {
     for name in ["self", "", "flurble"] {
@@ -184,7 +184,7 @@ fn test_specifyingPassthruOutLinkage() {
     }
 }
 
-/// CH-GRAPH-02, 03.
+/// CH-GRAPH-02, CH-GRAPH-03.
 #[test]
 fn test_specifyingPassthruOutLinkageNewBox() {
     for name in ["self", "", "flurble"] {
@@ -198,7 +198,7 @@ fn test_emissionOfShutdownSignal_1() {
     assert_eq!(running(&["A", "B"], &[]).signals_at_end(), ["producerFinished"]);
 }
 
-/// CH-GRAPH-11, 12.
+/// CH-GRAPH-12, CH-GRAPH-11.
 #[test]
 fn test_emissionOfShutdownSignal_2() {
     let g = running(&["A", "B"], &[]);
@@ -214,7 +214,7 @@ fn test_receivesShutdownPassesThru() {
     assert_eq!((g.kids[0].control.len(), g.kids[1].control.len()), (1, 0));
 }
 
-/// CH-GRAPH-09, 10.
+/// CH-GRAPH-09, CH-GRAPH-10.
 #[test]
 fn test_receivesShutdownDisseminated() {
     let g = running(&["A", "B", "C"], &[(("A", "outbox"), ("B", "inbox"))]);
@@ -223,7 +223,7 @@ fn test_receivesShutdownDisseminated() {
     assert!(g.graphline.linkages().len() == 1, "the links of the broadcast are gone");
 }
 
-/// CH-GRAPH-07, 11, 12.
+/// CH-GRAPH-11, CH-GRAPH-12, CH-GRAPH-07.
 #[test]
 fn test_receivesShutdownAndPropagates() {
     let g = running(&["A", "B"], &[]);
@@ -256,7 +256,7 @@ fn test_doesNotPropagateShutdownMsg() {
     assert!(g.signals_at_end().is_empty());
 }
 
-/// CH-GRAPH-08, 12.
+/// CH-GRAPH-08, CH-GRAPH-12.
 #[test]
 fn test_manuallyImplementedShutdownOverrides() {
     let g = running(

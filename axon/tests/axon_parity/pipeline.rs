@@ -29,7 +29,7 @@ fn running(n: usize) -> Line {
     l
 }
 
-/// CH-PIPE-01, 02.
+/// CH-PIPE-01, CH-PIPE-02.
 #[test]
 fn test_PipelineActivatesChildrenOnlyWhenActivated() {
     let l = line(4);
@@ -53,7 +53,7 @@ fn test_PipelineTerminatesOnlyWhenAllChildrenHaveTerminated() {
     assert!(l.pipeline.is_stopped());
 }
 
-/// CH-PIPE-02.
+/// CH-PIPE-02, CH-PIPE-05.
 #[test]
 fn test_PipelineChildrenWiredOutboxInbox() {
     let l = running(4);
@@ -102,7 +102,7 @@ fn test_PipelineLastChildWiredToParentOutboxes() {
     assert!(after.control.try_recv().is_some());
 }
 
-/// CH-PIPE-01, 03; not in the original's list.
+/// CH-PIPE-01, CH-PIPE-03; not in the original's list.
 #[test]
 fn a_circular_pipeline_leads_back_and_an_empty_one_fails() {
     let s = fresh();
