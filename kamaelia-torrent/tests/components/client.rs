@@ -118,7 +118,7 @@ fn to_cli_02_a_request_is_answered_between_ticks() {
     });
 }
 
-/// TO-CLI-03, TO-CLI-05: numbers count from 1 and are never used again; what is known is told with its number; what was
+/// TO-CLI-03, TO-CLI-05, D-33: numbers count from 1 and are never used again; what is known is told with its number; what was
 /// closed can be asked for anew.
 #[test]
 fn to_cli_03_05_numbers_are_given_in_order_and_never_twice() {

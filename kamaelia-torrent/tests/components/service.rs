@@ -218,7 +218,7 @@ fn to_srv_06_requests_are_unwrapped_and_passed_on() {
     assert_eq!(tags, [Some(RequestTag(77)), None, None]);
 }
 
-/// TO-SRV-07: answers go to the askers in the order of their requests, later news to the owners only.
+/// TO-SRV-07, D-46: answers go to the askers in the order of their requests, later news to the owners only.
 #[test]
 fn to_srv_07_answers_go_to_the_askers_in_order_and_news_to_the_owners() {
     let (w, a) = World::new();
