@@ -12,8 +12,7 @@ const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 const SOURCES: [&str; 4] = ["axon", "examples", "kamaelia-torrent", "docs/src"];
 
 /// Ids whose parts of the port are not finished; none of them is in the table.
-const PENDING: &str = "AX-BG-01 to 02, AX-HDL-01 to 03, AX-STM-01 to 08, AX-ID-01, AX-UTIL-04, AX-DBG-01 to 04, \
-    CH-SRV-01 to 06, U-60 to 65, D-30, D-40 to 42, D-44, PR-07 to 08, PR-16 to 18";
+const PENDING: &str = "CH-SRV-01 to 06, U-60 to 65, D-30, PR-16 to 18";
 
 /// Where the second part of the page begins.
 const ORIGINALS: &str = "The original's own tests";

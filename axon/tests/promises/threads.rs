@@ -55,7 +55,7 @@ fn nothing_is_lost_at_the_end_of_a_thread() {
 /// An event loop of the thread's own blocks in one place only: its bell is replaced by a message to that place.
 #[test]
 fn a_replaced_bell_rings_for_every_event_and_for_the_one_before() {
-    for _ in 0..20 {
+    for _ in 0..rounds(20) {
         let s = fresh();
         let t = threaded::<Numbers, _, _>(|cx| {
             let (ring, rung) = mpsc::channel();
@@ -111,7 +111,7 @@ struct Feeder;
 impl Component for Feeder {
     type Ports = Numbers;
     async fn main(self, cx: Cx<Numbers>) {
-        for n in 0..200 {
+        for n in 0..if cfg!(miri) { 20 } else { 200 } {
             cx.outbox.send(n).unwrap();
             assert_eq!(cx.inbox.recv().await, n);
         }
