@@ -30,6 +30,7 @@ chapters! {
     porting = "porting.md";
     catalogue_axon = "catalogue/axon.md";
     catalogue_torrent = "catalogue/torrent.md";
+    conformance = "conformance.md";
     bittorrent_command_line = "bittorrent/command-line.md";
     bittorrent_components = "bittorrent/components.md";
     bittorrent_trouble = "bittorrent/trouble.md";

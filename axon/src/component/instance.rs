@@ -55,9 +55,10 @@ pub trait Microprocess {
         self.process().has_ended()
     }
 
-    /// Whether the scheduler does not say that it is asleep; true after its end (AX-MP-11).
+    /// Whether the scheduler does not say that it is asleep (AX-MP-11). True before activation and after the end, when
+    /// no scheduler says anything.
     fn is_runnable(&self) -> bool {
-        self.process().has_ended() || !self.process().is_paused()
+        self.process().core().is_none() || self.process().has_ended() || !self.process().is_paused()
     }
 
     /// Runs `hook` when it is stopped, at its end or by [`Microprocess::stop`]; the original overrides `stop`.
@@ -176,9 +177,9 @@ pub trait Microprocess {
         self.process().extras_if_any().map_or(Vec::new(), |e| e.postoffice.borrow().linkages().to_vec())
     }
 
-    /// The text of its postoffice (AX-PO-02).
+    /// The text of its postoffice (AX-PO-02), whose debug name is `component :` and its own name (AX-COMP-18).
     fn postoffice_text(&self) -> String {
-        self.process().extras().postoffice.borrow().to_string()
+        self.process().extras().postoffice.borrow().text_of(&format!("component :{}", self.name()))
     }
 
     /// A reference that can travel in messages.

@@ -49,6 +49,8 @@ pub(crate) struct Core {
     time: Time,
     pass_time: Cell<Option<(u64, Instant)>>,
     slowmo: Cell<Duration>,
+    /// When the delay before the pass that comes next is over, once it has begun.
+    slow_until: Cell<Option<Instant>>,
     on_failure: Cell<OnFailure>,
     shuffle: Cell<Option<u64>>,
     watch: RefCell<Option<Arc<watchdog::Shared>>>,
@@ -111,6 +113,7 @@ impl Core {
             time: Time::new(options.clock),
             pass_time: Cell::new(None),
             slowmo: Cell::new(Duration::ZERO),
+            slow_until: Cell::new(None),
             on_failure: Cell::new(options.on_failure),
             shuffle: Cell::new(options.shuffle),
             watch: RefCell::new(None),
@@ -283,6 +286,9 @@ impl Core {
             return Ok(false);
         }
         if self.at.get() == Place::Start {
+            if self.delayed_until().is_some() {
+                return Ok(true);
+            }
             self.begin_pass();
         } else {
             self.guarded(|core| core.turn())?;
@@ -310,6 +316,19 @@ impl Core {
         if !self.slowmo.get().is_zero() {
             std::thread::sleep(self.slowmo.get());
         }
+    }
+
+    /// Until when whoever must not block has to put the next pass off (AX-SCHED-16). The delay begins with the first
+    /// call between two passes.
+    pub(crate) fn delayed_until(&self) -> Option<Instant> {
+        if self.slowmo.get().is_zero() || self.at.get() != Place::Start {
+            return None;
+        }
+        let now = Instant::now();
+        let until = self.slow_until.get().unwrap_or(now + self.slowmo.get());
+        let delayed = Some(until).filter(|at| now < *at);
+        self.slow_until.set(delayed);
+        delayed
     }
 
     fn begin_pass(&self) {

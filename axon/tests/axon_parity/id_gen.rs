@@ -7,12 +7,14 @@ use crate::common::*;
 
 struct Thing;
 
+/// AX-ID-01.
 #[test]
 fn test_numId() {
     let (a, b, c) = (num_id(), num_id(), plain().id().get());
     assert!(6 <= a && a < b && b < c, "one counter for everything");
 }
 
+/// AX-ID-01.
 #[test]
 fn test_strId_and_newId() {
     for name in [str_id(&Thing), new_id(&Thing)] {
@@ -22,6 +24,7 @@ fn test_strId_and_newId() {
     assert_ne!(str_id(&Thing), str_id(&Thing));
 }
 
+/// AX-ID-01.
 #[test]
 fn test_tupleId() {
     let (n, name) = tuple_id(&Thing);

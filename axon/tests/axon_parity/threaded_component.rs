@@ -44,6 +44,7 @@ fn run_while(s: &Scheduler, done: impl Fn() -> bool) {
     }
 }
 
+/// AX-THR-01.
 #[test]
 fn test_smoketest_init() {
     let t = thread_of(|_| ()).create();
@@ -51,6 +52,7 @@ fn test_smoketest_init() {
     assert_eq!(t.any().outboxes(), ["outbox", "signal"]);
 }
 
+/// AX-THR-11.
 #[test]
 fn test_localprocessterminates() {
     let s = fresh();
@@ -59,6 +61,7 @@ fn test_localprocessterminates() {
     assert!(t.is_stopped());
 }
 
+/// AX-THR-02.
 #[test]
 fn test_threadisseparate() {
     let s = fresh();
@@ -71,6 +74,7 @@ fn test_threadisseparate() {
     assert_ne!(told.recv().unwrap(), thread::current().id());
 }
 
+/// AX-THR-03, 05.
 #[test]
 fn test_flow_in() {
     let s = fresh();
@@ -90,6 +94,7 @@ fn test_flow_in() {
     assert!(told.iter().eq(0..100));
 }
 
+/// AX-THR-03, 06.
 #[test]
 fn test_flow_out() {
     let s = fresh();
@@ -101,6 +106,7 @@ fn test_flow_out() {
     assert!(to.inbox.drain().eq(0..100));
 }
 
+/// AX-THR-08, 09.
 #[test]
 fn test_linksafe() {
     let s = fresh();
@@ -143,11 +149,13 @@ fn fits(queue: Option<usize>) -> usize {
     told.recv().unwrap()
 }
 
+/// AX-THR-01, 06.
 #[test]
 fn test_ThereIsADefaultOutgoingQueueSize() {
     assert_eq!(fits(None), axon::threaded::DEFAULT_QUEUE_LENGTHS);
 }
 
+/// AX-THR-01, 06.
 #[test]
 fn test_CanSetOutgoingQueueSize() {
     for n in [1, 5, 20] {
@@ -155,6 +163,7 @@ fn test_CanSetOutgoingQueueSize() {
     }
 }
 
+/// AX-THR-06.
 /// Inward: as many as the queue and the bounded inbox hold together.
 #[test]
 fn test_RestrictedInboxSize() {
@@ -175,6 +184,7 @@ fn test_RestrictedInboxSize() {
     s.run().unwrap();
 }
 
+/// AX-THR-06.
 /// Outward: as many as the queue and the destination hold together, then the thread is told that it is full.
 #[test]
 fn test_NoSpaceInBoxExceptionsReachThread() {
@@ -208,6 +218,7 @@ fn test_NoSpaceInBoxExceptionsReachThread() {
     });
 }
 
+/// AX-THR-06.
 /// For each message taken from the full destination, one more goes out of the full queue, and the thread can send one.
 #[test]
 fn test_TakingFromDestinationAllowsMoreToBeDelivered() {
@@ -248,6 +259,7 @@ fn test_TakingFromDestinationAllowsMoreToBeDelivered() {
     });
 }
 
+/// AX-THR-03, 11.
 #[test]
 fn test_localprocessterminatesifInQueueFull() {
     let s = fresh();
@@ -266,6 +278,7 @@ fn test_localprocessterminatesifInQueueFull() {
     assert!(t.is_stopped());
 }
 
+/// AX-THR-11.
 #[test]
 fn test_localprocessterminatesOnlyIfOutqueueFlushed() {
     let s = fresh();
@@ -295,6 +308,7 @@ fn test_localprocessterminatesOnlyIfOutqueueFlushed() {
     assert_eq!(got, [0, 1, 2, 3, 4]);
 }
 
+/// AX-THR-10.
 #[test]
 fn test_addInbox() {
     let s = fresh();
@@ -321,6 +335,7 @@ fn test_addInbox() {
     assert_eq!(told.recv().unwrap(), "7");
 }
 
+/// AX-THR-09, 10.
 #[test]
 fn test_addOutbox() {
     let s = fresh();

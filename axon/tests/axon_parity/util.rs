@@ -15,6 +15,7 @@ fn test_testInterface_smokeSuccess() {
     c.test_interface(&[], &["outbox"]).unwrap();
 }
 
+/// AX-UTIL-04.
 #[test]
 fn test_testInterface_failmodes() {
     let c = plain().any();
@@ -28,6 +29,7 @@ fn test_testInterface_failmodes() {
     assert_eq!(error(&["fred"], &[]).to_string(), format!("{} has no inboxes [\"fred\"]", c.name()));
 }
 
+/// AX-UTIL-04.
 /// Declared boxes count, added ones do not; a plain microprocess has none.
 #[test]
 fn test_testInterface_declared() {

@@ -1,11 +1,12 @@
 //! The graph as data.
 
-use axon::introspect::{RunState, Snapshot};
+use axon::introspect::{Introspector, RunState, Snapshot};
 use axon::prelude::*;
 use axon::{Kind, link, link_with};
 
 use crate::common::*;
 
+/// What each box has passed on, kept or thrown away is counted (AX-BOX-12, AX-COMP-17).
 #[test]
 fn a_snapshot_tells_of_components_boxes_messages_and_links() {
     let s = fresh();
@@ -62,6 +63,53 @@ fn a_component_takes_a_snapshot_of_its_own_scheduler() {
     });
     s.activate(&c);
     s.run().unwrap();
+}
+
+/// AX-INTRO-02: who was never activated is found as an end of a link, and then the links of that one are followed too.
+#[test]
+fn ax_intro_02_components_are_found_through_the_links_of_those_that_are_found() {
+    let s = fresh();
+    let (known, hidden, far, apart) = (sleeper().0, plain(), plain(), plain());
+    known.link((&known, "outbox"), (&hidden, "inbox")).unwrap();
+    hidden.link((&hidden, "outbox"), (&far, "inbox")).unwrap();
+    apart.link((&apart, "outbox"), (&plain(), "inbox")).unwrap();
+    s.activate(&known);
+    let (i, ear) = (Introspector::new().create(), plain());
+    link(i.outbox.untyped(), &ear.inbox).unwrap();
+    s.activate(&i);
+    to_pass(&s, 3);
+    let text: String = ear.inbox.drain().map(|m| m.to_string()).collect();
+    for c in [&known, &hidden, &far] {
+        assert!(text.contains(&format!("ADD NODE \"{}\" \"{}\"", c.id(), c.name())), "{text}");
+    }
+    let link_line =
+        format!("ADD LINK \"({}, 'o', 'outbox')\" \"({}, 'i', 'inbox')\"\n", hidden.id(), far.id());
+    assert!(text.contains(&link_line), "{text}");
+    assert!(!text.contains(&apart.name()), "nobody known leads to it");
+}
+
+/// AX-INTRO-01, 06: nothing before it is activated; then only a `shutdownMicroprocess` ends it, and is passed on.
+#[test]
+fn ax_intro_06_an_introspector_heeds_nothing_but_shutdown_microprocess() {
+    let s = fresh();
+    let (i, ear) = (Introspector::new().create(), plain());
+    link(i.outbox.untyped(), &ear.inbox).unwrap();
+    link(&i.signal, &ear.control).unwrap();
+    to_pass(&s, 3);
+    assert!(ear.inbox.is_empty());
+    s.activate(&i);
+    i.inbox.deliver("ignored".into()).unwrap();
+    for other in [Ipc::producer_finished(), Ipc::Shutdown, Ipc::Status("x".into())] {
+        i.control.deliver(other).unwrap();
+    }
+    to_pass(&s, 8);
+    assert!(!i.is_stopped() && i.control.is_empty());
+    assert_eq!(i.inbox.len(), 1);
+    assert_eq!(ear.inbox.len(), 2, "the greeting and one message with everything: nothing changed since");
+    i.control.deliver(Ipc::shutdown_microprocess()).unwrap();
+    s.run().unwrap();
+    assert!(ear.control.try_recv().unwrap().is_shutdown_microprocess());
+    assert!(ear.control.is_empty());
 }
 
 /// Every box has its counts: declared and added ones, control boxes, those on the way of a chain, and a thread's.

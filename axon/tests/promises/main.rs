@@ -6,9 +6,11 @@ mod common;
 
 #[cfg(not(miri))] // the background's thread is for ever, which Miri takes for a leak
 mod background;
+mod boxes;
 mod chassis;
 mod defects;
 mod embedding;
+mod errors;
 #[cfg(not(miri))] // it isolates its programs from the file system
 mod files;
 mod foreign_futures;
@@ -20,6 +22,7 @@ mod introspection;
 mod misbehaviour;
 mod nesting;
 mod panics;
+mod processes;
 mod remote;
 mod routing;
 mod scale;

@@ -1,6 +1,6 @@
 //! Five philosophers as threaded components, whose forks are in a store of versioned values.
 //!
-//! Original: `Code/Python/Axon/Examples/STM/Axon.Philosophers.py`.
+//! Original (PR-07): `Code/Python/Axon/Examples/STM/Axon.Philosophers.py`.
 //!
 //! ```text
 //! Philosopher (5 of them)        no links: what they share is the store

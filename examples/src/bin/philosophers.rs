@@ -1,6 +1,6 @@
 //! Five philosophers in threads, whose forks are in a store of versioned values.
 //!
-//! Original: `Code/Python/Axon/Examples/STM/Philosophers.py`.
+//! Original (PR-07): `Code/Python/Axon/Examples/STM/Philosophers.py`.
 //!
 //! `philosophers [--meals M] [--speed K]`: without `--meals` they go on for ever, as the original does. Each line is
 //! checked against the ones before it: neighbours never eat at one time.

@@ -1,6 +1,6 @@
 //! Like Unix's `rev`: each line of the input comes back reversed, by a component in the background.
 //!
-//! Original: `Code/Python/Axon/Examples/Handles/reverser.py`.
+//! Original (PR-08): `Code/Python/Axon/Examples/Handles/reverser.py`.
 //!
 //! ```text
 //! ordinary code -> Handle -> Reverser -> Handle -> ordinary code
