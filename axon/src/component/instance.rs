@@ -242,11 +242,12 @@ impl<P: Ports> Instance<P> {
         let process = Process::new(C::kind);
         let ports = Rc::new(P::open(&Opener { owner: &process }));
         process.set_ports(ports.clone());
-        // The body is made only at the first step, so that nothing refers back to the process before it is activated.
+        // One allocation for the component and its body, which is made in place at the first step.
         let (weak, theirs) = (Rc::downgrade(&process), ports.clone());
-        process.set_code(move || {
-            let process = weak.upgrade().expect("a process that takes its first step exists");
-            component.main(Cx::new(process, theirs))
+        process.set_body(async move {
+            let process = weak.upgrade().expect("a process that takes a step exists");
+            drop(weak);
+            component.main(Cx::new(process, theirs)).await;
         });
         Self { process, ports }
     }
@@ -263,7 +264,14 @@ impl AnyInstance {
         F: Future<Output: Outcome> + 'static,
     {
         let process = Process::new(|| "axon.Microprocess");
-        process.set_code(move || body);
+        let weak = Rc::downgrade(&process);
+        process.set_body(async move {
+            if let Err(cause) = body.await.into_cause()
+                && let Some(process) = weak.upgrade()
+            {
+                process.extras().failure.replace(Some(cause));
+            }
+        });
         Self(process)
     }
 
