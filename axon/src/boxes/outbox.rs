@@ -7,10 +7,10 @@ use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll};
 
-use super::PortInfo;
 use super::collect::{Collections, Promise, RoomWaiter};
 use super::inbox::InSlot;
 use super::slot::{AnyOutbox, AnySlot, Direction, SlotRef, Wires, far_end};
+use super::{DYNAMIC, PortInfo, declaration};
 use crate::error::SendError;
 use crate::ipc::Ipc;
 use crate::message::Message;
@@ -23,7 +23,6 @@ use crate::wait::Listener;
 /// nowhere is discarded and counted.
 pub struct Outbox<T: 'static> {
     owner: Weak<Process>,
-    info: &'static PortInfo,
     slot: OnceCell<Rc<OutSlot<T>>>,
 }
 
@@ -49,30 +48,31 @@ pub trait Deliver<T> {
     fn collections(&self) -> &Collections;
 }
 
-static DYNAMIC: PortInfo = PortInfo::new::<()>("", "a box added while running");
-
 thread_local! {
     static ATTACHED: Cell<u64> = const { Cell::new(0) };
 }
 
 impl<T: Send + 'static> Outbox<T> {
-    pub(crate) fn declared(owner: &Rc<Process>, info: &'static PortInfo) -> Self {
-        Self { owner: Rc::downgrade(owner), info, slot: OnceCell::new() }
+    pub(crate) fn declared(owner: &Rc<Process>) -> Self {
+        Self { owner: Rc::downgrade(owner), slot: OnceCell::new() }
     }
 
     pub(crate) fn dynamic(owner: &Rc<Process>, name: &str) -> Self {
         let mut slot = OutSlot::new(Rc::downgrade(owner), &DYNAMIC);
         slot.dynamic_name = Some(name.into());
-        Self { owner: Rc::downgrade(owner), info: &DYNAMIC, slot: OnceCell::from(Rc::new(slot)) }
+        Self { owner: Rc::downgrade(owner), slot: OnceCell::from(Rc::new(slot)) }
     }
 
     /// Another handle to the same box.
     pub(crate) fn alias(&self) -> Self {
-        Self { owner: self.owner.clone(), info: self.info, slot: OnceCell::from(self.working().clone()) }
+        Self { owner: self.owner.clone(), slot: OnceCell::from(self.working().clone()) }
     }
 
     pub(crate) fn working(&self) -> &Rc<OutSlot<T>> {
-        self.slot.get_or_init(|| Rc::new(OutSlot::new(self.owner.clone(), self.info)))
+        self.slot.get_or_init(|| {
+            let info = declaration(&self.owner, Direction::Out, std::ptr::from_ref(self).cast());
+            Rc::new(OutSlot::new(self.owner.clone(), info))
+        })
     }
 
     /// Delivers a message into the final inbox (AX-COMP-09).

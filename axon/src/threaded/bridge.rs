@@ -223,7 +223,7 @@ impl Bridge {
     pub fn inbox<T: Send + 'static>(&mut self, inbox: &Inbox<T>) -> ThreadInbox<T> {
         let lane = Lane::new(self.limit);
         let mover = Box::new(InMover { slot: inbox.working().clone(), lane: lane.clone() });
-        if inbox.info().is_control() {
+        if inbox.working().info().is_control() {
             self.inward.push(mover);
         } else {
             let before_control = self.inward.iter().position(|m| m.is_control()).unwrap_or(self.inward.len());
