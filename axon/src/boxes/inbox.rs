@@ -198,6 +198,27 @@ impl<T: Send + 'static> InSlot<T> {
         message
     }
 
+    /// Takes up to so many messages, oldest first, to the end of `into`; how many there were. What is woken by a
+    /// collection is woken as by one for each message.
+    pub(crate) fn take_some(&self, most: usize, into: &mut VecDeque<T>) -> usize {
+        let mut queue = self.queue.borrow_mut();
+        let some = most.min(queue.len());
+        if some == 0 {
+            return 0;
+        }
+        if some == queue.len() && into.is_empty() {
+            std::mem::swap(into, &mut queue);
+        } else {
+            into.extend(queue.drain(..some));
+        }
+        drop(queue);
+        if let Some(wiring) = self.wiring.get() {
+            wiring.collections.collected(&self.owner);
+            wiring.collections.more_room(some - 1);
+        }
+        some
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.queue.borrow().is_empty()
     }
@@ -258,6 +279,30 @@ impl<T: Send + 'static> Deliver<T> for InSlot<T> {
             self.wake_listeners();
         }
         Ok(())
+    }
+
+    fn deliver_some(&self, messages: &mut VecDeque<T>) -> usize {
+        let Some(owner) = self.owner.upgrade() else {
+            return std::mem::take(messages).len(); // as with one
+        };
+        let moved = {
+            let mut queue = self.queue.borrow_mut();
+            let moved = messages.len().min(self.bound.get().saturating_sub(queue.len()));
+            if queue.is_empty() && moved == messages.len() {
+                std::mem::swap(&mut *queue, messages);
+            } else {
+                queue.extend(messages.drain(..moved));
+            }
+            moved
+        };
+        if moved > 0 {
+            self.received.set(self.received.get() + moved as u64);
+            owner.wake();
+            if self.listened.get() {
+                self.wake_listeners();
+            }
+        }
+        moved
     }
 
     fn len(&self) -> usize {

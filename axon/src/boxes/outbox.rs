@@ -2,6 +2,7 @@
 
 use std::any::{Any, TypeId, type_name};
 use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
@@ -43,6 +44,22 @@ pub(crate) struct OutSlot<T: 'static> {
 #[doc(hidden)]
 pub trait Deliver<T> {
     fn deliver(&self, message: T) -> Result<(), SendError<T>>;
+    /// Delivers messages from the front until there is no room; how many were delivered. A message of another type is
+    /// dropped, and said so.
+    fn deliver_some(&self, messages: &mut VecDeque<T>) -> usize {
+        let mut delivered = 0;
+        while let Some(message) = messages.pop_front() {
+            match self.deliver(message) {
+                Ok(()) => delivered += 1,
+                Err(e) if e.is_full() => {
+                    messages.push_front(e.into_message());
+                    break;
+                }
+                Err(e) => log::warn!("a thread's message was dropped: {e}"),
+            }
+        }
+        delivered
+    }
     fn len(&self) -> usize;
     fn limit(&self) -> Option<usize>;
     fn collections(&self) -> &Collections;
@@ -90,6 +107,16 @@ impl<T: Send + 'static> Outbox<T> {
             None => slot.discarded.set(slot.discarded.get() + 1),
         }
         Ok(())
+    }
+
+    /// Delivers messages from the front until there is no room.
+    pub(crate) fn send_some(&self, messages: &mut VecDeque<T>) {
+        let slot = self.working();
+        let (passed, count) = match &*slot.target.borrow() {
+            Some(target) => (target.deliver_some(messages), &slot.sent),
+            None => (std::mem::take(messages).len(), &slot.discarded),
+        };
+        count.set(count.get() + passed as u64);
     }
 
     /// Waits for room and delivers.
