@@ -16,6 +16,7 @@ use std::task::{Context, Poll, Waker};
 use crate::boxes::{Downlink, PortSet};
 use crate::error::Cause;
 use crate::id::{ProcessId, dotted};
+use crate::ordered::Ordered;
 use crate::postoffice::Postoffice;
 use crate::scheduler::{Core, panic_text};
 
@@ -51,13 +52,16 @@ pub(crate) struct Extras {
     pub(crate) tag: RefCell<String>,
     pub(crate) on_stop: RefCell<Vec<Hook>>,
     pub(crate) on_close_down: RefCell<Vec<Hook>>,
-    pub(crate) children: RefCell<Vec<Rc<Process>>>,
+    pub(crate) children: RefCell<Ordered<Rc<Process>>>,
+    /// Adopted ones that have ended since they were last reaped.
+    pub(crate) ended_children: RefCell<Vec<Rc<Process>>>,
     /// What the body says went wrong.
     pub(crate) failure: RefCell<Option<Cause>>,
     /// Ended when this process ends (AX-SCHED-10, D-05).
     pub(crate) ends_with_it: RefCell<Vec<Rc<Process>>>,
-    /// To be woken when this process ends (AX-COMP-04), one entry for each time it was adopted.
-    pub(crate) parents: RefCell<Vec<Weak<Process>>>,
+    /// To be woken when this process ends (AX-COMP-04), one entry for each time it was adopted, with its number among
+    /// the parent's children.
+    pub(crate) parents: RefCell<Vec<(Weak<Process>, u64)>>,
     pub(crate) postoffice: RefCell<Postoffice>,
     pub(crate) dynamic: RefCell<crate::adaptive::DynamicBoxes>,
     pub(crate) tracker: RefCell<Option<Rc<crate::tracker::Tracker>>>,
@@ -281,9 +285,20 @@ impl Process {
     }
 
     /// Marks the end, running the stop hooks if they have not run yet.
-    pub(crate) fn stopped(&self) {
+    pub(crate) fn stopped(self: &Rc<Self>) {
         self.run_stop_hooks();
-        self.state.set(State::Stopped);
+        if self.state.replace(State::Stopped) == State::Stopped {
+            return;
+        }
+        if let Some(extras) = self.extras.get() {
+            for (parent, _) in extras.parents.borrow().iter() {
+                if let Some(parent) = parent.upgrade()
+                    && parent.state() != State::Stopped
+                {
+                    parent.extras().ended_children.borrow_mut().push(self.clone());
+                }
+            }
+        }
     }
 
     fn run_stop_hooks(&self) {
@@ -301,13 +316,14 @@ impl Process {
         for hook in extras.on_close_down.take() {
             self.guard(hook);
         }
-        for parent in extras.parents.take() {
+        for (parent, _) in extras.parents.borrow().iter() {
             if let Some(parent) = parent.upgrade() {
                 parent.wake();
             }
         }
         extras.postoffice.borrow_mut().unlink_all();
         extras.children.take();
+        extras.ended_children.take();
         for other in extras.ends_with_it.take() {
             if let Some(core) = other.core() {
                 core.end_now(&other);

@@ -10,7 +10,7 @@ use crate::boxes::{Direction, Opener, SlotRef};
 use crate::error::LinkError;
 use crate::id::ProcessId;
 use crate::linkage::{LinkEnd, LinkOptions, LinkTo, Linkage, find_slot};
-use crate::microprocess::Process;
+use crate::microprocess::{Process, State};
 use crate::scheduler::Scheduler;
 use crate::tracker::Tracker;
 
@@ -92,8 +92,12 @@ pub trait Microprocess {
     {
         let child = child.into();
         let child = child.process();
-        child.extras().parents.borrow_mut().push(Rc::downgrade(self.process()));
-        self.process().extras().children.borrow_mut().push(child.clone());
+        let extras = self.process().extras();
+        let number = extras.children.borrow_mut().push(child.clone());
+        child.extras().parents.borrow_mut().push((Rc::downgrade(self.process()), number));
+        if child.state() == State::Stopped {
+            extras.ended_children.borrow_mut().push(child.clone());
+        }
     }
 
     /// Removes every adoption of the child, and undoes the links that this component made with it (AX-COMP-05).
@@ -103,9 +107,16 @@ pub trait Microprocess {
     {
         let child = child.into();
         let extras = self.process().extras();
-        extras.children.borrow_mut().retain(|c| !Rc::ptr_eq(c, child.process()));
         if let Some(theirs) = child.process().extras_if_any() {
-            theirs.parents.borrow_mut().retain(|p| !std::ptr::eq(p.as_ptr(), Rc::as_ptr(self.process())));
+            let mut children = extras.children.borrow_mut();
+            theirs.parents.borrow_mut().retain(|(parent, number)| {
+                let ours = std::ptr::eq(parent.as_ptr(), Rc::as_ptr(self.process()));
+                if ours {
+                    children.remove(*number);
+                }
+                !ours
+            });
+            extras.ended_children.borrow_mut().retain(|c| !Rc::ptr_eq(c, child.process()));
         }
         extras.postoffice.borrow_mut().unlink_component(child);
     }
@@ -158,7 +169,7 @@ pub trait Microprocess {
 
     /// The linkages that it made.
     fn linkages(&self) -> Vec<Linkage> {
-        self.process().extras_if_any().map_or(Vec::new(), |e| e.postoffice.borrow().linkages().to_vec())
+        self.process().extras_if_any().map_or(Vec::new(), |e| e.postoffice.borrow().linkages())
     }
 
     /// The text of its postoffice (AX-PO-02).
