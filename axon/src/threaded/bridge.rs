@@ -1,6 +1,6 @@
 //! The queues between a thread and its proxy.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
 use std::rc::Rc;
@@ -47,6 +47,8 @@ pub struct ThreadInbox<T> {
     shared: Arc<Shared>,
     /// Taken from the lane in one go and not yet received.
     batch: RefCell<VecDeque<T>>,
+    /// Received, and not counted as such on the lane.
+    uncounted: Cell<usize>,
 }
 
 /// An outbox as its component's thread sees it.
@@ -63,11 +65,14 @@ impl<T: Send + 'static> ThreadInbox<T> {
             self.lane.take_all(&mut batch);
         }
         let message = batch.pop_front()?;
-        let was_full = self.lane.room() == 0;
-        self.lane.count_used();
+        let uncounted = self.uncounted.get() + 1;
+        self.uncounted.set(uncounted);
         // Taken first, told after: a proxy that looks before the message is gone would find no room and sleep (D-18).
-        if was_full {
-            self.shared.waker.wake_by_ref();
+        if batch.is_empty() || uncounted > self.lane.uncounted() {
+            self.uncounted.set(0);
+            if self.lane.count_used(uncounted) {
+                self.shared.waker.wake_by_ref();
+            }
         }
         Some(message)
     }
@@ -90,7 +95,7 @@ impl<T: Send + 'static> ThreadInbox<T> {
 
     /// Messages that can be received at once (`dataReady`).
     pub fn len(&self) -> usize {
-        self.lane.len()
+        self.lane.len() - self.uncounted.get()
     }
 
     /// Whether nothing can be received at once.
@@ -169,7 +174,7 @@ impl Bridge {
             let before_control = self.inward.iter().position(|m| m.is_control()).unwrap_or(self.inward.len());
             self.inward.insert(before_control, mover);
         }
-        ThreadInbox { lane, shared: self.shared.clone(), batch: RefCell::default() }
+        ThreadInbox { lane, shared: self.shared.clone(), batch: RefCell::default(), uncounted: Cell::new(0) }
     }
 
     /// Joins an outbox; `outbox` is shared with the mover through the component's boxes.
@@ -223,12 +228,15 @@ struct InMover<T> {
 
 impl<T: Send + 'static> Inward for InMover<T> {
     fn carry(&mut self) -> bool {
-        if self.slot.is_empty() {
-            return false;
-        }
-        let moved = self.slot.take_some(self.lane.room(), &mut self.batch);
-        if moved > 0 {
-            self.lane.put(&mut self.batch);
+        let mut moved = 0;
+        while !self.slot.is_empty() {
+            let room = self.lane.room();
+            if room > 0 {
+                moved += self.slot.take_some(room, &mut self.batch);
+                self.lane.put(&mut self.batch);
+            } else if self.lane.wait_for_room() {
+                break;
+            }
         }
         moved > 0
     }

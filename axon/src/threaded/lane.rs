@@ -19,12 +19,14 @@ struct Line<T>(T);
 pub(super) struct Inward<T> {
     sender: Line<(Mutex<VecDeque<T>>, AtomicUsize)>,
     used: Line<AtomicUsize>,
+    wants_room: AtomicBool,
     limit: usize,
 }
 
 impl<T> Inward<T> {
     pub(super) fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self { sender: Line(Default::default()), used: Line(AtomicUsize::new(0)), limit })
+        let (sender, used) = (Line(Default::default()), Line(AtomicUsize::new(0)));
+        Arc::new(Self { sender, used, wants_room: AtomicBool::new(false), limit })
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<T>> {
@@ -61,9 +63,25 @@ impl<T> Inward<T> {
         std::mem::swap(into, &mut *self.lock());
     }
 
-    /// Called by the thread alone.
-    pub(super) fn count_used(&self) {
-        self.used.0.store(self.used.0.load(Ordering::Relaxed).wrapping_add(1), Ordering::Release);
+    /// Counts used messages; called by the thread alone. True if the scheduler's side waits for room.
+    pub(super) fn count_used(&self, messages: usize) -> bool {
+        let used = &self.used.0;
+        used.store(used.load(Ordering::Relaxed).wrapping_add(messages), Ordering::Release);
+        // Here the counter first and then who waits, there the other way round: one of them sees the other.
+        fence(Ordering::SeqCst);
+        self.wants_room.load(Ordering::Relaxed) && self.wants_room.swap(false, Ordering::Relaxed)
+    }
+
+    /// Used messages that the thread may keep to itself, because telling costs more than all the rest of a message.
+    pub(super) fn uncounted(&self) -> usize {
+        (self.limit / 8).min(64)
+    }
+
+    /// Has the thread tell when there is room. False if there is some.
+    pub(super) fn wait_for_room(&self) -> bool {
+        self.wants_room.store(true, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        self.room() == 0
     }
 }
 
