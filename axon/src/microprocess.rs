@@ -60,8 +60,8 @@ pub(crate) struct Extras {
     /// Ended when this process ends (AX-SCHED-10, D-05).
     pub(crate) ends_with_it: RefCell<Vec<Rc<Process>>>,
     /// To be woken when this process ends (AX-COMP-04), one entry for each time it was adopted, with its number among
-    /// the parent's children.
-    pub(crate) parents: RefCell<Vec<(Weak<Process>, u64)>>,
+    /// the parent's children; without a number, whoever else is to be woken.
+    pub(crate) parents: RefCell<Vec<(Weak<Process>, Option<u64>)>>,
     pub(crate) postoffice: RefCell<Postoffice>,
     pub(crate) dynamic: RefCell<crate::adaptive::DynamicBoxes>,
     pub(crate) tracker: RefCell<Option<Rc<crate::tracker::Tracker>>>,
@@ -291,8 +291,9 @@ impl Process {
             return;
         }
         if let Some(extras) = self.extras.get() {
-            for (parent, _) in extras.parents.borrow().iter() {
-                if let Some(parent) = parent.upgrade()
+            for (parent, number) in extras.parents.borrow().iter() {
+                if number.is_some()
+                    && let Some(parent) = parent.upgrade()
                     && parent.state() != State::Stopped
                 {
                     parent.extras().ended_children.borrow_mut().push(self.clone());

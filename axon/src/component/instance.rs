@@ -94,7 +94,7 @@ pub trait Microprocess {
         let child = child.process();
         let extras = self.process().extras();
         let number = extras.children.borrow_mut().push(child.clone());
-        child.extras().parents.borrow_mut().push((Rc::downgrade(self.process()), number));
+        child.extras().parents.borrow_mut().push((Rc::downgrade(self.process()), Some(number)));
         if child.state() == State::Stopped {
             extras.ended_children.borrow_mut().push(child.clone());
         }
@@ -111,10 +111,13 @@ pub trait Microprocess {
             let mut children = extras.children.borrow_mut();
             theirs.parents.borrow_mut().retain(|(parent, number)| {
                 let ours = std::ptr::eq(parent.as_ptr(), Rc::as_ptr(self.process()));
-                if ours {
-                    children.remove(*number);
+                match number {
+                    Some(number) if ours => {
+                        children.remove(*number);
+                        false
+                    }
+                    _ => true,
                 }
-                !ours
             });
             extras.ended_children.borrow_mut().retain(|c| !Rc::ptr_eq(c, child.process()));
         }

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{Ordering, fence};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -73,7 +74,13 @@ impl Spare {
 
     /// Whether a body kept a clone, or rang it.
     fn was_used(&self) -> bool {
-        Arc::strong_count(&self.arc) > 2 || self.arc.was_rung()
+        if Arc::strong_count(&self.arc) > 2 {
+            return true;
+        }
+        // The count is read without ordering. Whoever rang on another thread and let its clone go rang before: with
+        // this fence, a count that shows the clone gone shows the ring too.
+        fence(Ordering::Acquire);
+        self.arc.was_rung()
     }
 }
 

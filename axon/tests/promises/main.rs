@@ -7,11 +7,20 @@ mod common;
 mod chassis;
 mod defects;
 mod embedding;
+#[cfg(not(miri))] // it isolates its programs from the file system
 mod files;
 mod foreign_futures;
+mod graph_text;
 mod introspection;
+mod nesting;
 mod panics;
+mod routing;
 mod scale;
 mod threads;
 mod timers;
 mod util;
+
+/// A number of rounds, or far fewer where Miri runs them, which is a thousand times slower.
+pub const fn rounds(n: usize) -> usize {
+    if cfg!(miri) { n.div_ceil(200) } else { n }
+}
