@@ -33,6 +33,7 @@ fn main() {
     measure("fan-in of 10,000, message", n as f64, || programs::fan_in(10_000, n / 10_000));
     measure("component with four boxes, made and run", n as f64, || programs::idle(n as usize, || ()));
     measure("stream from a thread, message", n as f64, || programs::threaded_stream(n));
+    measure("stream to a thread, message", n as f64, || programs::stream_to_thread(n));
     if let Some(bytes) = bytes_per_idle_component(n as usize) {
         println!("{:<44} {bytes:>8.0} bytes", "idle component with four boxes");
     }

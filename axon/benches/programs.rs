@@ -144,6 +144,15 @@ pub(crate) fn pipeline(relays: usize, messages: u64) {
     run(chain(Source(messages), (0..relays).map(|_| Relay(messages)).collect(), Sink(messages)));
 }
 
+/// A source and a relay, and a sink of the caller's.
+#[allow(dead_code)] // for the rivals' crate, which shares this file
+pub(crate) fn run_through(messages: u64, sink: Instance<NumPorts>) {
+    let (source, relay) = (Source(messages).create(), Relay(messages).create());
+    link(&source.outbox, &relay.inbox).expect("same types");
+    link(&relay.outbox, &sink.inbox).expect("same types");
+    run(vec![source.any(), relay.any(), sink.any()]);
+}
+
 /// The pipeline, with relays that pause.
 pub(crate) fn pausing_pipeline(relays: usize, messages: u64) {
     run(chain(Source(messages), (0..relays).map(|_| PausingRelay(messages)).collect(), Sink(messages)));
@@ -195,6 +204,20 @@ pub(crate) fn idle(count: usize, look: impl FnOnce()) {
     }
     s.run_until_idle().expect("no component fails");
     look();
+}
+
+/// A component of the scheduler sends `messages` numbers to a thread.
+pub(crate) fn stream_to_thread(messages: u64) {
+    let sink = axon::threaded::threaded::<NumPorts, _, _>(move |cx| {
+        let mut sum = 0_u64;
+        for _ in 0..messages {
+            sum = sum.wrapping_add(cx.inbox.recv().expect("the component lives"));
+        }
+        std::hint::black_box(sum);
+    });
+    let (source, sink) = (Source(messages).create(), sink.queue_lengths(4096).create());
+    link(&source.outbox, &sink.inbox).expect("same types");
+    run(vec![source.any(), sink.any()]);
 }
 
 /// A thread sends `messages` numbers to a component of the scheduler.

@@ -35,6 +35,7 @@ mod ipc;
 mod linkage;
 mod message;
 mod microprocess;
+mod ordered;
 mod postoffice;
 mod scheduler;
 pub mod stm;

@@ -1,5 +1,6 @@
 //! Linkages: which box leads to which (Kamaelia: `Axon/Linkage.py`).
 
+use std::cell::Cell;
 use std::fmt;
 use std::rc::{Rc, Weak};
 
@@ -67,6 +68,8 @@ pub struct Linkage(Rc<Ends>);
 
 struct Ends {
     kind: Kind,
+    /// Its number in the postoffice that it was made by.
+    number: Cell<Option<u64>>,
     source: End,
     sink: End,
 }
@@ -229,7 +232,7 @@ pub fn link_with<K: LinkEnd>(
     if let Some(width) = options.pipewidth {
         to.set_bound(Some(width));
     }
-    Ok(Linkage(Rc::new(Ends { kind, source: End::new(from), sink: End::new(to) })))
+    Ok(Linkage(Rc::new(Ends { kind, number: Cell::new(None), source: End::new(from), sink: End::new(to) })))
 }
 
 impl End {
@@ -277,6 +280,19 @@ impl Linkage {
     pub fn short_text(&self) -> String {
         let (a, b) = (&self.0.source, &self.0.sink);
         format!("({},{}):({},{})", short(&a.component), a.slot.name(), short(&b.component), b.slot.name())
+    }
+
+    pub(crate) fn number(&self) -> Option<u64> {
+        self.0.number.get()
+    }
+
+    pub(crate) fn set_number(&self, number: u64) {
+        self.0.number.set(Some(number));
+    }
+
+    /// Where the components at its ends are, or were: they are held weakly, so that nobody else is there.
+    pub(crate) fn owners(&self) -> [*const Process; 2] {
+        [self.0.source.owner.as_ptr(), self.0.sink.owner.as_ptr()]
     }
 
     pub(crate) fn touches(&self, process: &Rc<Process>) -> bool {

@@ -14,9 +14,9 @@ use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 
 use crate::boxes::{Downlink, PortSet};
-use crate::component::Outcome;
 use crate::error::{Cause, Failure};
 use crate::id::{ProcessId, dotted};
+use crate::ordered::Ordered;
 use crate::postoffice::Postoffice;
 use crate::scheduler::{Core, panic_text};
 
@@ -41,18 +41,8 @@ pub(crate) enum State {
     Stopped,
 }
 
-type Start = Box<dyn FnOnce() -> Pin<Box<dyn Body>>>;
-
-enum Code {
-    Fresh(Start),
-    Running(Pin<Box<dyn Body>>),
-    /// Being polled, or ended.
-    Absent,
-}
-
-/// A body whose outcome has been brought to one form.
-pub(crate) trait Body: Future<Output = std::result::Result<(), Cause>> {}
-impl<F: Future<Output = std::result::Result<(), Cause>>> Body for F {}
+/// A body, started or not. What went wrong in it is in [`Extras::failure`].
+type Body = Pin<Box<dyn Future<Output = ()>>>;
 
 type Hook = Box<dyn FnOnce()>;
 
@@ -65,14 +55,17 @@ pub(crate) struct Extras {
     pub(crate) tag: RefCell<String>,
     pub(crate) on_stop: RefCell<Vec<Hook>>,
     pub(crate) on_close_down: RefCell<Vec<Hook>>,
-    pub(crate) children: RefCell<Vec<Rc<Process>>>,
+    pub(crate) children: RefCell<Ordered<Rc<Process>>>,
+    /// Adopted ones that have ended since they were last reaped.
+    pub(crate) ended_children: RefCell<Vec<Rc<Process>>>,
     /// What the body says went wrong.
     pub(crate) failure: RefCell<Option<Cause>>,
     pub(crate) on_failure: RefCell<Option<FailureHook>>,
     /// Ended when this process ends (AX-SCHED-10, D-05).
     pub(crate) ends_with_it: RefCell<Vec<Rc<Process>>>,
-    /// To be woken when this process ends (AX-COMP-04), one entry for each time it was adopted.
-    pub(crate) parents: RefCell<Vec<Weak<Process>>>,
+    /// To be woken when this process ends (AX-COMP-04), one entry for each time it was adopted, with its number among
+    /// the parent's children; without a number, whoever else is to be woken.
+    pub(crate) parents: RefCell<Vec<(Weak<Process>, Option<u64>)>>,
     pub(crate) postoffice: RefCell<Postoffice>,
     pub(crate) dynamic: RefCell<crate::adaptive::DynamicBoxes>,
     pub(crate) tracker: RefCell<Option<Rc<crate::tracker::Tracker>>>,
@@ -86,10 +79,9 @@ pub struct Process {
     id: ProcessId,
     kind: fn() -> &'static str,
     state: Cell<State>,
-    /// Tick of the pause in force, 0 for none.
-    paused_at: Cell<u64>,
-    /// Tick of the last wake that came while it was active.
-    woken_at: Cell<u64>,
+    /// Tick of the pause in force, with the bit [`PAUSED`] set, or of the last wake that came while it was active. A
+    /// pause makes earlier wakes meaningless, and a wake ends the pause, so that one of the two is enough.
+    mark: Cell<u64>,
     key: Cell<u32>,
     /// Whether the sleep in force is one of `pause`, which a collection ends.
     minds_collections: Cell<bool>,
@@ -97,7 +89,8 @@ pub struct Process {
     pub(crate) has_outlinks: Cell<bool>,
     /// Whether its body has awaited an inbox by itself: then a change of that inbox's links has to wake it.
     pub(crate) awaits: Cell<bool>,
-    code: RefCell<Code>,
+    /// None while there is none yet, and after the end.
+    code: RefCell<Option<Body>>,
     core: OnceCell<Rc<Core>>,
     ports: OnceCell<Rc<dyn PortSet>>,
     extras: OnceCell<Box<Extras>>,
@@ -109,13 +102,12 @@ impl Process {
             id: ProcessId::next(),
             kind,
             state: Cell::new(State::New),
-            paused_at: Cell::new(0),
-            woken_at: Cell::new(0),
+            mark: Cell::new(0),
             key: Cell::new(u32::MAX),
             minds_collections: Cell::new(false),
             has_outlinks: Cell::new(false),
             awaits: Cell::new(false),
-            code: RefCell::new(Code::Absent),
+            code: RefCell::new(None),
             core: OnceCell::new(),
             ports: OnceCell::new(),
             extras: OnceCell::new(),
@@ -126,16 +118,10 @@ impl Process {
         let _ = self.ports.set(ports);
     }
 
-    /// Sets what makes the body at activation.
-    pub(crate) fn set_code<F>(&self, make: impl FnOnce() -> F + 'static)
-    where
-        F: Future<Output: Outcome> + 'static,
-    {
-        let start: Start = Box::new(move || {
-            let body = make();
-            Box::pin(async move { body.await.into_cause() })
-        });
-        *self.code.borrow_mut() = Code::Fresh(start);
+    /// Sets the body. It must not hold its process before its first step: a component that is never activated would
+    /// hold itself.
+    pub(crate) fn set_body(&self, body: impl Future<Output = ()> + 'static) {
+        *self.code.borrow_mut() = Some(Box::pin(body));
     }
 
     pub(crate) fn id(&self) -> ProcessId {
@@ -194,28 +180,35 @@ impl Process {
         self.state.get() == State::New && self.core.set(core.clone()).is_ok()
     }
 
+    /// Tick of the pause in force.
+    fn paused_at(&self) -> Option<u64> {
+        let mark = self.mark.get();
+        (mark & PAUSED != 0).then_some(mark & !PAUSED)
+    }
+
     /// Asks for sleep from the next pass on, unless something woke the process in this pass (AX-SCHED-04).
     pub(crate) fn request_pause(self: &Rc<Self>) {
         let Some(core) = self.core.get() else { return };
-        if self.state.get() != State::Active || self.paused_at.get() != 0 {
+        if self.state.get() != State::Active || self.paused_at().is_some() {
             return; // D-03: pausing a sleeper changes nothing
         }
-        if self.woken_at.get() >= core.pass_start() {
+        if self.mark.get() >= core.pass_start() {
             return;
         }
         if self.has_outlinks.get() && self.listen_for_collections(core.pass_start()) {
             return;
         }
         self.minds_collections.set(true);
-        self.paused_at.set(core.tick());
+        self.mark.set(PAUSED | core.tick());
     }
 
     /// The sleep of a process that awaits something without having called `pause`: it ends with any wake that came
     /// since its step began; earlier ones it has seen.
     pub(crate) fn sleep_unless_woken_in_step(&self, step: u64, tick: u64) {
-        if self.woken_at.get() < step && self.paused_at.get() == 0 {
+        // A pause in force is greater than any tick.
+        if self.mark.get() < step {
             self.minds_collections.set(false);
-            self.paused_at.set(tick);
+            self.mark.set(PAUSED | tick);
         }
     }
 
@@ -224,14 +217,12 @@ impl Process {
         let Some(core) = self.core.get() else { return };
         match self.state.get() {
             State::Active => {
-                let paused = self.paused_at.get();
-                if paused != 0 && paused < core.pass_start() {
+                if self.goes_to_sleep(core.pass_start()) {
                     // Still in the queue, on its way out: it leaves at its turn and joins the tail (AX-SCHED-06).
                     self.state.set(State::Leaving);
                     core.push_woken(self.clone());
                 } else {
-                    self.paused_at.set(0);
-                    self.woken_at.set(core.tick());
+                    self.mark.set(core.tick());
                 }
             }
             State::Sleeping => {
@@ -244,25 +235,18 @@ impl Process {
 
     /// Whether its pause has taken effect when its turn comes.
     pub(crate) fn goes_to_sleep(&self, pass_start: u64) -> bool {
-        let paused = self.paused_at.get();
-        paused != 0 && paused < pass_start
+        self.paused_at().is_some_and(|at| at < pass_start)
     }
 
     pub(crate) fn clear_pause(&self) {
-        self.paused_at.set(0);
+        self.mark.set(0);
     }
 
     /// Runs the body to its next yield. What has no body has ended.
-    pub(crate) fn poll_body(&self, cx: &mut Context<'_>) -> Poll<std::result::Result<(), Cause>> {
-        let mut code = self.code.borrow_mut();
-        if matches!(&*code, Code::Fresh(_))
-            && let Code::Fresh(start) = std::mem::replace(&mut *code, Code::Absent)
-        {
-            *code = Code::Running(start());
-        }
-        match &mut *code {
-            Code::Running(body) => body.as_mut().poll(cx),
-            _ => Poll::Ready(Ok(())),
+    pub(crate) fn poll_body(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut *self.code.borrow_mut() {
+            Some(body) => body.as_mut().poll(cx),
+            None => Poll::Ready(()),
         }
     }
 
@@ -274,7 +258,7 @@ impl Process {
     /// Drops the body, and with it whatever it holds.
     pub(crate) fn drop_code(&self) {
         // While the body runs it is borrowed; then whoever runs it drops it.
-        let code = self.code.try_borrow_mut().map(|mut c| std::mem::replace(&mut *c, Code::Absent));
+        let code = self.code.try_borrow_mut().map(|mut c| c.take());
         drop(code);
     }
 
@@ -305,9 +289,21 @@ impl Process {
     }
 
     /// Marks the end, running the stop hooks if they have not run yet.
-    pub(crate) fn stopped(&self) {
+    pub(crate) fn stopped(self: &Rc<Self>) {
         self.run_stop_hooks();
-        self.state.set(State::Stopped);
+        if self.state.replace(State::Stopped) == State::Stopped {
+            return;
+        }
+        if let Some(extras) = self.extras.get() {
+            for (parent, number) in extras.parents.borrow().iter() {
+                if number.is_some()
+                    && let Some(parent) = parent.upgrade()
+                    && parent.state() != State::Stopped
+                {
+                    parent.extras().ended_children.borrow_mut().push(self.clone());
+                }
+            }
+        }
     }
 
     fn run_stop_hooks(&self) {
@@ -325,13 +321,14 @@ impl Process {
         for hook in extras.on_close_down.take() {
             self.guard(hook);
         }
-        for parent in extras.parents.take() {
+        for (parent, _) in extras.parents.borrow().iter() {
             if let Some(parent) = parent.upgrade() {
                 parent.wake();
             }
         }
         extras.postoffice.borrow_mut().unlink_all();
         extras.children.take();
+        extras.ended_children.take();
         for other in extras.ends_with_it.take() {
             if let Some(core) = other.core() {
                 core.end_now(&other);
@@ -356,7 +353,7 @@ impl Process {
         }
         // One that sleeps already is told of collections at the new end, and of none at the old (AX-BOX-10).
         let asleep = self.state.get() == State::Sleeping
-            || self.state.get() == State::Active && self.paused_at.get() != 0;
+            || self.state.get() == State::Active && self.paused_at().is_some();
         if asleep && self.minds_collections.get() {
             let downlinks = self.find_downlinks();
             for d in &downlinks {
@@ -399,6 +396,9 @@ impl Process {
     }
 }
 
+/// Marks a tick as that of a pause. Ticks do not get that far.
+const PAUSED: u64 = 1 << 63;
+
 /// Name, number and the two flags, as the original prints them (AX-MP-03).
 impl fmt::Display for Process {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -410,5 +410,18 @@ impl fmt::Display for Process {
 impl Drop for Process {
     fn drop(&mut self) {
         crate::component::forget_reference(self.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// There may be a million of them.
+    #[test]
+    fn sizes_stay_small() {
+        assert_eq!(size_of::<Process>(), 88);
+        assert_eq!(size_of::<crate::Inbox<String>>(), 16);
+        assert_eq!(size_of::<crate::Outbox<String>>(), 16);
     }
 }

@@ -38,25 +38,32 @@ pub(crate) struct Room {
 }
 
 impl Collections {
-    /// Called after a message was taken out.
+    /// Called when room was made.
     pub(crate) fn collected(&self, owner: &Weak<Process>) {
-        let core = match self.core.get() {
-            Some(core) => core,
-            None => {
-                let Some(core) = owner.upgrade().and_then(|p| p.core().cloned()) else {
-                    return self.wake();
-                };
-                self.core.get_or_init(|| core)
-            }
-        };
-        self.last.set(core.tick());
-        if self.anybody.get() {
+        if !self.note(owner) {
             self.wake();
         }
     }
 
+    /// Notes a collection. False if somebody is to be woken by [`Collections::wake`].
+    pub(crate) fn note(&self, owner: &Weak<Process>) -> bool {
+        match self.core.get() {
+            Some(core) => self.last.set(core.tick()),
+            None => self.note_first(owner),
+        }
+        !self.anybody.get()
+    }
+
     #[cold]
-    fn wake(&self) {
+    fn note_first(&self, owner: &Weak<Process>) {
+        if let Some(core) = owner.upgrade().and_then(|p| p.core().cloned()) {
+            self.last.set(core.tick());
+            self.core.get_or_init(|| core);
+        }
+    }
+
+    #[cold]
+    pub(crate) fn wake(&self) {
         let mut paused = self.paused.take();
         // The order of the calls is that of linking, not that of falling asleep.
         paused.sort_by_key(|d| d.order);

@@ -8,10 +8,10 @@ use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll};
 
-use super::PortInfo;
 use super::collect::Collections;
 use super::outbox::Deliver;
 use super::slot::{AnyInbox, AnySlot, Direction, SlotRef, Wires, far_end};
+use super::{DYNAMIC, PortInfo, declaration};
 use crate::error::SendError;
 use crate::message::Message;
 use crate::microprocess::Process;
@@ -23,7 +23,6 @@ use crate::wait::Listener;
 /// of whose outboxes leads here (AX-BOX-10).
 pub struct Inbox<T: 'static> {
     owner: Weak<Process>,
-    info: &'static PortInfo,
     slot: OnceCell<Rc<InSlot<T>>>,
 }
 
@@ -50,25 +49,22 @@ struct Wiring {
     dynamic_name: Option<Box<str>>,
 }
 
-static DYNAMIC: PortInfo = PortInfo::new::<()>("", "a box added while running");
-
 impl<T: Send + 'static> Inbox<T> {
-    pub(crate) fn declared(owner: &Rc<Process>, info: &'static PortInfo) -> Self {
-        Self { owner: Rc::downgrade(owner), info, slot: OnceCell::new() }
+    pub(crate) fn declared(owner: &Rc<Process>) -> Self {
+        Self { owner: Rc::downgrade(owner), slot: OnceCell::new() }
     }
 
     pub(crate) fn dynamic(owner: &Rc<Process>, name: &str) -> Self {
         let slot = InSlot::new(Rc::downgrade(owner), &DYNAMIC);
         let _ = slot.wiring.set(Box::new(Wiring { dynamic_name: Some(name.into()), ..Wiring::default() }));
-        Self { owner: Rc::downgrade(owner), info: &DYNAMIC, slot: OnceCell::from(Rc::new(slot)) }
-    }
-
-    pub(crate) fn info(&self) -> &'static PortInfo {
-        self.info
+        Self { owner: Rc::downgrade(owner), slot: OnceCell::from(Rc::new(slot)) }
     }
 
     pub(crate) fn working(&self) -> &Rc<InSlot<T>> {
-        self.slot.get_or_init(|| Rc::new(InSlot::new(self.owner.clone(), self.info)))
+        self.slot.get_or_init(|| {
+            let info = declaration(&self.owner, Direction::In, std::ptr::from_ref(self).cast());
+            Rc::new(InSlot::new(self.owner.clone(), info))
+        })
     }
 
     /// Takes the oldest message, if there is one.
@@ -180,12 +176,47 @@ impl<T: Send + 'static> InSlot<T> {
         self.wiring.get_or_init(Box::default)
     }
 
+    #[inline]
     pub(crate) fn take(&self) -> Option<T> {
-        let message = self.queue.borrow_mut().pop_front()?;
+        if let Some(wiring) = self.wiring.get() {
+            if self.queue.borrow().is_empty() {
+                return None;
+            }
+            if !wiring.collections.note(&self.owner) {
+                return self.take_and_wake(wiring);
+            }
+        }
+        // Last, so that the message moves straight to where the caller wants it: each detour costs as much as the rest.
+        self.queue.borrow_mut().pop_front()
+    }
+
+    /// Takes first and wakes after: who is woken may look at once whether there is room.
+    #[cold]
+    fn take_and_wake(&self, wiring: &Wiring) -> Option<T> {
+        let message = self.queue.borrow_mut().pop_front();
+        wiring.collections.wake();
+        message
+    }
+
+    /// Takes up to so many messages, oldest first, to the end of `into`; how many there were. What is woken by a
+    /// collection is woken as by one for each message.
+    pub(crate) fn take_some(&self, most: usize, into: &mut VecDeque<T>) -> usize {
+        let mut queue = self.queue.borrow_mut();
+        let some = most.min(queue.len());
+        if some == 0 {
+            return 0;
+        }
+        if some == queue.len() && into.is_empty() {
+            std::mem::swap(into, &mut queue);
+        } else {
+            into.extend(queue.drain(..some));
+        }
+        drop(queue);
         if let Some(wiring) = self.wiring.get() {
             wiring.collections.collected(&self.owner);
+            wiring.collections.more_room(some - 1);
         }
-        Some(message)
+        some
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -248,6 +279,30 @@ impl<T: Send + 'static> Deliver<T> for InSlot<T> {
             self.wake_listeners();
         }
         Ok(())
+    }
+
+    fn deliver_some(&self, messages: &mut VecDeque<T>) -> usize {
+        let Some(owner) = self.owner.upgrade() else {
+            return std::mem::take(messages).len(); // as with one
+        };
+        let moved = {
+            let mut queue = self.queue.borrow_mut();
+            let moved = messages.len().min(self.bound.get().saturating_sub(queue.len()));
+            if queue.is_empty() && moved == messages.len() {
+                std::mem::swap(&mut *queue, messages);
+            } else {
+                queue.extend(messages.drain(..moved));
+            }
+            moved
+        };
+        if moved > 0 {
+            self.received.set(self.received.get() + moved as u64);
+            owner.wake();
+            if self.listened.get() {
+                self.wake_listeners();
+            }
+        }
+        moved
     }
 
     fn len(&self) -> usize {

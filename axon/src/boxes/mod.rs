@@ -1,6 +1,6 @@
 //! Boxes: where messages arrive and leave (Kamaelia: `Axon/Box.py`).
 //!
-//! A component's declared boxes are handles of three words; what makes a box work (its queue, its links) is allocated
+//! A component's declared boxes are handles of two words; what makes a box work (its queue, its links) is allocated
 //! when it is first linked, sent to or read from. So an idle component is small.
 //!
 //! A box may point at one other box. The far end of such a chain is worked out when a link changes, and every outbox
@@ -12,6 +12,7 @@ mod outbox;
 mod slot;
 
 use std::any::type_name;
+use std::rc::Weak;
 
 use crate::microprocess::Process;
 
@@ -65,12 +66,32 @@ pub struct Opener<'a> {
 
 impl Opener<'_> {
     /// Makes an inbox.
-    pub fn inbox<T: Send + 'static>(&self, info: &'static PortInfo) -> Inbox<T> {
-        Inbox::declared(self.owner, info)
+    pub fn inbox<T: Send + 'static>(&self) -> Inbox<T> {
+        Inbox::declared(self.owner)
     }
 
     /// Makes an outbox.
-    pub fn outbox<T: Send + 'static>(&self, info: &'static PortInfo) -> Outbox<T> {
-        Outbox::declared(self.owner, info)
+    pub fn outbox<T: Send + 'static>(&self) -> Outbox<T> {
+        Outbox::declared(self.owner)
     }
+}
+
+static DYNAMIC: PortInfo = PortInfo::new::<()>("", "a box added while running");
+
+/// What was declared for the box whose handle is at that address; asked once, when its working part is made. The
+/// handles do not keep it, because an idle component has four of them.
+fn declaration(owner: &Weak<Process>, direction: Direction, handle: *const ()) -> &'static PortInfo {
+    let owner = owner.upgrade();
+    let Some(ports) = owner.as_ref().and_then(|p| p.ports()) else { return &DYNAMIC };
+    let (infos, at) = match direction {
+        Direction::In => {
+            let infos = ports.inboxes();
+            (infos, (0..infos.len()).find(|i| std::ptr::from_ref(ports.inbox(*i)).cast() == handle))
+        }
+        Direction::Out => {
+            let infos = ports.outboxes();
+            (infos, (0..infos.len()).find(|i| std::ptr::from_ref(ports.outbox(*i)).cast() == handle))
+        }
+    };
+    at.map_or(&DYNAMIC, |i| &infos[i])
 }

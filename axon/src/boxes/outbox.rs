@@ -2,15 +2,16 @@
 
 use std::any::{Any, TypeId, type_name};
 use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll};
 
-use super::PortInfo;
 use super::collect::{Collections, Promise, RoomWaiter};
 use super::inbox::InSlot;
 use super::slot::{AnyOutbox, AnySlot, Direction, SlotRef, Wires, far_end};
+use super::{DYNAMIC, PortInfo, declaration};
 use crate::error::SendError;
 use crate::ipc::Ipc;
 use crate::message::Message;
@@ -23,7 +24,6 @@ use crate::wait::Listener;
 /// nowhere is discarded and counted.
 pub struct Outbox<T: 'static> {
     owner: Weak<Process>,
-    info: &'static PortInfo,
     slot: OnceCell<Rc<OutSlot<T>>>,
 }
 
@@ -44,35 +44,52 @@ pub(crate) struct OutSlot<T: 'static> {
 #[doc(hidden)]
 pub trait Deliver<T> {
     fn deliver(&self, message: T) -> Result<(), SendError<T>>;
+    /// Delivers messages from the front until there is no room; how many were delivered. A message of another type is
+    /// dropped, and said so.
+    fn deliver_some(&self, messages: &mut VecDeque<T>) -> usize {
+        let mut delivered = 0;
+        while let Some(message) = messages.pop_front() {
+            match self.deliver(message) {
+                Ok(()) => delivered += 1,
+                Err(e) if e.is_full() => {
+                    messages.push_front(e.into_message());
+                    break;
+                }
+                Err(e) => log::warn!("a thread's message was dropped: {e}"),
+            }
+        }
+        delivered
+    }
     fn len(&self) -> usize;
     fn limit(&self) -> Option<usize>;
     fn collections(&self) -> &Collections;
 }
-
-static DYNAMIC: PortInfo = PortInfo::new::<()>("", "a box added while running");
 
 thread_local! {
     static ATTACHED: Cell<u64> = const { Cell::new(0) };
 }
 
 impl<T: Send + 'static> Outbox<T> {
-    pub(crate) fn declared(owner: &Rc<Process>, info: &'static PortInfo) -> Self {
-        Self { owner: Rc::downgrade(owner), info, slot: OnceCell::new() }
+    pub(crate) fn declared(owner: &Rc<Process>) -> Self {
+        Self { owner: Rc::downgrade(owner), slot: OnceCell::new() }
     }
 
     pub(crate) fn dynamic(owner: &Rc<Process>, name: &str) -> Self {
         let mut slot = OutSlot::new(Rc::downgrade(owner), &DYNAMIC);
         slot.dynamic_name = Some(name.into());
-        Self { owner: Rc::downgrade(owner), info: &DYNAMIC, slot: OnceCell::from(Rc::new(slot)) }
+        Self { owner: Rc::downgrade(owner), slot: OnceCell::from(Rc::new(slot)) }
     }
 
     /// Another handle to the same box.
     pub(crate) fn alias(&self) -> Self {
-        Self { owner: self.owner.clone(), info: self.info, slot: OnceCell::from(self.working().clone()) }
+        Self { owner: self.owner.clone(), slot: OnceCell::from(self.working().clone()) }
     }
 
     pub(crate) fn working(&self) -> &Rc<OutSlot<T>> {
-        self.slot.get_or_init(|| Rc::new(OutSlot::new(self.owner.clone(), self.info)))
+        self.slot.get_or_init(|| {
+            let info = declaration(&self.owner, Direction::Out, std::ptr::from_ref(self).cast());
+            Rc::new(OutSlot::new(self.owner.clone(), info))
+        })
     }
 
     /// Delivers a message into the final inbox (AX-COMP-09).
@@ -90,6 +107,16 @@ impl<T: Send + 'static> Outbox<T> {
             None => slot.discarded.set(slot.discarded.get() + 1),
         }
         Ok(())
+    }
+
+    /// Delivers messages from the front until there is no room.
+    pub(crate) fn send_some(&self, messages: &mut VecDeque<T>) {
+        let slot = self.working();
+        let (passed, count) = match &*slot.target.borrow() {
+            Some(target) => (target.deliver_some(messages), &slot.sent),
+            None => (std::mem::take(messages).len(), &slot.discarded),
+        };
+        count.set(count.get() + passed as u64);
     }
 
     /// Waits for room and delivers.

@@ -9,6 +9,7 @@ use super::outbox::Deliver;
 use crate::error::LinkError;
 use crate::message::Message;
 use crate::microprocess::Process;
+use crate::ordered::Ordered;
 
 /// Which way messages pass a box.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,7 +25,35 @@ pub(crate) type SlotRef = Rc<dyn AnySlot>;
 #[derive(Default)]
 pub struct Wires {
     pub(crate) next: Option<SlotRef>,
-    pub(crate) sources: Vec<Weak<dyn AnySlot>>,
+    /// Its number among the sources of `next`.
+    place: u64,
+    pub(crate) sources: Ordered<Weak<dyn AnySlot>>,
+}
+
+/// A box that goes is no source any more: otherwise an inbox that outlives many producers would keep a trace of each.
+impl Drop for Wires {
+    fn drop(&mut self) {
+        let Some(mut next) = self.next.take() else { return };
+        forget(&next, self.place);
+        // Boxes further on that nobody else holds go one by one: each dropping its next would be a recursion as deep as
+        // the chain is long.
+        while Rc::strong_count(&next) == 1 {
+            let (further, place) = {
+                let mut wires = next.wires().borrow_mut();
+                (wires.next.take(), wires.place)
+            };
+            let Some(further) = further else { return };
+            forget(&further, place);
+            next = further;
+        }
+    }
+}
+
+/// A source that somebody is looking at right now stays in the list, as one that is gone.
+fn forget(sink: &SlotRef, place: u64) {
+    if let Ok(mut wires) = sink.wires().try_borrow_mut() {
+        wires.sources.remove(place);
+    }
 }
 
 /// The working part of a box, without its type. Not for use outside the framework.
@@ -129,8 +158,12 @@ pub(crate) fn connect(source: &SlotRef, sink: &SlotRef) -> Result<(), LinkError>
     {
         return Err(LinkError::NoSpace { from: from(), to: address(&*far), len: far.own_len(), bound });
     }
-    source.wires().borrow_mut().next = Some(sink.clone());
-    sink.wires().borrow_mut().sources.push(Rc::downgrade(source));
+    let place = sink.wires().borrow_mut().sources.push(Rc::downgrade(source));
+    {
+        let mut wires = source.wires().borrow_mut();
+        wires.next = Some(sink.clone());
+        wires.place = place;
+    }
     if waiting > 0 {
         source.move_messages(&far);
     }
@@ -142,14 +175,15 @@ pub(crate) fn connect(source: &SlotRef, sink: &SlotRef) -> Result<(), LinkError>
 
 /// Undoes [`connect`]; silently nothing if `source` does not point at `sink`.
 pub(crate) fn disconnect(source: &SlotRef, sink: &SlotRef) {
-    {
+    let place = {
         let mut wires = source.wires().borrow_mut();
         match &wires.next {
             Some(next) if same(next, sink) => wires.next = None,
             _ => return,
         }
-    }
-    sink.wires().borrow_mut().sources.retain(|s| s.upgrade().is_some_and(|s| !same(&s, source)));
+        wires.place
+    };
+    sink.wires().borrow_mut().sources.remove(place);
     for u in upstream(source) {
         u.set_far(source);
     }

@@ -156,10 +156,9 @@ impl<P: 'static> Cx<P> {
 
     /// Removes the children that have ended and tells whether any are left; what chassis do when they wake.
     pub fn reap_children(&self) -> bool {
-        for child in self.children() {
-            if child.is_stopped() {
-                self.remove_child(&child);
-            }
+        let ended = self.process.extras_if_any().map(|e| e.ended_children.take());
+        for child in ended.into_iter().flatten() {
+            self.remove_child(AnyInstance::from_process(child));
         }
         self.process.extras_if_any().is_some_and(|e| !e.children.borrow().is_empty())
     }

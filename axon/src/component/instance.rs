@@ -10,7 +10,7 @@ use crate::boxes::{Direction, Opener, SlotRef};
 use crate::error::{Failure, InterfaceError, LinkError};
 use crate::id::ProcessId;
 use crate::linkage::{LinkEnd, LinkOptions, LinkTo, Linkage, find_slot};
-use crate::microprocess::Process;
+use crate::microprocess::{Process, State};
 use crate::scheduler::Scheduler;
 use crate::tracker::Tracker;
 
@@ -108,8 +108,12 @@ pub trait Microprocess {
     {
         let child = child.into();
         let child = child.process();
-        child.extras().parents.borrow_mut().push(Rc::downgrade(self.process()));
-        self.process().extras().children.borrow_mut().push(child.clone());
+        let extras = self.process().extras();
+        let number = extras.children.borrow_mut().push(child.clone());
+        child.extras().parents.borrow_mut().push((Rc::downgrade(self.process()), Some(number)));
+        if child.state() == State::Stopped {
+            extras.ended_children.borrow_mut().push(child.clone());
+        }
     }
 
     /// Removes every adoption of the child, and undoes the links that this component made with it (AX-COMP-05).
@@ -119,9 +123,19 @@ pub trait Microprocess {
     {
         let child = child.into();
         let extras = self.process().extras();
-        extras.children.borrow_mut().retain(|c| !Rc::ptr_eq(c, child.process()));
         if let Some(theirs) = child.process().extras_if_any() {
-            theirs.parents.borrow_mut().retain(|p| !std::ptr::eq(p.as_ptr(), Rc::as_ptr(self.process())));
+            let mut children = extras.children.borrow_mut();
+            theirs.parents.borrow_mut().retain(|(parent, number)| {
+                let ours = std::ptr::eq(parent.as_ptr(), Rc::as_ptr(self.process()));
+                match number {
+                    Some(number) if ours => {
+                        children.remove(*number);
+                        false
+                    }
+                    _ => true,
+                }
+            });
+            extras.ended_children.borrow_mut().retain(|c| !Rc::ptr_eq(c, child.process()));
         }
         extras.postoffice.borrow_mut().unlink_component(child);
     }
@@ -174,7 +188,7 @@ pub trait Microprocess {
 
     /// The linkages that it made.
     fn linkages(&self) -> Vec<Linkage> {
-        self.process().extras_if_any().map_or(Vec::new(), |e| e.postoffice.borrow().linkages().to_vec())
+        self.process().extras_if_any().map_or(Vec::new(), |e| e.postoffice.borrow().linkages())
     }
 
     /// The text of its postoffice (AX-PO-02), whose debug name is `component :` and its own name (AX-COMP-18).
@@ -258,11 +272,12 @@ impl<P: Ports> Instance<P> {
         let process = Process::new(C::kind);
         let ports = Rc::new(P::open(&Opener { owner: &process }));
         process.set_ports(ports.clone());
-        // The body is made only at the first step, so that nothing refers back to the process before it is activated.
+        // One allocation for the component and its body, which is made in place at the first step.
         let (weak, theirs) = (Rc::downgrade(&process), ports.clone());
-        process.set_code(move || {
-            let process = weak.upgrade().expect("a process that takes its first step exists");
-            component.main(Cx::new(process, theirs))
+        process.set_body(async move {
+            let process = weak.upgrade().expect("a process that takes a step exists");
+            drop(weak);
+            component.main(Cx::new(process, theirs)).await;
         });
         Self { process, ports }
     }
@@ -279,7 +294,14 @@ impl AnyInstance {
         F: Future<Output: Outcome> + 'static,
     {
         let process = Process::new(|| "axon.Microprocess");
-        process.set_code(move || body);
+        let weak = Rc::downgrade(&process);
+        process.set_body(async move {
+            if let Err(cause) = body.await.into_cause()
+                && let Some(process) = weak.upgrade()
+            {
+                process.extras().failure.replace(Some(cause));
+            }
+        });
         Self(process)
     }
 

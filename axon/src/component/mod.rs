@@ -219,13 +219,11 @@ macro_rules! ports {
 
             impl $(<$($g: Send + 'static),+>)? $crate::Ports for $name $(<$($g),+>)? {
                 type OnThread = $name<$($($g,)+)? $crate::threaded::OnThread>;
-                #[allow(unused_mut, unused_variables)]
+                #[allow(unused_variables)]
                 fn open(opener: &$crate::Opener<'_>) -> Self {
-                    let mut inboxes = <Self as Declared>::INBOXES.iter();
-                    let mut outboxes = <Self as Declared>::OUTBOXES.iter();
                     $name {
-                        $( $i: opener.inbox(inboxes.next().expect("one entry for each field")), )*
-                        $( $o: opener.outbox(outboxes.next().expect("one entry for each field")), )*
+                        $( $i: opener.inbox(), )*
+                        $( $o: opener.outbox(), )*
                         _side: ::core::marker::PhantomData,
                     }
                 }

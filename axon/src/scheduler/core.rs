@@ -30,14 +30,14 @@ pub(crate) struct Core {
     left: Cell<usize>,
     at: Cell<Place>,
     /// Woken or activated in this pass, to be appended when it ends.
-    woken: RefCell<Vec<Rc<Process>>>,
+    woken: RefCell<VecDeque<Rc<Process>>>,
     table: RefCell<Table>,
     current: RefCell<Option<Rc<Process>>>,
     /// The current step asked to stay in the queue.
     keep: Cell<bool>,
     /// The current step asked to go to the tail of the queue.
     requeue: Cell<bool>,
-    /// Identity of the waker that the current step was given.
+    /// Identity of the waker that the current step was given; means nothing between steps.
     given_waker: Cell<*const ()>,
     spare: RefCell<Spare>,
     remote: Arc<Remote>,
@@ -52,6 +52,8 @@ pub(crate) struct Core {
     /// When the delay before the pass that comes next is over, once it has begun.
     slow_until: Cell<Option<Instant>>,
     on_failure: Cell<OnFailure>,
+    /// What ends the run.
+    failed: RefCell<Option<Failure>>,
     shuffle: Cell<Option<u64>>,
     watch: RefCell<Option<Arc<watchdog::Shared>>>,
     watched: Cell<bool>,
@@ -115,6 +117,7 @@ impl Core {
             slowmo: Cell::new(Duration::ZERO),
             slow_until: Cell::new(None),
             on_failure: Cell::new(options.on_failure),
+            failed: RefCell::default(),
             shuffle: Cell::new(options.shuffle),
             watch: RefCell::new(None),
             watched: Cell::new(false),
@@ -210,7 +213,7 @@ impl Core {
     }
 
     pub(crate) fn push_woken(&self, process: Rc<Process>) {
-        self.woken.borrow_mut().push(process);
+        self.woken.borrow_mut().push_back(process);
     }
 
     pub(crate) fn activate(self: &Rc<Self>, process: &Rc<Process>) {
@@ -250,16 +253,22 @@ impl Core {
 
     pub(crate) fn run(self: &Rc<Self>) -> Result<()> {
         self.forget_stop();
-        loop {
-            if self.at.get() == Place::Start {
-                self.wait_slowmo();
-                self.begin_pass();
+        // One net for panics around many passes: one around each costs as much as a step.
+        while !self.guarded(|core| {
+            loop {
+                if core.at.get() == Place::Start {
+                    core.wait_slowmo();
+                    core.begin_pass();
+                }
+                if !core.turns() {
+                    return false;
+                }
+                if !core.end_pass(true) {
+                    return true;
+                }
             }
-            self.turns()?;
-            if !self.end_pass(true) {
-                return Ok(());
-            }
-        }
+        })? {}
+        Ok(())
     }
 
     pub(crate) fn run_until_idle(self: &Rc<Self>) -> Result<()> {
@@ -273,7 +282,7 @@ impl Core {
         if self.at.get() == Place::Start {
             self.begin_pass();
         }
-        self.turns()?;
+        while !self.guarded(Self::turns)? {}
         Ok(self.end_pass(false) && !self.queue.borrow().is_empty())
     }
 
@@ -291,7 +300,7 @@ impl Core {
             }
             self.begin_pass();
         } else {
-            self.guarded(|core| core.turn())?;
+            self.guarded(Self::turn)?;
         }
         if self.left.get() == 0 {
             self.at.set(Place::End);
@@ -343,54 +352,56 @@ impl Core {
         }
     }
 
-    /// Gives every process of the pass its turn.
-    fn turns(self: &Rc<Self>) -> Result<()> {
+    /// Gives every process of the pass its turn. False if one of them failed and that ends the run; then the others
+    /// have not had theirs.
+    fn turns(self: &Rc<Self>) -> bool {
         while self.left.get() > 0 {
-            self.guarded(|core| {
-                while core.left.get() > 0 {
-                    core.turn()?;
-                }
-                Ok(())
-            })?;
+            if !self.turn() {
+                return false;
+            }
         }
         self.at.set(Place::End);
-        Ok(())
+        true
     }
 
-    /// Runs `work` with one net for panics around all of its steps, which costs less than one around each.
-    fn guarded(self: &Rc<Self>, work: impl FnOnce(&Rc<Self>) -> Result<()>) -> Result<()> {
-        match catch_unwind(AssertUnwindSafe(|| work(self))) {
-            Ok(result) => result,
+    /// Runs `work` with a net for panics. What it returns, or false after a failure that does not end the run.
+    fn guarded(self: &Rc<Self>, work: impl FnOnce(&Rc<Self>) -> bool) -> Result<bool> {
+        let done = match catch_unwind(AssertUnwindSafe(|| work(self))) {
+            Ok(done) => done,
             Err(payload) => {
-                self.given_waker.set(std::ptr::null());
                 self.renew_spare();
                 self.tell_watch(watchdog::Shared::end);
                 let Some(process) = self.current.take() else { resume_unwind(payload) };
-                self.finish(&process, Err(Cause::Panic(panic_text(&*payload))))
+                self.finish(&process, Some(Cause::Panic(panic_text(&*payload))));
+                false
             }
+        };
+        match self.failed.take() {
+            None => Ok(done),
+            Some(failure) => Err(Error::Component(failure)),
         }
     }
 
-    /// The turn of the first process in the queue.
-    fn turn(self: &Rc<Self>) -> Result<()> {
+    /// The turn of the first process in the queue. False if it failed and that ends the run.
+    fn turn(self: &Rc<Self>) -> bool {
         self.left.set(self.left.get() - 1);
-        let Some(process) = self.queue.borrow_mut().pop_front() else { return Ok(()) };
+        let Some(process) = self.queue.borrow_mut().pop_front() else { return true };
         match process.state() {
             State::Active if process.goes_to_sleep(self.pass_start.get()) => {
                 process.clear_pause();
                 process.set_state(State::Sleeping);
-                Ok(())
+                true
             }
             State::Active if !self.watched.get() => self.poll(process),
             State::Active => self.watched_turn(process, |core, process| core.poll(process)),
             State::Leaving => {
                 process.clear_pause();
                 process.set_state(State::Woken);
-                Ok(())
+                true
             }
-            State::Stopping if !self.watched.get() => self.finish(&process, Ok(())),
-            State::Stopping => self.watched_turn(process, |core, process| core.finish(&process, Ok(()))),
-            _ => Ok(()),
+            State::Stopping if !self.watched.get() => self.finish(&process, None),
+            State::Stopping => self.watched_turn(process, |core, process| core.finish(&process, None)),
+            _ => true,
         }
     }
 
@@ -398,16 +409,16 @@ impl Core {
     fn watched_turn(
         self: &Rc<Self>,
         process: Rc<Process>,
-        turn: impl FnOnce(&Rc<Self>, Rc<Process>) -> Result<()>,
-    ) -> Result<()> {
+        turn: impl FnOnce(&Rc<Self>, Rc<Process>) -> bool,
+    ) -> bool {
         let step = self.tick.get() + 1;
         self.tell_watch(|w| w.begin(step, process.id()));
-        let outcome = turn(self, process);
+        let goes_on = turn(self, process);
         self.tell_watch(watchdog::Shared::end);
-        outcome
+        goes_on
     }
 
-    fn poll(self: &Rc<Self>, process: Rc<Process>) -> Result<()> {
+    fn poll(self: &Rc<Self>, process: Rc<Process>) -> bool {
         let step = self.tick.get() + 1;
         self.tick.set(step);
         self.keep.set(false);
@@ -424,38 +435,33 @@ impl Core {
             }
         };
         let process = self.current.take().expect("a step does not take the current process away");
-        match polled {
-            Poll::Ready(outcome) => {
-                if !own_waker {
-                    self.renew_spare();
-                }
-                self.finish(&process, outcome)
+        if polled.is_ready() {
+            if !own_waker {
+                self.renew_spare();
             }
-            Poll::Pending => {
-                if !own_waker && self.spare.borrow().was_used() {
-                    self.give_waker(&process);
-                }
-                if self.keep.get() {
-                    if self.requeue.replace(false) && process.state() == State::Active {
-                        process.clear_pause();
-                        process.set_state(State::Woken);
-                        self.push_woken(process);
-                        return Ok(());
-                    }
-                } else {
-                    process.sleep_unless_woken_in_step(step, self.tick.get());
-                }
-                self.queue.borrow_mut().push_back(process);
-                Ok(())
+            return self.finish(&process, None);
+        }
+        if !own_waker && self.spare.borrow().was_used() {
+            self.give_waker(&process);
+        }
+        if !self.keep.get() {
+            process.sleep_unless_woken_in_step(step, self.tick.get());
+        } else if self.requeue.get() {
+            self.requeue.set(false);
+            if process.state() == State::Active {
+                process.clear_pause();
+                process.set_state(State::Woken);
+                self.push_woken(process);
+                return true;
             }
         }
+        self.queue.borrow_mut().push_back(process);
+        true
     }
 
-    fn poll_with(&self, process: &Process, waker: &Waker) -> Poll<std::result::Result<(), Cause>> {
+    fn poll_with(&self, process: &Process, waker: &Waker) -> Poll<()> {
         self.given_waker.set(waker.data());
-        let polled = process.poll_body(&mut Context::from_waker(waker));
-        self.given_waker.set(std::ptr::null());
-        polled
+        process.poll_body(&mut Context::from_waker(waker))
     }
 
     /// A body that has ended may have kept the spare waker; then it must not become another process's.
@@ -538,8 +544,10 @@ impl Core {
         }
         self.wait_for_one.set(false);
         let mut queue = self.queue.borrow_mut();
-        let handled = if stop { 1 } else { woken.len() };
-        for p in woken.drain(..).take(handled) {
+        if stop {
+            woken.truncate(1);
+        }
+        while let Some(p) = woken.pop_front() {
             match p.state() {
                 State::Activating => {
                     self.table.borrow_mut().insert(p.clone());
@@ -561,26 +569,33 @@ impl Core {
 
     // ---- ends --------------------------------------------------------------------------------------------------
 
-    /// Natural end, stop or failure (AX-SCHED-09 to 11, D-04): out of the table, stopped, closed down.
-    fn finish(self: &Rc<Self>, process: &Rc<Process>, outcome: std::result::Result<(), Cause>) -> Result<()> {
+    /// Natural end, stop or failure (AX-SCHED-09 to 11, D-04): out of the table, stopped, closed down. False if it
+    /// failed and that ends the run.
+    fn finish(self: &Rc<Self>, process: &Rc<Process>, panic: Option<Cause>) -> bool {
         self.table.borrow_mut().remove(process);
         process.stopped();
         process.close_down();
         if self.watched.get() {
             self.tell_watch(|w| w.remove(process));
         }
-        match outcome.and_then(|()| process.take_failure().map_or(Ok(()), Err)) {
-            Ok(()) => Ok(()),
-            Err(cause) => {
-                let failure = Failure { id: process.id(), name: process.name(), cause };
-                let Some(failure) = tell_supervisor(process, failure) else { return Ok(()) };
-                match self.on_failure.get() {
-                    OnFailure::EndRun => Err(Error::Component(failure)),
-                    OnFailure::GoOn => {
-                        log::error!("{failure}");
-                        Ok(())
-                    }
-                }
+        match panic.or_else(|| process.take_failure()) {
+            None => true,
+            Some(cause) => self.failure(process, cause),
+        }
+    }
+
+    #[cold]
+    fn failure(&self, process: &Process, cause: Cause) -> bool {
+        let failure = Failure { id: process.id(), name: process.name(), cause };
+        let Some(failure) = tell_supervisor(process, failure) else { return true };
+        match self.on_failure.get() {
+            OnFailure::EndRun => {
+                self.failed.replace(Some(failure));
+                false
+            }
+            OnFailure::GoOn => {
+                log::error!("{failure}");
+                true
             }
         }
     }
@@ -588,8 +603,11 @@ impl Core {
     /// Ends a process of the table at once, for one whose end brings about another's (D-05).
     pub(crate) fn end_now(self: &Rc<Self>, process: &Rc<Process>) {
         let known = self.table.borrow().get(process.key(), process.id().get()).is_some();
-        if known && let Err(e) = self.finish(process, Ok(())) {
-            log::error!("{e}");
+        if known
+            && !self.finish(process, None)
+            && let Some(failure) = self.failed.take()
+        {
+            log::error!("{}", Error::Component(failure));
         }
     }
 

@@ -50,9 +50,12 @@ impl Table {
         all.into_iter().map(|(p, _)| p.clone()).collect()
     }
 
+    /// Takes all of them out, in the order of insertion.
     pub(crate) fn take(&mut self) -> Vec<Rc<Process>> {
-        let all = self.in_order();
+        let slots = std::mem::take(&mut self.slots);
         *self = Self { serial: self.serial, ..Self::default() };
-        all
+        let mut all: Vec<_> = slots.into_iter().flatten().collect();
+        all.sort_by_key(|(_, serial)| *serial);
+        all.into_iter().map(|(p, _)| p).collect()
     }
 }

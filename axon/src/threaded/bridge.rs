@@ -3,13 +3,13 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
-use std::marker::PhantomData;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Waker;
 
 use super::bell::Bell;
+use super::lane::{self, OutwardReceiver, OutwardSender};
 use crate::boxes::{InSlot, Inbox, Outbox, PortInfo};
 use crate::error::SendError;
 
@@ -41,79 +41,20 @@ impl Shared {
     }
 }
 
-/// One direction of one box.
-///
-/// Each counter has one writer, so that counting takes no atomic read-modify-write: the sender counts what it put in,
-/// the receiver what it has used. The bound is on the difference: messages that the other side has not used yet,
-/// wherever they are, so that taking a whole queue at once does not let twice as many in.
-struct Lane<T> {
-    queue: Mutex<VecDeque<T>>,
-    put: AtomicUsize,
-    used: AtomicUsize,
-    limit: usize,
-}
-
-impl<T> Lane<T> {
-    fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self { queue: Mutex::default(), put: AtomicUsize::new(0), used: AtomicUsize::new(0), limit })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, VecDeque<T>> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn len(&self) -> usize {
-        self.put.load(Ordering::Acquire).wrapping_sub(self.used.load(Ordering::Acquire))
-    }
-
-    fn room(&self) -> usize {
-        self.limit.saturating_sub(self.len())
-    }
-
-    /// Puts a message in; true if the queue was empty, so that the other side may be asleep.
-    fn put(&self, message: T) -> Result<bool, SendError<T>> {
-        let len = self.len();
-        if len >= self.limit {
-            return Err(SendError::Full { message, len, bound: self.limit });
-        }
-        let mut queue = self.lock();
-        queue.push_back(message);
-        let first = queue.len() == 1;
-        self.count_put(1); // before the lock is released: the receiver must not use what is not counted
-        Ok(first)
-    }
-
-    /// Called by the sender's side alone.
-    fn count_put(&self, messages: usize) {
-        self.put.store(self.put.load(Ordering::Relaxed).wrapping_add(messages), Ordering::Release);
-    }
-
-    /// Called by the receiver's side alone.
-    fn count_used(&self, messages: usize) {
-        self.used.store(self.used.load(Ordering::Relaxed).wrapping_add(messages), Ordering::Release);
-    }
-
-    /// Swaps the queue with an empty one.
-    fn take_all(&self, into: &mut VecDeque<T>) {
-        debug_assert!(into.is_empty());
-        std::mem::swap(into, &mut *self.lock());
-    }
-}
-
 /// An inbox as its component's thread sees it.
 pub struct ThreadInbox<T> {
-    lane: Arc<Lane<T>>,
+    lane: Arc<lane::Inward<T>>,
     shared: Arc<Shared>,
     /// Taken from the lane in one go and not yet received.
     batch: RefCell<VecDeque<T>>,
+    /// Received, and not counted as such on the lane.
+    uncounted: Cell<usize>,
 }
 
 /// An outbox as its component's thread sees it.
 pub struct ThreadOutbox<T> {
-    lane: Arc<Lane<T>>,
+    lane: OutwardSender<T>,
     shared: Arc<Shared>,
-    /// The lane's counter has one writer, so two threads must not share the box.
-    _one_thread: PhantomData<Cell<()>>,
 }
 
 impl<T: Send + 'static> ThreadInbox<T> {
@@ -124,11 +65,14 @@ impl<T: Send + 'static> ThreadInbox<T> {
             self.lane.take_all(&mut batch);
         }
         let message = batch.pop_front()?;
-        let was_full = self.lane.room() == 0;
-        self.lane.count_used(1);
+        let uncounted = self.uncounted.get() + 1;
+        self.uncounted.set(uncounted);
         // Taken first, told after: a proxy that looks before the message is gone would find no room and sleep (D-18).
-        if was_full {
-            self.shared.waker.wake_by_ref();
+        if batch.is_empty() || uncounted > self.lane.uncounted() {
+            self.uncounted.set(0);
+            if self.lane.count_used(uncounted) {
+                self.shared.waker.wake_by_ref();
+            }
         }
         Some(message)
     }
@@ -151,7 +95,7 @@ impl<T: Send + 'static> ThreadInbox<T> {
 
     /// Messages that can be received at once (`dataReady`).
     pub fn len(&self) -> usize {
-        self.lane.len()
+        self.lane.len() - self.uncounted.get()
     }
 
     /// Whether nothing can be received at once.
@@ -221,26 +165,27 @@ pub struct Bridge {
 impl Bridge {
     /// Joins an inbox.
     pub fn inbox<T: Send + 'static>(&mut self, inbox: &Inbox<T>) -> ThreadInbox<T> {
-        let lane = Lane::new(self.limit);
-        let mover = Box::new(InMover { slot: inbox.working().clone(), lane: lane.clone() });
-        if inbox.info().is_control() {
+        let lane = lane::Inward::new(self.limit);
+        let mover =
+            Box::new(InMover { slot: inbox.working().clone(), lane: lane.clone(), batch: VecDeque::new() });
+        if inbox.working().info().is_control() {
             self.inward.push(mover);
         } else {
             let before_control = self.inward.iter().position(|m| m.is_control()).unwrap_or(self.inward.len());
             self.inward.insert(before_control, mover);
         }
-        ThreadInbox { lane, shared: self.shared.clone(), batch: RefCell::default() }
+        ThreadInbox { lane, shared: self.shared.clone(), batch: RefCell::default(), uncounted: Cell::new(0) }
     }
 
     /// Joins an outbox; `outbox` is shared with the mover through the component's boxes.
     pub fn outbox<T: Send + 'static>(&mut self, outbox: &Outbox<T>) -> ThreadOutbox<T> {
-        let lane = Lane::new(self.limit);
+        let (lane, theirs) = lane::outward(self.limit);
         self.outward.push(Box::new(OutMover {
             outbox: outbox.alias(),
-            lane: lane.clone(),
+            lane: theirs,
             batch: VecDeque::new(),
         }));
-        ThreadOutbox { lane, shared: self.shared.clone(), _one_thread: PhantomData }
+        ThreadOutbox { lane, shared: self.shared.clone() }
     }
 }
 
@@ -252,38 +197,47 @@ impl PortInfo {
 
 pub(super) trait Inward {
     /// Moves what fits; true if anything was moved.
-    fn carry(&self) -> bool;
+    fn carry(&mut self) -> bool;
     fn is_control(&self) -> bool;
     fn is_of(&self, slot: &crate::boxes::SlotRef) -> bool;
 }
 
 pub(super) trait Outward {
-    /// Moves what fits; the first is whether anything was moved, the second whether something is left.
-    fn carry(&mut self) -> (bool, bool);
+    /// Moves what fits.
+    fn carry(&mut self) -> Carried;
     fn is_of(&self, slot: &crate::boxes::SlotRef) -> bool;
+}
+
+/// What became of an attempt to move messages of a thread.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Carried {
+    /// There was nothing; the next message wakes the proxy.
+    Nothing,
+    /// All that was there; the proxy has to look again, since nobody will tell it.
+    All,
+    /// Some or none, and the rest waits for room.
+    Stuck { moved: bool },
 }
 
 struct InMover<T> {
     slot: Rc<InSlot<T>>,
-    lane: Arc<Lane<T>>,
+    lane: Arc<lane::Inward<T>>,
+    /// On the way from one to the other; empty between two carries.
+    batch: VecDeque<T>,
 }
 
 impl<T: Send + 'static> Inward for InMover<T> {
-    fn carry(&self) -> bool {
+    fn carry(&mut self) -> bool {
         let mut moved = 0;
-        let mut room = self.lane.room();
-        if room == 0 || self.slot.is_empty() {
-            return false;
+        while !self.slot.is_empty() {
+            let room = self.lane.room();
+            if room > 0 {
+                moved += self.slot.take_some(room, &mut self.batch);
+                self.lane.put(&mut self.batch);
+            } else if self.lane.wait_for_room() {
+                break;
+            }
         }
-        let mut queue = self.lane.lock();
-        while room > 0
-            && let Some(message) = self.slot.take()
-        {
-            queue.push_back(message);
-            moved += 1;
-            room -= 1;
-        }
-        self.lane.count_put(moved);
         moved > 0
     }
 
@@ -298,33 +252,25 @@ impl<T: Send + 'static> Inward for InMover<T> {
 
 struct OutMover<T: 'static> {
     outbox: Outbox<T>,
-    lane: Arc<Lane<T>>,
+    lane: OutwardReceiver<T>,
     /// Taken from the lane and refused by a full destination so far.
     batch: VecDeque<T>,
 }
 
 impl<T: Send + 'static> Outward for OutMover<T> {
-    fn carry(&mut self) -> (bool, bool) {
-        let mut moved = 0;
-        loop {
-            if self.batch.is_empty() {
-                self.lane.take_all(&mut self.batch);
-            }
-            let Some(message) = self.batch.pop_front() else { break };
-            match self.outbox.send(message) {
-                Ok(()) => moved += 1,
-                Err(e) if e.is_full() => {
-                    self.batch.push_front(e.into_message());
-                    break;
-                }
-                Err(e) => {
-                    log::warn!("a thread's message was dropped: {e}");
-                    moved += 1;
-                }
+    /// Takes once a turn: whoever looks until nothing is there is in the way of a thread that keeps sending.
+    fn carry(&mut self) -> Carried {
+        if self.batch.is_empty() {
+            self.lane.take_all(&mut self.batch);
+            if self.batch.is_empty() && self.lane.sleep() {
+                return Carried::Nothing;
             }
         }
+        let before = self.batch.len();
+        self.outbox.send_some(&mut self.batch);
+        let moved = before - self.batch.len();
         self.lane.count_used(moved);
-        (moved > 0, !self.batch.is_empty())
+        if self.batch.is_empty() { Carried::All } else { Carried::Stuck { moved: moved > 0 } }
     }
 
     fn is_of(&self, slot: &crate::boxes::SlotRef) -> bool {

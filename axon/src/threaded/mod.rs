@@ -6,6 +6,7 @@
 mod bell;
 mod bridge;
 mod context;
+mod lane;
 mod proxy;
 mod stepwise;
 

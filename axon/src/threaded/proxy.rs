@@ -7,7 +7,7 @@ use std::task::Waker;
 use std::thread;
 
 use super::bell::Bell;
-use super::bridge::{Bridge, Shared};
+use super::bridge::{Bridge, Carried, Shared};
 use super::context::{SchedulerSide, ThreadCx};
 use crate::component::{Cx, Microprocess, Outcome, Ports};
 use crate::error::Cause;
@@ -104,14 +104,15 @@ pub(super) async fn run<P, O>(
         let running = !ending.over.load(Ordering::Acquire);
         let served = requests.take();
         let mut moved = false;
-        for mover in &bridge.inward {
+        for mover in &mut bridge.inward {
             moved |= mover.carry();
         }
-        let mut left = false;
+        let (mut left, mut look_again) = (false, false);
         for mover in &mut bridge.outward {
-            let (some, more) = mover.carry();
-            moved |= some;
-            left |= more;
+            let carried = mover.carry();
+            look_again |= carried == Carried::All;
+            moved |= matches!(carried, Carried::All | Carried::Stuck { moved: true });
+            left |= matches!(carried, Carried::Stuck { .. });
         }
         for request in served {
             request(&mut SchedulerSide::new(cx, &mut bridge));
@@ -119,8 +120,12 @@ pub(super) async fn run<P, O>(
         if moved {
             shared.bell.ring();
         }
-        if !running && !left {
+        if !running && !left && !look_again {
             break;
+        }
+        if look_again {
+            cx.yield_now().await;
+            continue;
         }
         // Deliveries, collections, sends, calls and the thread's end all wake this; it never spins (D-17).
         cx.pause().await;

@@ -30,6 +30,7 @@ use crate::tracker::{Tracker, TrackerError};
 ///
 /// let room = Backplane::<String>::new("room")?.activate();
 /// Pipeline::new().then(SubscribeTo::<String>::new("room")).then(ConsoleEchoer::new()).activate();
+/// Scheduler::thread_default().run_until_idle()?; // what is published before it is plugged in passes it by
 ///
 /// let typed = ConsoleReader::new("").from(std::io::Cursor::new("hello\n"));
 /// let publisher = Pipeline::new().then(typed).then(PublishTo::<String>::new("room")).create();

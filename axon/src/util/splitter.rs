@@ -304,8 +304,8 @@ impl<M: Clone + Send + 'static> Sinks<M> {
 /// Has the end of a sink wake its splitter, which may be waiting for room in it, and the splitter's end its plugs.
 fn wake_at_end_of(ends: &Rc<Process>, wakes: &Rc<Process>) {
     let mut parents = ends.extras().parents.borrow_mut();
-    if !parents.iter().any(|p| std::ptr::eq(p.as_ptr(), Rc::as_ptr(wakes))) {
-        parents.push(Rc::downgrade(wakes));
+    if !parents.iter().any(|(p, _)| std::ptr::eq(p.as_ptr(), Rc::as_ptr(wakes))) {
+        parents.push((Rc::downgrade(wakes), None));
     }
 }
 

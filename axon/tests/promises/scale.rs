@@ -201,3 +201,103 @@ fn a_sender_that_gives_up_does_not_swallow_the_room() {
     s.run_until_idle().unwrap();
     assert_eq!(numbers(&to), [2]);
 }
+
+/// A chain of pass-throughs is as long as the user likes: neither a message nor the end of all goes by recursion, which
+/// this stack would not hold.
+#[test]
+fn a_chain_of_3000_pass_throughs_delivers_and_is_dropped() {
+    let all = || {
+        for forwards in [true, false] {
+            let from = Idle.create();
+            let length = if cfg!(miri) { 50 } else { 3000 };
+            let chain: Vec<_> = (0..length).map(|_| Idle.create()).collect();
+            link(&from.outbox, &chain[0].inbox).unwrap();
+            let mut pairs: Vec<_> = chain.windows(2).collect();
+            if !forwards {
+                pairs.reverse();
+            }
+            for pair in pairs {
+                link(&pair[0].inbox, &pair[1].inbox).unwrap();
+            }
+            from.outbox.send(7).unwrap();
+            assert_eq!(chain[length - 1].inbox.try_recv(), Some(7));
+            // The boxes hold each other now, from the first to the last.
+            drop(chain);
+            drop(from);
+        }
+    };
+    let small = std::thread::Builder::new().stack_size(128 * 1024).spawn(all).unwrap();
+    small.join().unwrap();
+}
+
+/// 100,000 links into one inbox are undone, by their maker and by the going of their sources, in far less time than the
+/// square of their number would take.
+#[test]
+fn links_into_one_inbox_are_undone_at_a_cost_that_does_not_grow() {
+    let to = Idle.create();
+    let maker = Idle.create();
+    let count = if cfg!(miri) { 100 } else { 100_000 };
+    let producers: Vec<_> = (0..count).map(|_| Idle.create()).collect();
+    for p in &producers {
+        maker.link(&p.outbox, &to.inbox).unwrap();
+    }
+    for p in producers.iter().step_by(2) {
+        maker.unlink_component(p);
+    }
+    assert_eq!(maker.linkages().len(), count / 2);
+    assert!(!producers[0].outbox.is_linked() && producers[1].outbox.is_linked());
+    drop(producers);
+    maker.stop();
+}
+
+/// A parent hears of each end by itself, and does not look through all of its children for it.
+#[test]
+fn a_parent_of_100_000_children_that_end_one_by_one_keeps_up() {
+    let children = if cfg!(miri) { 40 } else { 100_000 };
+    let slow = children.min(1000);
+    struct Child(u32);
+    impl Component for Child {
+        type Ports = Numbers;
+        async fn main(self, cx: Cx<Numbers>) {
+            for _ in 0..self.0 {
+                cx.yield_now().await;
+            }
+        }
+    }
+    let reaped = Rc::new(RefCell::new(0));
+    let seen = reaped.clone();
+    let s = fresh();
+    let parent = body(async move |cx| {
+        for n in 0..children {
+            let child = if n < slow { Child(n).create() } else { Child(0).create() };
+            cx.add_child(&child);
+            cx.activate(&child);
+        }
+        while cx.reap_children() {
+            *seen.borrow_mut() += 1;
+            cx.pause().await;
+        }
+        assert!(cx.children().is_empty());
+    });
+    s.activate(&parent);
+    s.run().unwrap();
+    assert!(*reaped.borrow() + 100 > slow, "{} wakes", reaped.borrow());
+}
+
+/// A child that is removed by hand is not kept for the next look at the ended ones.
+#[test]
+fn a_removed_child_is_let_go() {
+    let s = fresh();
+    let parent = Idle.create();
+    let child = Idle.create();
+    parent.add_child(&child);
+    child.stop();
+    let gone = Rc::new(());
+    let held = gone.clone();
+    child.on_close_down(move || drop(held));
+    parent.remove_child(&child);
+    assert!(parent.children().is_empty());
+    drop(child);
+    assert_eq!(Rc::strong_count(&gone), 1);
+    drop(s);
+}

@@ -218,3 +218,22 @@ fn a_dropped_scheduler_closes_its_threads() {
     drop(s);
     told.recv().unwrap();
 }
+
+/// A thread that has room again says so, however the two sides meet: 300,000 numbers through a short queue.
+#[test]
+fn a_full_queue_to_a_thread_goes_on_when_there_is_room() {
+    for length in [1, 3, 100] {
+        let s = fresh();
+        let total = if cfg!(miri) { 200 } else { 100_000 * u32::from(length > 1) + 2000 };
+        let t = threaded::<Numbers, _, _>(move |cx| {
+            for expected in 0..total {
+                assert_eq!(cx.inbox.recv(), Ok(expected));
+                assert!(cx.inbox.len() <= length);
+            }
+        });
+        let t = t.queue_lengths(length).create();
+        (0..total).for_each(|n| t.inbox.deliver(n).unwrap());
+        s.activate(&t);
+        s.run().unwrap(); // would hang on a lost wake
+    }
+}

@@ -66,7 +66,7 @@ pub(crate) fn fan_in(producers: usize, each: u64) {
     block_on(ex.run(ex.spawn(sink(producers as u64 * each, from))));
 }
 
-pub(crate) fn idle(count: usize) {
+pub(crate) fn idle(count: usize, look: impl FnOnce()) {
     let ex = LocalExecutor::new();
     let mut keep = Vec::with_capacity(count);
     for _ in 0..count {
@@ -75,4 +75,5 @@ pub(crate) fn idle(count: usize) {
         keep.push(to);
     }
     while ex.try_tick() {}
+    look();
 }

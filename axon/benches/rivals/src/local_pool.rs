@@ -68,7 +68,7 @@ pub(crate) fn fan_in(producers: usize, each: u64) {
     pool.run();
 }
 
-pub(crate) fn idle(count: usize) {
+pub(crate) fn idle(count: usize, look: impl FnOnce()) {
     let mut pool = LocalPool::new();
     let s = pool.spawner();
     let mut keep = Vec::with_capacity(count);
@@ -78,4 +78,5 @@ pub(crate) fn idle(count: usize) {
         keep.push(to);
     }
     pool.run_until_stalled();
+    look();
 }

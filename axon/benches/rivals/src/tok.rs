@@ -71,7 +71,7 @@ pub(crate) fn fan_in(producers: usize, each: u64) {
     });
 }
 
-pub(crate) fn idle(count: usize) {
+pub(crate) fn idle(count: usize, look: impl FnOnce()) {
     run(async move {
         let mut keep = Vec::with_capacity(count);
         for _ in 0..count {
@@ -80,6 +80,7 @@ pub(crate) fn idle(count: usize) {
             keep.push(to);
         }
         yield_now().await;
+        look();
     });
 }
 
@@ -94,4 +95,20 @@ pub(crate) fn stream(messages: u64) {
         let _ = spawn_local(sink(messages, from)).await;
         let _ = thread.join();
     });
+}
+
+/// The other way: tasks of the runtime send to a thread.
+pub(crate) fn stream_to_thread(messages: u64) {
+    let (to, mut from) = unbounded_channel();
+    let thread = std::thread::spawn(move || {
+        let mut sum = 0_u64;
+        while let Some(n) = from.blocking_recv() {
+            sum = sum.wrapping_add(n);
+        }
+        std::hint::black_box(sum);
+    });
+    run(async move {
+        let _ = spawn_local(source(messages, to)).await;
+    });
+    let _ = thread.join();
 }
