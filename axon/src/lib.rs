@@ -27,6 +27,8 @@ mod component;
 mod error;
 pub mod file;
 mod id;
+#[cfg(feature = "internet")]
+pub mod internet;
 pub mod introspect;
 mod ipc;
 mod linkage;

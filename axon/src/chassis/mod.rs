@@ -4,9 +4,13 @@
 //! own boxes carry [`Message`](crate::Message)s and cost nothing to pass, since an outbox delivers straight into the
 //! inbox at the far end of its chain. Links through them are held to the types of the ends all the same.
 
+#[cfg(feature = "internet")]
+mod connected_server;
 mod graphline;
 mod pipeline;
 
+#[cfg(feature = "internet")]
+pub use self::connected_server::{ConnectionInfo, FastRestartServer, ServerCore, ServerPorts, SimpleServer};
 pub use self::graphline::{Graphline, GraphlinePorts};
 pub use self::pipeline::Pipeline;
 
