@@ -8,6 +8,7 @@ target=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_director
 out=$(mktemp)
 trap 'rm -f "$out"' EXIT
 mode=${1:-}
+filter=cat
 
 # check NAME BINARY EXIT_CODE INPUT [ARGUMENT…]
 check() {
@@ -15,6 +16,8 @@ check() {
     shift 4
     code=0
     printf "$input" | "$target/debug/$binary" "$@" >"$out" 2>/dev/null || code=$?
+    said=$($filter <"$out"; echo .)
+    printf '%s' "${said%.}" >"$out"
     if [ "$code" != "$wanted" ]; then
         echo "$name ended with $code, not $wanted" >&2
         exit 1
@@ -28,6 +31,18 @@ check() {
     echo "$name ok"
 }
 
+# What threads write has no fixed order, and how often one says that it is waiting is a matter of time.
+unordered() {
+    awk '!/aiting/ || !seen[$0]++' | LC_ALL=C sort
+}
+
+# check_unordered NAME BINARY EXIT_CODE INPUT [ARGUMENT…]: as check, without the order.
+check_unordered() {
+    filter=unordered
+    check "$@"
+    filter=cat
+}
+
 check mini_axon         mini_axon         0 ''
 check simple_all        simple_all        0 ''
 check simple_readme     simple_readme     0 ''
@@ -36,6 +51,11 @@ check system_shutdown   system_shutdown   0 '' --virtual
 check crasher_normal    crasher           0 '' 3
 check crasher_immortal  crasher           0 '' 2
 check crasher_mortal    crasher           1 '' 2 --mortal
+check feedback          feedback          0 '' --rounds 14 --nap 0
+check_unordered demo_shutdown       demo_shutdown       0 '' --tick 40
+check_unordered linked_shutdown     linked_shutdown     0 '' --tick 40
+check_unordered fail_shutdown       fail_shutdown       0 '' --tick 40 --for 25
+check_unordered par_shutdown_simple par_shutdown_simple 0 '' --tick 40
 
 # The torrent examples: one shares a file through a tracker, the other downloads it. Progress differs from run to run,
 # so what is compared is the payload, the answers and the last word of each.
@@ -44,6 +64,21 @@ trap 'rm -rf "$out" "$work"; kill $helpers 2>/dev/null || :' EXIT
 helpers=
 mkdir "$work/seed" "$work/get"
 mkfifo "$work/typed" "$work/tracker" "$work/said"
+
+# Forwarding: what is typed before the subscriber is there is lost, so the first thing that it shows is waited for.
+"$target/debug/forwarding" --rounds 3 --tick 40 <"$work/typed" >"$work/said" &
+forwarding=$!
+helpers="$helpers $forwarding"
+exec 7>"$work/typed" 9<"$work/said"
+head -c 5 <&9 >"$out"
+printf 'hello\nthere\n' >&7
+exec 7>&-
+cat <&9 >>"$out"
+wait "$forwarding"
+[ "$(grep -o '>>> ' "$out" | wc -l)" = 3 ]
+[ "$(sed 's/>>> //g' "$out" | grep -o '[a-z]*' | sort | tr '\n' ' ')" = "hello hello there there " ]
+[ "$(tr -dc 1 <"$out" | wc -c)" = 3 ]
+echo "forwarding ok"
 head -c 3000000 /dev/urandom >"$work/seed/payload.bin"
 "$target/debug/kamaelia-torrent" tracker --listen 127.0.0.1:0 >"$work/tracker" &
 helpers="$helpers $!"

@@ -60,7 +60,7 @@ pub use scheduler::{OnFailure, RunFuture, Scheduler, SchedulerHandle, SchedulerO
 
 /// What most programs need: `use axon::prelude::*`.
 pub mod prelude {
-    pub use crate::chassis::{Graphline, Pipeline};
+    pub use crate::chassis::{Carousel, Graphline, Par, Pipeline, Seq};
     pub use crate::threaded::{ThreadCx, Threaded, ThreadedComponent, threaded};
     pub use crate::{
         AnyInstance, Component, Cx, Inbox, Instance, Ipc, Message, Microprocess, Outbox, Scheduler,

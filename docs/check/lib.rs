@@ -16,6 +16,7 @@ chapters! {
     messages = "guide/messages.md";
     shutdown = "guide/shutdown.md";
     wiring = "guide/wiring.md";
+    chassis = "guide/chassis.md";
     structure = "guide/structure.md";
     threads = "guide/threads.md";
     time = "guide/time.md";

@@ -77,7 +77,7 @@ type MakeServer = Box<dyn FnOnce(ListenOn, &SocketOptions, AdapterOptions) -> An
 /// let port = listening.local_addr()?.port();
 /// ServerCore::new(|c| OneShot::new(format!("you are {}\n", c.peer.ip()).into_bytes())).on(listening).activate();
 ///
-/// ports! { struct EarPorts { in { inbox: Vec<u8>, control: Ipc } out { } } }
+/// ports! { struct EarPorts { in { inbox: Vec<u8>, control: Ipc } out { outbox: Message, signal: Ipc } } }
 /// struct Ear;
 /// impl Component for Ear {
 ///     type Ports = EarPorts;

@@ -1,5 +1,6 @@
 //! Named components and a table of links (Kamaelia: `Kamaelia/Chassis/Graphline.py`).
 
+use super::broadcast::broadcast;
 use crate::adaptive;
 use crate::component::{AnyInstance, Component, Cx, Instance, Microprocess};
 use crate::error::Error;
@@ -204,29 +205,6 @@ fn is_self(name: &str) -> bool {
     name.is_empty() || name == "self"
 }
 
-/// Hands a control message to one component after the other (CH-GRAPH-10).
-async fn broadcast(cx: &Cx<GraphlinePorts>, message: &Ipc, components: &[AnyInstance]) {
-    for c in components {
-        if c.is_stopped() {
-            continue;
-        }
-        // A component without a `control` cannot be told.
-        let Ok(linkage) = cx.link((cx, "_cs"), (c, "control")) else { continue };
-        let mut unsent = Some(message.clone());
-        while let Some(m) = unsent.take() {
-            match cx._cs.send(m) {
-                // A collection or its end wakes us.
-                Err(e) if e.is_full() && !c.is_stopped() => {
-                    unsent = Some(e.into_message());
-                    cx.pause().await;
-                }
-                _ => {}
-            }
-        }
-        cx.unlink(&linkage);
-    }
-}
-
 impl Component for Graphline {
     type Ports = GraphlinePorts;
 
@@ -264,7 +242,7 @@ impl Component for Graphline {
             let mut heard = false;
             if reads_control && let Some(message) = cx.control.try_recv() {
                 heard = true;
-                broadcast(&cx, &message, &told).await;
+                broadcast(&cx, &cx._cs, &message, &told).await;
                 if message.is_shutdown_microprocess() {
                     shutdown = Some(message);
                 }

@@ -58,7 +58,7 @@ crate::ports! {
 /// word.activate();
 /// server.activate();
 ///
-/// ports! { struct EarPorts { in { inbox: Vec<u8>, control: Ipc } out { } } }
+/// ports! { struct EarPorts { in { inbox: Vec<u8>, control: Ipc } out { outbox: Message, signal: Ipc } } }
 /// struct Ear;
 /// impl Component for Ear {
 ///     type Ports = EarPorts;

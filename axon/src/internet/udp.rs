@@ -108,7 +108,7 @@ crate::ports! {
 ///
 /// let hearing = SimplePeer::new("127.0.0.1:0".parse()?);
 /// let port = hearing.local_addr()?.port();
-/// ports! { struct EarPorts { in { inbox: Datagram, control: Ipc } out { } } }
+/// ports! { struct EarPorts { in { inbox: Datagram, control: Ipc } out { outbox: Message, signal: Ipc } } }
 /// struct Ear;
 /// impl Component for Ear {
 ///     type Ports = EarPorts;

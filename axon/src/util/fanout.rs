@@ -3,6 +3,7 @@
 use std::cell::OnceCell;
 use std::rc::Rc;
 
+use super::unsent::{Copies, hear_end};
 use crate::adaptive::{self, Added};
 use crate::boxes::Outbox;
 use crate::component::{Component, Cx, Instance, Microprocess};
@@ -56,25 +57,26 @@ crate::ports! {
 /// ```
 ///
 /// # Shutdown
-/// On `producerFinished` or `shutdownMicroprocess` it copies what it has received, passes the message on and ends.
+/// On `producerFinished` it copies what it has received, passes the message on and ends. A `shutdownMicroprocess` is not
+/// kept waiting by a full receiver.
 ///
 /// # Limits
-/// If one receiver is full, the others wait with it.
+/// If one receiver is full, the others get their copy all the same, but wait with it for the next message.
 ///
 /// # Errors
 /// It ends as failed in its first step if a name is there twice, or is `signal`.
 pub struct Fanout<T: 'static> {
     names: Vec<String>,
-    copies: Copies<T>,
+    added: Boxes<T>,
 }
 
 /// The added outboxes; filled in when the component is created.
-type Copies<T> = Rc<OnceCell<Vec<Added<Outbox<T>>>>>;
+type Boxes<T> = Rc<OnceCell<Vec<Added<Outbox<T>>>>>;
 
 impl<T: Clone + Send + 'static> Fanout<T> {
     /// Copies to outboxes of these names.
     pub fn new<S: Into<String>>(names: impl IntoIterator<Item = S>) -> Self {
-        Self { names: names.into_iter().map(Into::into).collect(), copies: Rc::default() }
+        Self { names: names.into_iter().map(Into::into).collect(), added: Rc::default() }
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -86,25 +88,22 @@ impl<T: Clone + Send + 'static> Fanout<T> {
     }
 
     async fn copy(&self, cx: &Cx<FanoutPorts<T>>) {
-        let mut added = self.copies.get().map_or(&[][..], |c| c).iter();
-        let boxes: Vec<&Outbox<T>> = self
-            .names
-            .iter()
-            .filter_map(|n| if n == "outbox" { Some(&cx.outbox) } else { added.next().map(|a| &**a) })
-            .collect();
+        let mut added = self.added.get().map_or(&[][..], |c| c).iter();
+        let mut copies = Copies::to(
+            self.names
+                .iter()
+                .filter_map(|n| if n == "outbox" { Some(&cx.outbox) } else { added.next().map(|a| &**a) }),
+        );
+        let mut last = None;
         loop {
-            while let Some(message) = cx.inbox.try_recv() {
-                for outbox in &boxes {
-                    if let Err(e) = outbox.send_wait(message.clone()).await {
-                        log::warn!("a copy was dropped: {e}");
-                    }
-                }
+            while copies.flush()
+                && let Some(message) = cx.inbox.try_recv()
+            {
+                copies.put(message);
             }
-            while let Some(message) = cx.control.try_recv() {
-                if message.ends_component() {
-                    let _ = cx.signal.send_wait(message).await; // a control line takes any message
-                    return;
-                }
+            if let Some(message) = hear_end(&cx.control, &mut last, !copies.is_busy()) {
+                let _ = cx.signal.send_wait(message).await; // a control line takes any message
+                return;
             }
             cx.pause().await;
         }
@@ -116,11 +115,11 @@ impl<T: Clone + Send + 'static> Component for Fanout<T> {
 
     /// Makes the named outboxes.
     fn create(self) -> Instance<FanoutPorts<T>> {
-        let copies = self.copies.clone();
+        let added = self.added.clone();
         let names: Vec<_> = self.names.iter().filter(|n| *n != "outbox").cloned().collect();
         let instance = Instance::create(self);
         let process = instance.process();
-        copies.get_or_init(|| names.iter().map(|n| adaptive::add_outbox(process, n)).collect());
+        added.get_or_init(|| names.iter().map(|n| adaptive::add_outbox(process, n)).collect());
         instance
     }
 

@@ -52,30 +52,35 @@ impl Graph {
     }
 }
 
+/// CH-GRAPH-01.
 #[test]
 fn test_graphlineEmptyLinkagesArg() {
     let g = running(&["A"], &[]);
     assert_eq!(g.graphline.children().len(), 1);
 }
 
+/// CH-GRAPH-01.
 #[test]
 fn test_graphlineNoComponentsEmptyLinkagesArg() {
     let g = running(&[], &[]);
     assert!(g.graphline.is_stopped());
 }
 
+/// CH-GRAPH-04.
 #[test]
 fn test_graphlineHasChildren() {
     let g = running(&["A", "B", "C"], &[]);
     assert_eq!(g.graphline.children(), g.kids.iter().map(|k| k.any()).collect::<Vec<_>>());
 }
 
+/// CH-GRAPH-04.
 #[test]
 fn test_unactivatedGraphlineHasNoChildren() {
     let g = graph(&["A", "B"], &[]);
     assert!(g.graphline.children().is_empty());
 }
 
+/// CH-GRAPH-04.
 #[test]
 fn test_activatesChildrenOnlyWhenActivatedNotLinked() {
     let g = graph(&["A", "B"], &[]);
@@ -86,12 +91,14 @@ fn test_activatesChildrenOnlyWhenActivatedNotLinked() {
     assert!(g.ran.iter().all(|r| r.get() == 1));
 }
 
+/// CH-GRAPH-04.
 #[test]
 fn test_activatesChildrenOnlyWhenActivatedLinked() {
     let g = running(&["A", "B"], &[(("A", "outbox"), ("B", "inbox"))]);
     assert!(g.ran.iter().all(|r| r.get() == 1));
 }
 
+/// CH-GRAPH-05.
 #[test]
 fn test_linkagesBetweenComponents() {
     let g = running(&["A", "B"], &[(("A", "outbox"), ("B", "inbox"))]);
@@ -100,6 +107,7 @@ fn test_linkagesBetweenComponents() {
     assert!(g.kids[0].inbox.is_empty() && g.graphline.inbox.is_empty());
 }
 
+/// CH-GRAPH-05.
 #[test]
 fn test_severalLinkagesBetweenComponents() {
     let g = running(
@@ -117,6 +125,7 @@ fn test_severalLinkagesBetweenComponents() {
     assert_eq!((g.kids[1].control.len(), g.kids[2].control.len()), (0, 1));
 }
 
+/// CH-GRAPH-07.
 #[test]
 fn test_terminateWhenAllChildrenHaveTerminated() {
     let g = running(&["A", "B", "C"], &[(("A", "outbox"), ("B", "inbox"))]);
@@ -139,6 +148,7 @@ fn passes_in(name: &str, own: &str) {
     assert_eq!(g.kids[0].control.len(), 2);
 }
 
+/// CH-GRAPH-02, CH-GRAPH-04.
 #[test]
 fn test_specifyingPassthruInLinkage() {
     for name in ["self", "", "flurble"] {
@@ -146,6 +156,7 @@ fn test_specifyingPassthruInLinkage() {
     }
 }
 
+/// CH-GRAPH-02, CH-GRAPH-03.
 #[test]
 fn test_specifyingPassthruInLinkageNewBox() {
     for name in ["self", "", "flurble"] {
@@ -165,6 +176,7 @@ fn passes_out(name: &str, own: &str) {
     assert_eq!(numbers(&after), [1]);
 }
 
+/// CH-GRAPH-02, CH-GRAPH-04.
 #[test]
 fn test_specifyingPassthruOutLinkage() {
     for name in ["self", "", "flurble"] {
@@ -172,6 +184,7 @@ fn test_specifyingPassthruOutLinkage() {
     }
 }
 
+/// CH-GRAPH-02, CH-GRAPH-03.
 #[test]
 fn test_specifyingPassthruOutLinkageNewBox() {
     for name in ["self", "", "flurble"] {
@@ -179,11 +192,13 @@ fn test_specifyingPassthruOutLinkageNewBox() {
     }
 }
 
+/// CH-GRAPH-12.
 #[test]
 fn test_emissionOfShutdownSignal_1() {
     assert_eq!(running(&["A", "B"], &[]).signals_at_end(), ["producerFinished"]);
 }
 
+/// CH-GRAPH-12, CH-GRAPH-11.
 #[test]
 fn test_emissionOfShutdownSignal_2() {
     let g = running(&["A", "B"], &[]);
@@ -191,6 +206,7 @@ fn test_emissionOfShutdownSignal_2() {
     assert_eq!(g.signals_at_end(), ["shutdownMicroprocess"]);
 }
 
+/// CH-GRAPH-08.
 #[test]
 fn test_receivesShutdownPassesThru() {
     let g = running(&["A", "B"], &[(("", "control"), ("A", "control"))]);
@@ -198,6 +214,7 @@ fn test_receivesShutdownPassesThru() {
     assert_eq!((g.kids[0].control.len(), g.kids[1].control.len()), (1, 0));
 }
 
+/// CH-GRAPH-09, CH-GRAPH-10.
 #[test]
 fn test_receivesShutdownDisseminated() {
     let g = running(&["A", "B", "C"], &[(("A", "outbox"), ("B", "inbox"))]);
@@ -206,6 +223,7 @@ fn test_receivesShutdownDisseminated() {
     assert!(g.graphline.linkages().len() == 1, "the links of the broadcast are gone");
 }
 
+/// CH-GRAPH-11, CH-GRAPH-12, CH-GRAPH-07.
 #[test]
 fn test_receivesShutdownAndPropagates() {
     let g = running(&["A", "B"], &[]);
@@ -214,6 +232,7 @@ fn test_receivesShutdownAndPropagates() {
     assert_eq!(g.signals_at_end(), ["shutdownMicroprocess"]);
 }
 
+/// CH-GRAPH-12.
 #[test]
 fn test_receivesShutdownAndPropagates2() {
     let g = running(&["A", "B"], &[]);
@@ -221,6 +240,7 @@ fn test_receivesShutdownAndPropagates2() {
     assert_eq!(g.signals_at_end(), ["producerFinished"]);
 }
 
+/// CH-GRAPH-12.
 #[test]
 fn test_receivesShutdownAndPropagates23() {
     let g = running(&["A", "B"], &[(("self", "control"), ("A", "control"))]);
@@ -228,6 +248,7 @@ fn test_receivesShutdownAndPropagates23() {
     assert_eq!(g.signals_at_end(), ["producerFinished"], "it never saw the message");
 }
 
+/// CH-GRAPH-12.
 #[test]
 fn test_doesNotPropagateShutdownMsg() {
     let g = running(&["A", "B"], &[(("B", "signal"), ("self", "signal"))]);
@@ -235,6 +256,7 @@ fn test_doesNotPropagateShutdownMsg() {
     assert!(g.signals_at_end().is_empty());
 }
 
+/// CH-GRAPH-08, CH-GRAPH-12.
 #[test]
 fn test_manuallyImplementedShutdownOverrides() {
     let g = running(
@@ -252,7 +274,7 @@ fn test_manuallyImplementedShutdownOverrides() {
     assert!(g.signals_at_end().is_empty());
 }
 
-/// D-23: a message at a box of its own that nobody reads does not keep it awake.
+/// CH-GRAPH-13, D-23: a message at a box of its own that nobody reads does not keep it awake.
 #[test]
 fn a_message_at_an_unlinked_own_inbox_lets_it_sleep() {
     let g = running(&["A"], &[]);

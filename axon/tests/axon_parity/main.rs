@@ -6,6 +6,7 @@
 #![allow(non_snake_case, missing_docs, unreachable_pub)]
 
 mod adaptive;
+mod carousel;
 mod common;
 mod component;
 mod coordinating_assistant_tracker;

@@ -29,6 +29,7 @@ fn running(n: usize) -> Line {
     l
 }
 
+/// CH-PIPE-01, CH-PIPE-02.
 #[test]
 fn test_PipelineActivatesChildrenOnlyWhenActivated() {
     let l = line(4);
@@ -40,6 +41,7 @@ fn test_PipelineActivatesChildrenOnlyWhenActivated() {
     assert!(l.ran.iter().all(|r| r.get() == 1));
 }
 
+/// CH-PIPE-04.
 #[test]
 fn test_PipelineTerminatesOnlyWhenAllChildrenHaveTerminated() {
     let l = running(4);
@@ -51,6 +53,7 @@ fn test_PipelineTerminatesOnlyWhenAllChildrenHaveTerminated() {
     assert!(l.pipeline.is_stopped());
 }
 
+/// CH-PIPE-02, CH-PIPE-05.
 #[test]
 fn test_PipelineChildrenWiredOutboxInbox() {
     let l = running(4);
@@ -61,6 +64,7 @@ fn test_PipelineChildrenWiredOutboxInbox() {
     assert!(l.kids.iter().all(|k| k.inbox.is_empty()));
 }
 
+/// CH-PIPE-02.
 #[test]
 fn test_PipelineChildrenWiredSignalControl() {
     let l = running(4);
@@ -70,6 +74,7 @@ fn test_PipelineChildrenWiredSignalControl() {
     }
 }
 
+/// CH-PIPE-02.
 #[test]
 fn test_PipelineFirstChildWiredToParentInboxes() {
     let l = line(4);
@@ -84,6 +89,7 @@ fn test_PipelineFirstChildWiredToParentInboxes() {
     assert!(l.kids[0].control.try_recv().is_some());
 }
 
+/// CH-PIPE-02.
 #[test]
 fn test_PipelineLastChildWiredToParentOutboxes() {
     let l = running(4);
@@ -96,7 +102,7 @@ fn test_PipelineLastChildWiredToParentOutboxes() {
     assert!(after.control.try_recv().is_some());
 }
 
-/// CH-PIPE-01, 03; not in the original's list.
+/// CH-PIPE-01, CH-PIPE-03; not in the original's list.
 #[test]
 fn a_circular_pipeline_leads_back_and_an_empty_one_fails() {
     let s = fresh();

@@ -95,6 +95,7 @@ fn an_untyped_message_of_the_wrong_type_comes_back() {
     assert_eq!(number.inbox.len(), 1);
 }
 
+/// CH-PIPE-04, CH-PIPE-05, CH-GRAPH-07.
 #[test]
 fn chassis_nest_and_end_from_the_inside_out() {
     let s = fresh();
@@ -118,6 +119,7 @@ fn chassis_nest_and_end_from_the_inside_out() {
     assert!(end.control.try_recv().is_some());
 }
 
+/// CH-GRAPH-01.
 #[test]
 fn d20_a_graphline_without_links_is_one_with_an_empty_table() {
     let s = fresh();
@@ -127,6 +129,7 @@ fn d20_a_graphline_without_links_is_one_with_an_empty_table() {
     assert!(c.is_stopped());
 }
 
+/// CH-GRAPH-02.
 #[test]
 fn d21_a_misspelt_name_is_an_error_that_names_those_that_there_are() {
     let g = |name| {
@@ -146,6 +149,7 @@ fn d21_a_misspelt_name_is_an_error_that_names_those_that_there_are() {
     g("ehco").lenient().check().unwrap();
 }
 
+/// CH-GRAPH-06.
 #[test]
 fn d22_own_inbox_to_own_outbox_is_refused() {
     let e = construction(&Graphline::new().link(("self", "a"), ("", "b")));

@@ -8,6 +8,7 @@ mod harness;
 mod introspection;
 mod linking;
 mod order;
+mod routing;
 mod sleeping;
 mod stopping;
 mod threads;
