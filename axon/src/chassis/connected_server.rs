@@ -24,7 +24,7 @@ crate::ports! {
               /// `shutdownMicroprocess` ends it.
               control: Ipc,
               /// From the TCP server: connections that were made and have ended.
-              _socket_activity: ConnectionNotice }
+              _socket_activity as "_socketactivity": ConnectionNotice }
         out { /// Unused.
               outbox: Message,
               /// What went wrong if it cannot listen.
@@ -32,7 +32,7 @@ crate::ports! {
               /// The address that it listens on, once.
               listening: SocketAddr,
               /// To the TCP server.
-              _server_signal: Ipc }
+              _server_signal as "_serversignal": Ipc }
     }
 }
 
@@ -201,7 +201,7 @@ macro_rules! server {
             }
 
             /// Uses another component in place of [`TcpServer`] (the original's `TCPS`). It needs an outbox
-            /// `protocol_handler_signal` of [`ConnectionNotice`]s and an inbox `control`.
+            /// `protocolHandlerSignal` of [`ConnectionNotice`]s and an inbox `control`.
             #[must_use]
             pub fn server<S: Into<AnyInstance>>(
                 mut self,
@@ -240,7 +240,7 @@ async fn run(settings: Settings, cx: Cx<ServerPorts>) {
 }
 
 fn join(cx: &Cx<ServerPorts>, server: &AnyInstance) -> Result<(), LinkError> {
-    cx.link((server, "protocol_handler_signal"), &cx._socket_activity)?;
+    cx.link((server, "protocolHandlerSignal"), &cx._socket_activity)?;
     cx.link(&cx._server_signal, (server, "control"))?;
     // A server of another make need not have these.
     for (name, own) in [("listening", cx.listening.untyped()), ("signal", cx.signal.untyped())] {
@@ -321,8 +321,8 @@ impl Serving {
         let handler = (self.protocol)(&info);
         let cx = &self.cx;
         let connection = Connection {
-            to_handler: cx.add_outbox("protocol_handler_shutdown_signal"),
-            to_adapter: cx.add_outbox("connected_socket_shutdown_signal"),
+            to_handler: cx.add_outbox("protocolHandlerShutdownSignal"),
+            to_adapter: cx.add_outbox("connectedSocketShutdownSignal"),
             adapter,
             handler,
             told: false,

@@ -145,6 +145,8 @@ impl Side for Local {
 
 /// Declares the boxes of a component: a struct with a public field for each, documented where it is declared.
 ///
+/// A box is called as its field, unless the field says otherwise: `request_next as "requestNext": String`.
+///
 /// The struct's last parameter is the [`Side`]; left out, it is the scheduler's. Before it there may be types of
 /// messages, `struct TransformPorts<A, B> { … }`, each `Send + 'static`.
 ///
@@ -158,18 +160,27 @@ impl Side for Local {
 ///               control: axon::Ipc }
 ///         out { /// How many there were, at the end.
 ///               count: u64,
+///               /// Asks for more; links by name call it `requestNext`, as Kamaelia does.
+///               request_next as "requestNext": (),
 ///               /// Passed on when it stops.
 ///               signal: axon::Ipc }
 ///     }
 /// }
+/// # use axon::prelude::*;
+/// # struct Counter;
+/// # impl Component for Counter {
+/// #     type Ports = CounterPorts;
+/// #     async fn main(self, _: Cx<CounterPorts>) {}
+/// # }
+/// assert_eq!(Counter.create().any().outboxes(), ["count", "requestNext", "signal"]);
 /// ```
 #[macro_export]
 macro_rules! ports {
     (
         $(#[$meta:meta])*
         $vis:vis struct $name:ident $(< $($g:ident),+ $(,)? >)? {
-            in { $( $(#[doc = $idoc:literal])* $i:ident : $it:ty ),* $(,)? }
-            out { $( $(#[doc = $odoc:literal])* $o:ident : $ot:ty ),* $(,)? }
+            in { $( $(#[doc = $idoc:literal])* $i:ident $(as $iname:literal)? : $it:ty ),* $(,)? }
+            out { $( $(#[doc = $odoc:literal])* $o:ident $(as $oname:literal)? : $ot:ty ),* $(,)? }
         }
     ) => {
         $(#[$meta])*
@@ -188,9 +199,9 @@ macro_rules! ports {
 
             impl $(<$($g: Send + 'static),+>)? Declared for $name $(<$($g),+>)? {
                 const INBOXES: &'static [$crate::PortInfo] =
-                    &[ $( $crate::PortInfo::new::<$it>($crate::ports!(@name $i), concat!($($idoc),*)) ),* ];
+                    &[ $( $crate::PortInfo::new::<$it>($crate::ports!(@name $i $($iname)?), concat!($($idoc),*)) ),* ];
                 const OUTBOXES: &'static [$crate::PortInfo] =
-                    &[ $( $crate::PortInfo::new::<$ot>($crate::ports!(@name $o), concat!($($odoc),*)) ),* ];
+                    &[ $( $crate::PortInfo::new::<$ot>($crate::ports!(@name $o $($oname)?), concat!($($odoc),*)) ),* ];
             }
 
             impl $(<$($g: Send + 'static),+>)? $crate::PortSet for $name $(<$($g),+>)? {
@@ -229,6 +240,6 @@ macro_rules! ports {
             }
         };
     };
-    (@name $name:ident) => { $crate::ports!(@strip stringify!($name)) };
-    (@strip $text:expr) => { $text };
+    (@name $field:ident) => { stringify!($field) };
+    (@name $field:ident $name:literal) => { $name };
 }

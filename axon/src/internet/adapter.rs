@@ -24,19 +24,19 @@ crate::ports! {
               /// Shutdown requests.
               control: Ipc,
               /// From the selector: there is something to read.
-              read_ready: Socket,
+              read_ready as "ReadReady": Socket,
               /// From the selector: something can be written.
-              send_ready: Socket,
+              send_ready as "SendReady": Socket,
               /// Any message: speak TLS from here on.
               makessl: Message }
         out { /// What the peer sent.
               outbox: Vec<u8>,
               /// To the creator: the peer has finished, the connection is closed.
-              creator_feedback: ConnectionNotice,
+              creator_feedback as "CreatorFeedback": ConnectionNotice,
               /// `shutdownCSA` at the end.
               signal: Ipc,
               /// To the selector.
-              _selector_signal: SelectorRequest,
+              _selector_signal as "_selectorSignal": SelectorRequest,
               /// TLS is spoken now.
               sslready: () }
     }
@@ -91,10 +91,10 @@ impl Default for AdapterOptions {
 /// |---|---|---|
 /// | `inbox` | `Vec<u8>` | what to send; bounded, see [`AdapterOptions::send_queue`] |
 /// | `control` | [`Ipc`] | `producerFinished` and `shutdownMicroprocess` end it |
-/// | `read_ready`, `send_ready` | [`Socket`] | from the selector (`ReadReady`, `SendReady`) |
+/// | `ReadReady`, `SendReady` | [`Socket`] | from the selector |
 /// | `makessl` | [`Message`] | speak TLS from here on |
 /// | `outbox` | `Vec<u8>` | what came, up to 32768 bytes a message |
-/// | `creator_feedback` | [`ConnectionNotice`] | `PeerFinished` and, at the end, `Shutdown` (`CreatorFeedback`) |
+/// | `CreatorFeedback` | [`ConnectionNotice`] | `PeerFinished` and, at the end, `Shutdown` |
 /// | `signal` | [`Ipc`] | a [`ShutdownCsa`] at the end, as [`Ipc::Notify`] |
 /// | `sslready` | `()` | TLS is spoken now |
 ///
@@ -207,8 +207,8 @@ impl Connection {
         Self {
             socket: adapter.socket,
             me: cx.reference(),
-            read_target: cx.service("read_ready"),
-            send_target: cx.service("send_ready"),
+            read_target: cx.service("ReadReady"),
+            send_target: cx.service("SendReady"),
             options: adapter.options,
             queue: VecDeque::new(),
             sent: 0,

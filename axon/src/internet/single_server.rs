@@ -19,7 +19,7 @@ crate::ports! {
               /// `shutdownMicroprocess` ends it.
               control: Ipc,
               /// From the server: connections that were made and have ended.
-              _oob_info: ConnectionNotice }
+              _oob_info as "_oobinfo": ConnectionNotice }
         out { /// What the client sent.
               outbox: Vec<u8>,
               /// A `producerFinished` for each client that has gone.
@@ -27,9 +27,9 @@ crate::ports! {
               /// The address that it listens on, once.
               listening: SocketAddr,
               /// To the connection.
-              _csa_signal: Ipc,
+              _csa_signal as "_CSA_signal": Ipc,
               /// To the server.
-              _server_signal: Ipc }
+              _server_signal as "_serversignal": Ipc }
     }
 }
 
@@ -237,7 +237,7 @@ fn pass_through(cx: &Cx<SingleServerPorts>, adapter: &AnyInstance) -> Result<Vec
     }
     Ok(vec![
         cx.link_with((adapter, "outbox"), (cx, "outbox"), LinkOptions::pass_out())?,
-        cx.link((cx, "_csa_signal"), (adapter, "control"))?,
+        cx.link(&cx._csa_signal, (adapter, "control"))?,
         cx.link_with((cx, "inbox"), (adapter, "inbox"), LinkOptions::pass_in())?,
     ])
 }

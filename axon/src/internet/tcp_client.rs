@@ -26,7 +26,7 @@ crate::ports! {
               /// Any message: speak TLS from here on.
               makessl: Message,
               /// From the adapter.
-              _socket_feedback: ConnectionNotice,
+              _socket_feedback as "_socketFeedback": ConnectionNotice,
               /// From the selector: the attempt to connect has come to an end.
               _connected: Socket }
         out { /// What the server sent.
@@ -36,7 +36,7 @@ crate::ports! {
               /// TLS is spoken now.
               sslready: (),
               /// To the selector.
-              _selector_signal: SelectorRequest }
+              _selector_signal as "_selectorSignal": SelectorRequest }
     }
 }
 

@@ -19,27 +19,27 @@ crate::ports! {
     /// Boxes of a [`TcpServer`].
     pub struct TcpServerPorts {
         in  { /// From the adapters.
-              _feedback_from_csa: ConnectionNotice,
+              _feedback_from_csa as "_feedbackFromCSA": ConnectionNotice,
               /// From the selector: a connection waits.
-              new_connection: Socket,
+              new_connection as "newconnection": Socket,
               /// `serverShutdown` ends it.
               control: Ipc }
         out { /// Connections that were made and have ended.
-              protocol_handler_signal: ConnectionNotice,
+              protocol_handler_signal as "protocolHandlerSignal": ConnectionNotice,
               /// The address that it listens on, once.
               listening: SocketAddr,
               /// What went wrong if it cannot listen.
               signal: Ipc,
               /// To the selector.
-              _selector_signal: SelectorRequest,
+              _selector_signal as "_selectorSignal": SelectorRequest,
               /// To the selector: its end.
-              _selector_shutdown_signal: Ipc }
+              _selector_shutdown_signal as "_selectorShutdownSignal": Ipc }
     }
 }
 
 /// Accepts connections and makes a [`ConnectedSocketAdapter`] for each.
 ///
-/// What is done with them is the business of whoever listens to `protocol_handler_signal`:
+/// What is done with them is the business of whoever listens to `protocolHandlerSignal`:
 /// [`ServerCore`](crate::chassis::ServerCore) gives each a protocol component, [`SingleServer`](super::SingleServer)
 /// its own boxes.
 ///
@@ -47,8 +47,8 @@ crate::ports! {
 /// | box | type | meaning |
 /// |---|---|---|
 /// | `control` | [`Ipc`] | `serverShutdown` (or any `shutdownMicroprocess`) ends it |
-/// | `new_connection` | [`Socket`] | from the selector (`newconnection`) |
-/// | `protocol_handler_signal` | [`ConnectionNotice`] | `New` for an adapter that is to be linked and activated; `PeerFinished`; `Shutdown` (`protocolHandlerSignal`) |
+/// | `newconnection` | [`Socket`] | from the selector |
+/// | `protocolHandlerSignal` | [`ConnectionNotice`] | `New` for an adapter that is to be linked and activated; `PeerFinished`; `Shutdown` |
 /// | `listening` | [`SocketAddr`] | the address, once: with port 0 this is how the real port is known |
 /// | `signal` | [`Ipc`] | if it cannot listen: an `errorInformation`, then a `shutdownMicroprocess` |
 ///
@@ -128,7 +128,7 @@ impl Component for TcpServer {
         if let Ok(addr) = listener.local_addr() {
             let _ = cx.listening.send(addr);
         }
-        let target = cx.service("new_connection");
+        let target = cx.service("newconnection");
         let adapters = HashMap::new();
         let mut server = Server {
             cx,

@@ -28,9 +28,9 @@ crate::ports! {
               /// Shutdown requests.
               control: Ipc,
               /// From the selector: something has come.
-              read_ready: Socket,
+              read_ready as "ReadReady": Socket,
               /// From the selector: something can be sent.
-              send_ready: Socket }
+              send_ready as "SendReady": Socket }
         out { /// Datagrams that came.
               outbox: Datagram,
               /// The address that it is bound to, once.
@@ -38,7 +38,7 @@ crate::ports! {
               /// The message that ended it, or what went wrong if it cannot bind.
               signal: Ipc,
               /// To the selector.
-              _selector_signal: SelectorRequest }
+              _selector_signal as "_selectorSignal": SelectorRequest }
     }
 }
 
@@ -52,9 +52,9 @@ crate::ports! {
               /// Shutdown requests.
               control: Ipc,
               /// From the selector: something has come.
-              read_ready: Socket,
+              read_ready as "ReadReady": Socket,
               /// From the selector: something can be sent.
-              send_ready: Socket }
+              send_ready as "SendReady": Socket }
         out { /// Datagrams that came.
               outbox: Datagram,
               /// The address that it is bound to, once.
@@ -62,7 +62,7 @@ crate::ports! {
               /// The message that ended it, or what went wrong if it cannot bind.
               signal: Ipc,
               /// To the selector.
-              _selector_signal: SelectorRequest }
+              _selector_signal as "_selectorSignal": SelectorRequest }
     }
 }
 
@@ -74,9 +74,9 @@ crate::ports! {
               /// Shutdown requests.
               control: Ipc,
               /// From the selector: something has come.
-              read_ready: Socket,
+              read_ready as "ReadReady": Socket,
               /// From the selector: something can be sent.
-              send_ready: Socket }
+              send_ready as "SendReady": Socket }
         out { /// Datagrams that came.
               outbox: Datagram,
               /// The address that it is bound to, once.
@@ -84,7 +84,7 @@ crate::ports! {
               /// The message that ended it, or what went wrong if it cannot bind.
               signal: Ipc,
               /// To the selector.
-              _selector_signal: SelectorRequest }
+              _selector_signal as "_selectorSignal": SelectorRequest }
     }
 }
 
@@ -344,8 +344,8 @@ async fn run<P: PeerBoxes>(cx: Cx<P>, peer: Peer) {
         let _ = cx.listening().send(addr);
     }
     let mut at_work = AtWork {
-        read_target: cx.service("read_ready"),
-        send_target: cx.service("send_ready"),
+        read_target: cx.service("ReadReady"),
+        send_target: cx.service("SendReady"),
         waker: own_waker().await,
         is_v4: local.is_ok_and(|a| a.is_ipv4()),
         socket,

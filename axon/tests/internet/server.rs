@@ -85,8 +85,8 @@ fn ch_srv_01_02_03_each_connection_has_its_own_protocol_component() {
             "{names:?}"
         );
         let added = |name: &str| server.any().outboxes().iter().filter(|b| b.starts_with(name)).count();
-        assert_eq!(added("protocol_handler_shutdown_signal"), 3);
-        assert_eq!(added("connected_socket_shutdown_signal"), 3);
+        assert_eq!(added("protocolHandlerShutdownSignal"), 3);
+        assert_eq!(added("connectedSocketShutdownSignal"), 3);
     });
 }
 
@@ -171,7 +171,7 @@ fn ch_srv_04_when_the_peer_goes_the_protocol_hears_it_once_and_all_is_forgotten(
             assert_eq!(log.borrow().len(), 1, "{log:?}");
             assert!(log.borrow()[0].starts_with("socketShutdown: "), "{log:?}");
             assert!(log.borrow()[0].contains(wanted), "{log:?}");
-            assert!(!server.any().outboxes().iter().any(|b| b.contains("shutdown_signal")));
+            assert!(!server.any().outboxes().iter().any(|b| b.contains("ShutdownSignal")));
             cx.unlink_component(&server);
         }
     });

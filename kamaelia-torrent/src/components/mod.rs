@@ -10,6 +10,7 @@
 
 mod client;
 mod explainer;
+mod http_client;
 mod ipc;
 mod maker;
 mod patron;
@@ -17,9 +18,11 @@ mod service;
 mod status;
 mod stream;
 pub mod tracker;
+pub mod window;
 
 pub use client::{ClientPorts, TorrentClient};
 pub use explainer::{BasicTorrentExplainer, ExplainerPorts};
+pub use http_client::{FetchFailed, HttpClientPorts, SimpleHttpClient};
 pub use ipc::{
     AddPeers, CloseTorrent, CreateNewTorrent, MakeTorrent, RequestTag, ServiceMessage, TorrentEvent,
     TorrentStartFail,
@@ -29,3 +32,4 @@ pub use patron::{PatronPorts, TorrentPatron};
 pub use service::{ServicePorts, TorrentService, TorrentServices};
 pub use status::{StatValue, StatusSnapshot};
 pub use stream::{PartsFilenameGenerator, PartsPorts, StreamReconstructor, StreamReconstructorPorts};
+pub use window::TorrentWindow;

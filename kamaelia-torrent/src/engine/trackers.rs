@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::Engine;
 use super::event::Event;
 use super::slot::Phase;
-use crate::net::http::HttpRequest;
+use crate::net::http::{HttpRequest, Want};
 use crate::proto::announce::AnnounceOutcome;
 use crate::proto::torrent::{PeerSource, Torrent};
 
@@ -27,7 +27,7 @@ impl Engine {
             self.asking.insert(self.last_token, (slot.id, request.id));
             log::debug!("torrent {}: asking {}", slot.id, request.tracker);
             let (token, url, timeout) = (self.last_token, request.url, request.timeout);
-            self.http.get(HttpRequest { token, url, timeout });
+            self.http.get(HttpRequest { token, url, timeout, want: Want::Announce });
         }
     }
 

@@ -7,3 +7,4 @@ mod life_cycle;
 mod maker;
 mod real;
 mod trace_t19;
+mod window;

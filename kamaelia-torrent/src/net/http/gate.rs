@@ -37,8 +37,8 @@ pub(super) struct Gate {
 pub(super) struct Hop {
     /// An earlier hop went to the internet: no way back into the local network.
     pub(super) global_only: bool,
-    /// The path is that of a tracker, so it may lead to this machine.
-    pub(super) tracker_path: bool,
+    /// It may lead to this machine: the path is that of a tracker, or a person typed the URL.
+    pub(super) may_be_here: bool,
     /// Filled in: an address on the internet was given out.
     pub(super) went_global: bool,
     /// Filled in: why no address was given out.
@@ -66,7 +66,7 @@ impl Gate {
             }
             Reach::Nowhere => "not an address to connect to",
             _ if hop.global_only => "redirect from the internet into the local network",
-            Reach::Machine if !hop.tracker_path => "path on this machine does not end in /announce",
+            Reach::Machine if !hop.may_be_here => "path on this machine does not end in /announce",
             Reach::Machine | Reach::Local => return true,
         };
         hop.refused = Some(refused);

@@ -1,5 +1,4 @@
-//! HTTP requests to trackers, on threads of their own, so that a name server or a tracker that is slow holds up
-//! nobody.
+//! HTTP requests, on threads of their own, so that a name server or a tracker that is slow holds up nobody.
 //!
 //! * Redirects are followed here, at most five, `http` and `https` only, never from `https` back to `http`, and
 //!   every hop passes a gate that looks at the address connected to.
@@ -34,6 +33,30 @@ pub struct HttpRequest {
     pub url: String,
     /// Time for everything, the wait for a free thread included.
     pub timeout: Duration,
+    /// What is asked for.
+    pub want: Want,
+}
+
+/// What a request is for; it decides what is taken for an answer, and where it may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Want {
+    /// A tracker's answer: at most [`MAX_BODY`] bytes, with an error status too if it looks like an answer. The URL
+    /// comes out of a torrent, so on this machine only paths of trackers are asked for.
+    Announce,
+    /// A file that a person asked for by its URL, which may be anywhere; at most so many bytes.
+    File {
+        /// Longest body, bytes.
+        max: usize,
+    },
+}
+
+impl Want {
+    fn max_body(self) -> usize {
+        match self {
+            Self::Announce => MAX_BODY,
+            Self::File { max } => max,
+        }
+    }
 }
 
 /// A request that is done.
@@ -41,7 +64,7 @@ pub struct HttpRequest {
 pub struct HttpDone {
     /// That of the request.
     pub token: u64,
-    /// The body, at most [`MAX_BODY`] bytes, or why there is none.
+    /// The body, or why there is none.
     pub result: Result<Vec<u8>, String>,
 }
 
@@ -210,8 +233,8 @@ fn fetch(agent: &Agent, gate: &Gate, request: &HttpRequest, deadline: Instant) -
         if left.is_zero() {
             return Err(timed_out(request));
         }
-        let tracker_path = url.path().ends_with("/announce");
-        gate.begin(Hop { global_only, tracker_path, ..Hop::default() });
+        let may_be_here = request.want != Want::Announce || url.path().ends_with("/announce");
+        gate.begin(Hop { global_only, may_be_here, ..Hop::default() });
         let call = agent.get(url.as_str()).config().timeout_global(Some(left)).build().call();
         let hop = gate.hop();
         let mut response = call.map_err(|error| match hop.refused {
@@ -233,12 +256,14 @@ fn fetch(agent: &Agent, gate: &Gate, request: &HttpRequest, deadline: Instant) -
         let mut body = Vec::new();
         // Counted after decompression: a kilobyte of gzip can hold a megabyte.
         let reader = response.body_mut().as_reader();
-        reader.take(MAX_BODY as u64 + 1).read_to_end(&mut body).map_err(|e| describe(&e.into(), request))?;
-        if body.len() > MAX_BODY {
-            return Err(format!("answer is longer than {MAX_BODY} bytes"));
+        let max = request.want.max_body();
+        reader.take(max as u64 + 1).read_to_end(&mut body).map_err(|e| describe(&e.into(), request))?;
+        if body.len() > max {
+            return Err(format!("answer is longer than {max} bytes"));
         }
         // Some trackers send their failure reason with an error status.
-        if !status.is_success() && !body.starts_with(b"d") {
+        let reason = request.want == Want::Announce && body.starts_with(b"d");
+        if !status.is_success() && !reason {
             return Err(format!("HTTP status {status}"));
         }
         return Ok(body);
@@ -276,7 +301,7 @@ fn describe(error: &ureq::Error, request: &HttpRequest) -> String {
     }
 }
 
-/// Longest body, bytes: 1 MiB, libtorrent's limit for a tracker's answer; thousands of peers fit.
+/// Longest answer of a tracker, bytes: 1 MiB, libtorrent's limit; thousands of peers fit.
 pub const MAX_BODY: usize = 1 << 20;
 
 /// Longest head of an answer, bytes.

@@ -46,7 +46,7 @@ fn get(url: String) -> Result<Vec<u8>, String> {
 
 fn get_within(url: String, timeout: Duration) -> Result<Vec<u8>, String> {
     let (pool, results) = pool(1);
-    pool.get(HttpRequest { token: 7, url, timeout });
+    pool.get(HttpRequest { token: 7, url, timeout, want: Want::Announce });
     let done = results.recv_timeout(Duration::from_secs(30)).expect("an answer");
     assert_eq!(done.token, 7);
     done.result
@@ -212,6 +212,7 @@ fn slow_requests_do_not_hold_up_others_and_every_one_is_answered_once() {
         token,
         url: format!("http://{addr}/announce"),
         timeout: Duration::from_secs(20),
+        want: Want::Announce,
     };
     let begin = Instant::now();
     pool.get(request(0, silent));
@@ -240,6 +241,7 @@ fn waiting_counts_against_the_time_out_and_urgent_ones_go_first() {
         token,
         url: format!("http://{addr}/announce"),
         timeout: Duration::from_millis(millis),
+        want: Want::Announce,
     };
     // The first one keeps the only thread until it gives up.
     let begin = Instant::now();
@@ -266,7 +268,7 @@ fn a_dropped_pool_delivers_nothing() {
         let _ = sender.send(done);
     });
     let url = format!("http://{silent}/announce");
-    pool.get(HttpRequest { token: 1, url, timeout: Duration::from_secs(20) });
+    pool.get(HttpRequest { token: 1, url, timeout: Duration::from_secs(20), want: Want::Announce });
     was_asked.recv().unwrap();
     let shared = Arc::downgrade(&pool.shared);
     drop(pool);
@@ -309,7 +311,7 @@ fn get_from(from: &str, url: String, timeout: Duration) -> Result<Vec<u8>, Strin
     let pool = HttpPool::with_classes(1, from, classes, move |done| {
         let _ = sender.send(done);
     });
-    pool.get(HttpRequest { token: 1, url, timeout });
+    pool.get(HttpRequest { token: 1, url, timeout, want: Want::Announce });
     receiver.recv().unwrap().result
 }
 
