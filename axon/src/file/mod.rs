@@ -2,10 +2,32 @@
 //!
 //! They work in threads of their own: a disk that is slow, or on the other side of a network, holds up nobody.
 
+mod append;
+mod max_speed_file_reader;
+mod prompted_file_reader;
+mod rate_controlled;
+mod read_file_adaptor;
+mod simple_file_writer;
+mod simple_reader;
 mod triggered_file_reader;
+#[cfg(any(target_os = "linux", target_os = "macos", target_os = "freebsd"))]
+mod unix_process;
 mod whole_file_writer;
+mod worker;
 
+pub use self::append::Append;
+pub use self::max_speed_file_reader::MaxSpeedFileReader;
+pub use self::prompted_file_reader::{PromptedFileReader, PromptedFileReaderPorts, ReadMode};
+pub use self::rate_controlled::{
+    fixed_rate_controlled_reusable_file_reader, rate_controlled_file_reader,
+    rate_controlled_reusable_file_reader, reusable_file_reader,
+};
+pub use self::read_file_adaptor::ReadFileAdaptor;
+pub use self::simple_file_writer::SimpleFileWriter;
+pub use self::simple_reader::{Line, SimpleReader};
 pub use self::triggered_file_reader::{TriggeredFileReader, TriggeredFileReaderPorts};
+#[cfg(any(target_os = "linux", target_os = "macos", target_os = "freebsd"))]
+pub use self::unix_process::{UnixProcess, UnixProcessPorts};
 pub use self::whole_file_writer::{WholeFileWriter, WholeFileWriterPorts};
 
 use crate::component::Ports;

@@ -1,8 +1,10 @@
 //! Sends prepared messages (Kamaelia: `Kamaelia/Util/DataSource.py`).
 
 use super::SourcePorts;
+use super::pure_transformer::{End, TransformerPorts, ends_at_once, ends_the_family, work_off};
 use crate::component::{Component, Cx, Microprocess};
 use crate::ipc::Ipc;
+use crate::message::Message;
 
 /// Sends what an iterator gives, one message a step.
 ///
@@ -55,5 +57,58 @@ where
         }
         cx.yield_now().await;
         let _ = cx.signal.send_wait(Ipc::producer_finished_by(cx.id())).await; // a control line takes any message
+    }
+}
+
+/// Sends the same message whenever one arrives.
+///
+/// # Boxes
+/// | box | type | meaning |
+/// |---|---|---|
+/// | `inbox` | [`Message`] | anything |
+/// | `control` | [`Ipc`] | `producerFinished` and `shutdown` end it |
+/// | `outbox` | the message's type | the message, once for each that arrived |
+/// | `signal` | [`Ipc`] | a fresh `producerFinished` |
+///
+/// # Example
+/// ```
+/// use axon::prelude::*;
+/// use axon::util::{ConsoleEchoer, DataSource, TriggeredSource};
+///
+/// Pipeline::new()
+///     .then(DataSource::new([true, true]))
+///     .then(TriggeredSource::new("Fish\n"))
+///     .then(ConsoleEchoer::new())
+///     .run()?;
+/// # Ok::<(), axon::Error>(())
+/// ```
+///
+/// # Shutdown
+/// As [`PureTransformer`](super::PureTransformer): `shutdownMicroprocess` is dropped unless
+/// [asked for](TriggeredSource::ends_at_once).
+pub struct TriggeredSource<T> {
+    message: T,
+    ends_at_once: bool,
+}
+
+impl<T: Clone + Send + 'static> TriggeredSource<T> {
+    /// Sends `message`.
+    pub fn new(message: T) -> Self {
+        Self { message, ends_at_once: false }
+    }
+
+    ends_at_once!();
+}
+
+impl<T: Clone + Send + 'static> Component for TriggeredSource<T> {
+    type Ports = TransformerPorts<Message, T>;
+
+    async fn main(self, cx: Cx<Self::Ports>) {
+        let each = |_| Some(self.message.clone());
+        let last = match work_off(&cx, self.ends_at_once, ends_the_family, each).await {
+            End::AtOnce(message) => message,
+            End::Finish(_) => Ipc::producer_finished_by(cx.id()),
+        };
+        let _ = cx.signal.send_wait(last).await; // a control line takes any message
     }
 }

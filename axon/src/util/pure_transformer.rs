@@ -19,6 +19,19 @@ crate::ports! {
     }
 }
 
+/// The method that the members of the family share.
+macro_rules! ends_at_once {
+    () => {
+        /// Ends on `shutdownMicroprocess` too: at once, dropping what is queued, and passing the message on.
+        #[must_use]
+        pub fn ends_at_once(mut self) -> Self {
+            self.ends_at_once = true;
+            self
+        }
+    };
+}
+pub(super) use ends_at_once;
+
 /// Makes a message of a message, or drops it: the original's `processMessage`.
 pub trait Transform: 'static {
     /// What it takes.
@@ -108,12 +121,7 @@ impl<F: Transform> PureTransformer<F> {
         PureTransformer { transform, ends_at_once: self.ends_at_once }
     }
 
-    /// Ends on `shutdownMicroprocess` too: at once, dropping what is queued, and passing the message on.
-    #[must_use]
-    pub fn ends_at_once(mut self) -> Self {
-        self.ends_at_once = true;
-        self
-    }
+    ends_at_once!();
 }
 
 impl<F, A, B> Transform for Function<F, A, B>
@@ -141,28 +149,62 @@ impl<F: Transform> Component for PureTransformer<F> {
     type Ports = TransformerPorts<F::In, F::Out>;
 
     async fn main(mut self, cx: Cx<Self::Ports>) {
-        cx.yield_now().await;
-        let mut finish = false;
-        let last = loop {
-            while let Some(message) = cx.control.try_recv() {
-                if self.ends_at_once && message.is_shutdown_microprocess() {
-                    return drop(cx.signal.send_wait(message).await); // a control line takes any message
-                }
-                finish |= message.is_producer_finished() || matches!(message, Ipc::Shutdown);
+        let each = |message| self.transform.process_message(message);
+        let last = match work_off(&cx, self.ends_at_once, ends_the_family, each).await {
+            End::AtOnce(message) => message,
+            End::Finish(_) => Ipc::producer_finished_by(cx.id()),
+        };
+        let _ = cx.signal.send_wait(last).await; // a control line takes any message
+    }
+}
+
+/// What ended [`work_off`].
+pub(super) enum End {
+    /// A `shutdownMicroprocess`; what was queued is dropped.
+    AtOnce(Ipc),
+    /// Another message; all that was received is worked off.
+    Finish(Ipc),
+}
+
+/// What ends the transformers and their relatives.
+pub(super) fn ends_the_family(message: &Ipc) -> bool {
+    message.is_producer_finished() || matches!(message, Ipc::Shutdown)
+}
+
+/// The life of a component of the PureTransformer family: each message of the inbox makes any number of others.
+pub(super) async fn work_off<A, B, I>(
+    cx: &Cx<TransformerPorts<A, B>>,
+    ends_at_once: bool,
+    finishes: impl Fn(&Ipc) -> bool,
+    mut each: impl FnMut(A) -> I,
+) -> End
+where
+    A: Send + 'static,
+    B: Send + 'static,
+    I: IntoIterator<Item = B>,
+{
+    cx.yield_now().await;
+    let mut finish = None;
+    loop {
+        while let Some(message) = cx.control.try_recv() {
+            if ends_at_once && message.is_shutdown_microprocess() {
+                return End::AtOnce(message);
             }
-            // Control first: whatever its sender sent before is in the inbox by now, and is worked off below.
-            while let Some(message) = cx.inbox.try_recv() {
-                if let Some(result) = self.transform.process_message(message)
-                    && let Err(e) = cx.outbox.send_wait(result).await
-                {
+            if finishes(&message) {
+                finish = Some(message);
+            }
+        }
+        // Control first: whatever its sender sent before is in the inbox by now, and is worked off below.
+        while let Some(message) = cx.inbox.try_recv() {
+            for result in each(message) {
+                if let Err(e) = cx.outbox.send_wait(result).await {
                     log::warn!("a transformed message was dropped: {e}");
                 }
             }
-            if finish {
-                break Ipc::producer_finished_by(cx.id());
-            }
-            cx.pause().await;
-        };
-        let _ = cx.signal.send_wait(last).await; // a control line takes any message
+        }
+        if let Some(message) = finish {
+            return End::Finish(message);
+        }
+        cx.pause().await;
     }
 }
