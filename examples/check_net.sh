@@ -144,10 +144,11 @@ if with nc; then
     same "telnet, what netcat heard" hello "$(cat "$work/heard")"
 
     # Datagrams: our peer to netcat.
-    timeout 20 nc -u -l -v 127.0.0.1 0 >"$work/datagrams" 2>"$work/said.nc" &
+    mkfifo "$work/said.udp"
+    timeout 20 nc -d -u -l -v 127.0.0.1 0 >"$work/datagrams" 2>"$work/said.udp" &
     netcat=$!
     helpers="$helpers $netcat"
-    exec 6<"$work/said.nc"
+    exec 6<"$work/said.udp"
     read -r line <&6
     timeout 1 "$bin/simple_peer" --to "${line##* }" >/dev/null || :
     kill "$netcat" 2>/dev/null || :

@@ -75,18 +75,21 @@ pub fn listen() -> std::io::Result<Socket> {
     Ok(socket)
 }
 
+/// A function from `A` to `B` as a component.
+pub type Convert<A, B> = PureTransformer<Function<fn(A) -> Option<B>, A, B>>;
+
 /// Text to bytes.
-pub fn encode() -> PureTransformer<Function<fn(String) -> Option<Vec<u8>>, String, Vec<u8>>> {
+pub fn encode() -> Convert<String, Vec<u8>> {
     PureTransformer::new(|text: String| Some(text.into_bytes()))
 }
 
 /// Bytes to text; what is no UTF-8 is replaced.
-pub fn decode() -> PureTransformer<Function<fn(Vec<u8>) -> Option<String>, Vec<u8>, String>> {
+pub fn decode() -> Convert<Vec<u8>, String> {
     PureTransformer::new(|bytes: Vec<u8>| Some(String::from_utf8_lossy(&bytes).into_owned()))
 }
 
 /// A datagram as Python prints it.
-pub fn show() -> PureTransformer<Function<fn(Datagram) -> Option<String>, Datagram, String>> {
+pub fn show() -> Convert<Datagram, String> {
     PureTransformer::new(|(data, from): Datagram| {
         Some(format!("(b'{}', ('{}', {}))\n", data.escape_ascii(), from.ip(), from.port()))
     })
