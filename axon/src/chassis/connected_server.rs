@@ -63,7 +63,8 @@ type MakeServer = Box<dyn FnOnce(ListenOn, &SocketOptions, AdapterOptions) -> An
 /// | `listening` | [`SocketAddr`] | the address, once: with port 0 this is how the real port is known |
 ///
 /// The protocol component needs `inbox` and `outbox` of bytes or [`Message`], `control` and `signal`. If it has an
-/// outbox `serversignal` too, what it sends there goes to the server's `control`.
+/// outbox `serversignal` too, what it sends there goes to the server's `control`; an outbox `makessl` goes to the
+/// adapter's inbox of that name, and an inbox `sslready` comes from there.
 ///
 /// # Example
 /// A server that greets by address, and a client:
@@ -363,6 +364,13 @@ impl Connection {
         cx.link((handler, "signal"), (adapter, "control"))?;
         if handler.slot(Direction::Out, "serversignal").is_ok() {
             cx.link((handler, "serversignal"), (cx, "control"))?;
+        }
+        // A protocol that wants TLS, from the start or later, says so itself.
+        if handler.slot(Direction::Out, "makessl").is_ok() {
+            cx.link((handler, "makessl"), (adapter, "makessl"))?;
+        }
+        if handler.slot(Direction::In, "sslready").is_ok() {
+            cx.link((adapter, "sslready"), (handler, "sslready"))?;
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ use super::Socket;
 use super::messages::{ConnectionNotice, HowDied, SelectorRequest, ShutdownCsa};
 use super::park::park;
 use super::selector::SelectorServices;
+use super::tls::TlsLayer;
 use crate::boxes::Mailbox;
 use crate::component::{Component, ComponentRef, Cx, Instance, Microprocess, Service};
 use crate::ipc::{Ipc, Notify};
@@ -179,6 +180,11 @@ struct Connection {
     read_target: Service,
     send_target: Service,
     options: AdapterOptions,
+    server_name: Option<String>,
+    /// TLS, once it is spoken.
+    tls: Option<Box<TlsLayer>>,
+    /// TLS that was asked for, and how many messages of the inbox go out before it.
+    tls_next: Option<(Box<TlsLayer>, usize)>,
     /// What is being written; the first `sent` bytes of its first message are through.
     queue: VecDeque<Vec<u8>>,
     sent: usize,
@@ -210,6 +216,9 @@ impl Connection {
             read_target: cx.service("ReadReady"),
             send_target: cx.service("SendReady"),
             options: adapter.options,
+            server_name: adapter.server_name,
+            tls: None,
+            tls_next: None,
             queue: VecDeque::new(),
             sent: 0,
             held: None,
@@ -268,9 +277,20 @@ impl Connection {
                 self.finish(how);
             }
         }
-        while self.cx.makessl.try_recv().is_some() {
-            let text = "TLS was asked for, and this program is built without it (feature `tls`)";
-            self.died = Some(HowDied::Failed { kind: ErrorKind::Unsupported, text: text.into() });
+        while let Some(message) = self.cx.makessl.try_recv() {
+            if self.tls.is_some() || self.tls_next.is_some() {
+                log::warn!("TLS was asked for twice on one connection");
+                continue;
+            }
+            match TlsLayer::start(message, self.server_name.as_deref()) {
+                Ok(tls) => {
+                    let before = if tls.is_after_queued() { self.cx.inbox.len() } else { 0 };
+                    self.tls_next = Some((Box::new(tls), before));
+                }
+                Err(text) => {
+                    self.died = Some(HowDied::Failed { kind: ErrorKind::Unsupported, text: text.into() });
+                }
+            }
         }
     }
 
@@ -289,9 +309,18 @@ impl Connection {
         if self.fin_sent.is_some() && self.peer_finished {
             self.died = self.finishing.clone();
         }
-        // The peer may have finished just now, with nothing left to send.
-        let close_now = self.finishing.is_some() && self.fin_sent.is_none() && self.writable;
-        Ok(more_to_write || more_to_read || close_now)
+        let tls = self.tls.as_mut();
+        if let Some(tls) = tls
+            && tls.is_ready_now()
+        {
+            let _ = self.cx.sslready.send(());
+            return Ok(true);
+        }
+        // The peer may have finished just now, with nothing left to send; or TLS has to answer it.
+        let waits_for_peer = self.tls.as_ref().is_some_and(|t| t.is_handshaking() && !t.wants_write());
+        let close_now = self.finishing.is_some() && self.fin_sent.is_none() && !waits_for_peer;
+        let answer = self.tls.as_ref().is_some_and(|t| t.wants_write());
+        Ok(more_to_write || more_to_read || self.writable && (close_now || answer))
     }
 
     fn flush(&mut self) -> io::Result<bool> {
@@ -303,14 +332,23 @@ impl Connection {
             if !self.writable {
                 return Ok(false);
             }
-            while self.queue.len() < MAX_SLICES
-                && let Some(bytes) = self.cx.inbox.try_recv()
-            {
-                if !bytes.is_empty() {
-                    self.queue.push_back(bytes);
-                }
-            }
+            self.fill_queue();
             if self.queue.is_empty() {
+                if let Some((tls, 0)) = self.tls_next.take_if(|(_, before)| *before == 0) {
+                    self.tls = Some(tls);
+                }
+                if let Some(tls) = &mut self.tls {
+                    if self.finishing.is_some() && !tls.is_handshaking() {
+                        tls.finish();
+                    }
+                    if tls.wants_write() {
+                        self.flush_tls()?;
+                        continue;
+                    }
+                    if tls.is_handshaking() {
+                        return Ok(false);
+                    }
+                }
                 if self.finishing.is_some() {
                     // What it says is of no use: the peer may have gone already.
                     let _ = self.socket.shutdown(Shutdown::Write);
@@ -323,7 +361,53 @@ impl Connection {
         Ok(true)
     }
 
+    fn fill_queue(&mut self) {
+        // What is sent after TLS was asked for waits until it is spoken.
+        let mut allowed = match (&self.tls, &self.tls_next) {
+            (_, Some((_, before))) => *before,
+            (Some(tls), None) if tls.is_handshaking() => 0,
+            _ => usize::MAX,
+        };
+        while self.queue.len() < MAX_SLICES
+            && allowed > 0
+            && let Some(bytes) = self.cx.inbox.try_recv()
+        {
+            allowed -= 1;
+            if let Some((_, before)) = &mut self.tls_next {
+                *before -= 1;
+            }
+            if !bytes.is_empty() {
+                self.queue.push_back(bytes);
+            }
+        }
+    }
+
+    fn flush_tls(&mut self) -> io::Result<()> {
+        let Some(tls) = &mut self.tls else { return Ok(()) };
+        match tls.flush(&self.socket) {
+            Err(e) if e.kind() == ErrorKind::WouldBlock => self.writable = false,
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+            Ok(()) => self.note_progress(),
+        }
+        Ok(())
+    }
+
+    fn note_progress(&mut self) {
+        if self.finishing.is_some() || self.peer_finished {
+            self.progress = self.cx.core().now();
+        }
+    }
+
     fn write_some(&mut self) -> io::Result<()> {
+        if let Some(tls) = &mut self.tls {
+            // rustls takes some 64 KiB before it wants them to be sent.
+            if let Some(first) = self.queue.front() {
+                let taken = tls.write(&first[self.sent..])?;
+                self.took(taken);
+            }
+            return self.flush_tls();
+        }
         let mut slices = [IoSlice::new(&[]); MAX_SLICES];
         let (mut count, mut total) = (0, 0);
         for (slice, bytes) in slices.iter_mut().zip(&self.queue) {
@@ -335,22 +419,25 @@ impl Connection {
             Ok(written) => {
                 // A part of it: the system's buffer is full.
                 self.writable = written == total;
-                self.sent += written;
-                while let Some(first) = self.queue.front()
-                    && self.sent >= first.len()
-                {
-                    self.sent -= first.len();
-                    self.queue.pop_front();
-                }
-                if self.finishing.is_some() || self.peer_finished {
-                    self.progress = self.cx.core().now();
-                }
+                self.took(written);
+                self.note_progress();
             }
             Err(e) if e.kind() == ErrorKind::WouldBlock => self.writable = false,
             Err(e) if e.kind() == ErrorKind::Interrupted => {}
             Err(e) => return Err(e),
         }
         Ok(())
+    }
+
+    /// So many bytes of the queue are through.
+    fn took(&mut self, bytes: usize) {
+        self.sent += bytes;
+        while let Some(first) = self.queue.front()
+            && self.sent >= first.len()
+        {
+            self.sent -= first.len();
+            self.queue.pop_front();
+        }
     }
 
     fn receive(&mut self) -> io::Result<bool> {
@@ -379,14 +466,17 @@ impl Connection {
             }
             let read: io::Result<_> = SCRATCH.with_borrow_mut(|scratch| {
                 scratch.resize(READ_SIZE, 0);
-                let n = self.socket.read(scratch)?;
+                let n = match &mut self.tls {
+                    Some(tls) => tls.read(&self.socket, scratch)?,
+                    None => self.socket.read(scratch)?,
+                };
                 Ok((n, if deliver { scratch[..n].to_vec() } else { Vec::new() }))
             });
             match read {
                 Ok((0, _)) => self.peer_has_finished(),
                 Ok((n, bytes)) => {
                     // Less than there was room for: that was all, and asking the selector finds what comes later.
-                    self.readable = n == READ_SIZE;
+                    self.readable = n == READ_SIZE || self.tls.is_some();
                     if deliver && let Err(bytes) = self.deliver(bytes) {
                         self.held = Some(bytes);
                         return Ok(false);

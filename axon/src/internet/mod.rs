@@ -5,7 +5,7 @@
 //! connections, a [`ConnectedSocketAdapter`] works on each, and one [`Selector`] for all of them says when the system
 //! is ready. Everything sleeps while nothing happens.
 //!
-//! This module is behind the feature `internet`, which is on by default.
+//! This module is behind the feature `internet`, which is on by default; TLS is behind `tls`, which is not.
 
 mod adapter;
 mod messages;
@@ -18,6 +18,11 @@ mod single_server;
 mod socket;
 mod tcp_client;
 mod tcp_server;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "no_tls.rs"]
+mod tls;
 mod udp;
 
 pub use self::adapter::{AdapterOptions, AdapterPorts, ConnectedSocketAdapter};
@@ -29,6 +34,8 @@ pub use self::single_server::{SingleServer, SingleServerPorts};
 pub use self::socket::Socket;
 pub use self::tcp_client::{TcpClient, TcpClientPorts};
 pub use self::tcp_server::{TcpServer, TcpServerPorts};
+#[cfg(feature = "tls")]
+pub use self::tls::{Tls, rustls};
 pub use self::udp::{
     Datagram, PostboxPeer, PostboxPeerPorts, SimplePeer, SimplePeerPorts, TargettedPeer, TargettedPeerPorts,
 };

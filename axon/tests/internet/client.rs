@@ -393,6 +393,7 @@ fn u61_stopping_it_closes_the_socket_and_tells() {
 }
 
 /// What TLS needs is a feature; without it the wish is answered with an error, not ignored.
+#[cfg(not(feature = "tls"))]
 #[test]
 fn u63_makessl_without_the_feature_is_an_error() {
     run(async |cx| {

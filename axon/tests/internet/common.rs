@@ -24,6 +24,7 @@ ports! {
             addresses: SocketAddr,
             datagrams: Datagram,
             texts: String,
+            ready: (),
         }
         out {
             outbox: Vec<u8>,

@@ -12,4 +12,6 @@ mod selector;
 mod server;
 mod single_server;
 mod tcp_server;
+#[cfg(feature = "tls")]
+mod tls;
 mod udp;

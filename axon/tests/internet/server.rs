@@ -138,9 +138,7 @@ fn listener_protocol(log: &Log) -> AnyInstance {
         loop {
             while let Some(message) = cx.control.try_recv() {
                 log.borrow_mut().push(format!("{}: {}", message.kind(), remark(&message)));
-                if message.is_producer_finished() {
-                    return;
-                }
+                let _ = cx.signal.send(Ipc::producer_finished_by(cx.id())); // and it stays, to hear if it is told again
             }
             cx.pause().await;
         }
