@@ -15,7 +15,7 @@ use std::task::{Context, Poll, Waker};
 
 use crate::boxes::{Downlink, PortSet};
 use crate::component::Outcome;
-use crate::error::Cause;
+use crate::error::{Cause, Failure};
 use crate::id::{ProcessId, dotted};
 use crate::postoffice::Postoffice;
 use crate::scheduler::{Core, panic_text};
@@ -56,6 +56,9 @@ impl<F: Future<Output = std::result::Result<(), Cause>>> Body for F {}
 
 type Hook = Box<dyn FnOnce()>;
 
+/// Told of a failure before the scheduler's policy is applied; what it gives back, the policy gets.
+pub(crate) type FailureHook = Box<dyn FnOnce(Failure) -> Option<Failure>>;
+
 /// What few processes need, so that the others do not pay for it.
 #[derive(Default)]
 pub(crate) struct Extras {
@@ -65,6 +68,7 @@ pub(crate) struct Extras {
     pub(crate) children: RefCell<Vec<Rc<Process>>>,
     /// What the body says went wrong.
     pub(crate) failure: RefCell<Option<Cause>>,
+    pub(crate) on_failure: RefCell<Option<FailureHook>>,
     /// Ended when this process ends (AX-SCHED-10, D-05).
     pub(crate) ends_with_it: RefCell<Vec<Rc<Process>>>,
     /// To be woken when this process ends (AX-COMP-04), one entry for each time it was adopted.

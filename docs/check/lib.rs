@@ -22,8 +22,11 @@ chapters! {
     threads = "guide/threads.md";
     time = "guide/time.md";
     failures = "guide/failures.md";
+    supervision = "guide/supervision.md";
     introspection = "guide/introspection.md";
     embedding = "guide/embedding.md";
+    background = "guide/background.md";
+    stm = "guide/stm.md";
     testing = "guide/testing.md";
     porting = "porting.md";
     catalogue_axon = "catalogue/axon.md";

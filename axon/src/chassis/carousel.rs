@@ -22,7 +22,7 @@ crate::ports! {
               /// To the child's `control`.
               _signal: Ipc,
               /// The text `NEXT` when a child has ended and nothing is there to make another one of.
-              request_next: String }
+              request_next as "requestNext": String }
     }
 }
 
@@ -38,7 +38,7 @@ crate::ports! {
 /// | `next` | `A` | the factory makes a child of it; a child that still runs is told `shutdownMicroprocess` first |
 /// | `control` | [`Ipc`] | `producerFinished` and `shutdownMicroprocess` end it, others are dropped |
 /// | `outbox` | [`Message`](crate::Message) | what the child sends; its `signal` leads nowhere |
-/// | `request_next` | [`String`] | `NEXT`, once, when a child ended by itself and nothing waits at `next` |
+/// | `requestNext` | [`String`] | `NEXT`, once, when a child ended by itself and nothing waits at `next` |
 /// | `signal` | [`Ipc`] | the message that ended it |
 ///
 /// # Example

@@ -13,6 +13,7 @@ mod par;
 mod pipeline;
 pub mod prefab;
 mod seq;
+pub mod text;
 
 use crate::boxes::Inbox;
 use crate::component::{AnyInstance, Cx, Microprocess};

@@ -5,7 +5,7 @@ use crate::component::AnyInstance;
 
 /// Lets a chooser say what a carousel makes its components of (`JoinChooserToCarousel`, CH-PREFAB-01).
 ///
-/// The carousel's `request_next` leads to the chooser's `inbox`, the chooser's `outbox` to the carousel's `next`: when
+/// The carousel's `requestNext` leads to the chooser's `inbox`, the chooser's `outbox` to the carousel's `next`: when
 /// a component of the carousel has ended, the chooser names the next one. Any components with these boxes will do.
 ///
 /// # Boxes
@@ -35,7 +35,7 @@ pub fn join_chooser_to_carousel(
         .link(("CHOOSER", "signal"), ("CAROUSEL", "control"))
         .link(("self", "inbox"), ("CAROUSEL", "inbox"))
         .link(("self", "control"), ("CHOOSER", "control"))
-        .link(("CAROUSEL", "request_next"), ("CHOOSER", "inbox"))
+        .link(("CAROUSEL", "requestNext"), ("CHOOSER", "inbox"))
         .link(("CAROUSEL", "outbox"), ("self", "outbox"))
         .link(("CAROUSEL", "signal"), ("self", "signal"))
 }

@@ -121,6 +121,6 @@ pub fn fixed_rate_controlled_reusable_file_reader(mode: ReadMode, rate: ByteRate
         .link(("RC", "signal"), ("CAR", "control"))
         .link(("CAR", "outbox"), ("self", "outbox"))
         .link(("CAR", "signal"), ("self", "signal"))
-        .link(("CAR", "request_next"), ("self", "request_next"))
+        .link(("CAR", "requestNext"), ("self", "requestNext"))
         .link(("self", "next"), ("CAR", "next"))
 }

@@ -11,7 +11,7 @@ use super::Socket;
 
 /// Settings of a socket that is to be made (the original's `socketOptions`).
 ///
-/// The default is the system's, as in the original, except for the number of connections that may wait: 1024 in place
+/// The default is the system's, as in the original, except for the number of connections that may wait: 4096 in place
 /// of 5, for with more than that connecting at once the rest have to try again after a second.
 ///
 /// ```
@@ -35,7 +35,7 @@ impl Default for SocketOptions {
         Self {
             reuse_address: false,
             only_v6: None,
-            backlog: 1024,
+            backlog: 4096,
             receive_buffer: None,
             send_buffer: None,
             broadcast: false,

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{Ordering, fence};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,7 @@ use crate::clock::Time;
 use crate::error::{Cause, Error, Failure, Result};
 use crate::microprocess::{Process, State};
 use crate::wait::Listener;
+use crate::watchdog;
 
 /// The state of one scheduler.
 pub(crate) struct Core {
@@ -49,6 +51,8 @@ pub(crate) struct Core {
     slowmo: Cell<Duration>,
     on_failure: Cell<OnFailure>,
     shuffle: Cell<Option<u64>>,
+    watch: RefCell<Option<Arc<watchdog::Shared>>>,
+    watched: Cell<bool>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -71,7 +75,13 @@ impl Spare {
 
     /// Whether a body kept a clone, or rang it.
     fn was_used(&self) -> bool {
-        Arc::strong_count(&self.arc) > 2 || self.arc.was_rung()
+        if Arc::strong_count(&self.arc) > 2 {
+            return true;
+        }
+        // The count is read without ordering. Whoever rang on another thread and let its clone go rang before: with
+        // this fence, a count that shows the clone gone shows the ring too.
+        fence(Ordering::Acquire);
+        self.arc.was_rung()
     }
 }
 
@@ -103,6 +113,8 @@ impl Core {
             slowmo: Cell::new(Duration::ZERO),
             on_failure: Cell::new(options.on_failure),
             shuffle: Cell::new(options.shuffle),
+            watch: RefCell::new(None),
+            watched: Cell::new(false),
         })
     }
 
@@ -152,6 +164,29 @@ impl Core {
 
     pub(crate) fn set_on_failure(&self, policy: OnFailure) {
         self.on_failure.set(policy);
+    }
+
+    pub(crate) fn set_watch(&self, watch: Arc<watchdog::Shared>) {
+        self.watch.replace(Some(watch));
+        self.watched.set(true);
+    }
+
+    /// Forgets the watchdog, unless another has taken its place.
+    pub(crate) fn clear_watch(&self, watch: &Arc<watchdog::Shared>) {
+        let mut current = self.watch.borrow_mut();
+        if current.as_ref().is_some_and(|w| Arc::ptr_eq(w, watch)) {
+            *current = None;
+            self.watched.set(false);
+        }
+    }
+
+    /// Tells the watchdog, if there is one.
+    #[cold]
+    fn tell_watch(&self, tell: impl FnOnce(&watchdog::Shared)) {
+        let watch = self.watch.borrow();
+        if let Some(watch) = &*watch {
+            tell(watch);
+        }
     }
 
     pub(crate) fn wait_for_one(&self) {
@@ -310,6 +345,7 @@ impl Core {
             Err(payload) => {
                 self.given_waker.set(std::ptr::null());
                 self.renew_spare();
+                self.tell_watch(watchdog::Shared::end);
                 let Some(process) = self.current.take() else { resume_unwind(payload) };
                 self.finish(&process, Err(Cause::Panic(panic_text(&*payload))))
             }
@@ -326,15 +362,30 @@ impl Core {
                 process.set_state(State::Sleeping);
                 Ok(())
             }
-            State::Active => self.poll(process),
+            State::Active if !self.watched.get() => self.poll(process),
+            State::Active => self.watched_turn(process, |core, process| core.poll(process)),
             State::Leaving => {
                 process.clear_pause();
                 process.set_state(State::Woken);
                 Ok(())
             }
-            State::Stopping => self.finish(&process, Ok(())),
+            State::Stopping if !self.watched.get() => self.finish(&process, Ok(())),
+            State::Stopping => self.watched_turn(process, |core, process| core.finish(&process, Ok(()))),
             _ => Ok(()),
         }
+    }
+
+    #[cold]
+    fn watched_turn(
+        self: &Rc<Self>,
+        process: Rc<Process>,
+        turn: impl FnOnce(&Rc<Self>, Rc<Process>) -> Result<()>,
+    ) -> Result<()> {
+        let step = self.tick.get() + 1;
+        self.tell_watch(|w| w.begin(step, process.id()));
+        let outcome = turn(self, process);
+        self.tell_watch(watchdog::Shared::end);
+        outcome
     }
 
     fn poll(self: &Rc<Self>, process: Rc<Process>) -> Result<()> {
@@ -441,10 +492,19 @@ impl Core {
         let mut requests = self.requests.take();
         let stop = self.remote.take(&mut requests);
         for request in requests.drain(..) {
-            self.wait_for_one.set(false);
-            let process = self.table.borrow().get(request.key, request.id).cloned();
-            if let Some(p) = process {
-                p.wake();
+            match request {
+                Request::Wake { key, id } => {
+                    self.wait_for_one.set(false);
+                    let process = self.table.borrow().get(key, id).cloned();
+                    if let Some(p) = process {
+                        p.wake();
+                    }
+                }
+                Request::Call(work) => {
+                    if let Err(payload) = catch_unwind(AssertUnwindSafe(work)) {
+                        log::error!("a call from another thread panicked: {}", panic_text(&*payload));
+                    }
+                }
             }
         }
         self.requests.replace(requests);
@@ -464,6 +524,9 @@ impl Core {
             match p.state() {
                 State::Activating => {
                     self.table.borrow_mut().insert(p.clone());
+                    if self.watched.get() {
+                        self.tell_watch(|w| w.add(&p));
+                    }
                     p.set_state(State::Active);
                     queue.push_back(p);
                 }
@@ -484,10 +547,14 @@ impl Core {
         self.table.borrow_mut().remove(process);
         process.stopped();
         process.close_down();
+        if self.watched.get() {
+            self.tell_watch(|w| w.remove(process));
+        }
         match outcome.and_then(|()| process.take_failure().map_or(Ok(()), Err)) {
             Ok(()) => Ok(()),
             Err(cause) => {
                 let failure = Failure { id: process.id(), name: process.name(), cause };
+                let Some(failure) = tell_supervisor(process, failure) else { return Ok(()) };
                 match self.on_failure.get() {
                     OnFailure::EndRun => Err(Error::Component(failure)),
                     OnFailure::GoOn => {
@@ -519,20 +586,36 @@ impl Core {
         }
         for p in &all {
             p.close_down();
-            if let Some(cause) = p.take_failure() {
-                log::error!("{}", Failure { id: p.id(), name: p.name(), cause });
+            if let Some(cause) = p.take_failure()
+                && let Some(failure) = tell_supervisor(p, Failure { id: p.id(), name: p.name(), cause })
+            {
+                log::error!("{failure}");
             }
         }
     }
 
     /// Drops all processes; nobody can run this scheduler any more.
     pub(crate) fn clear(&self) {
+        self.remote.close();
         let queued = self.queue.take();
         let woken = self.woken.take();
         let all = self.table.borrow_mut().take();
-        for p in woken.iter().chain(&all).chain(&queued) {
-            p.set_state(State::Stopped);
-            p.drop_code();
+        // All of them first: a body that stops others when it is dropped must find them stopped.
+        let every = || woken.iter().chain(&all).chain(&queued);
+        every().for_each(|p| p.set_state(State::Stopped));
+        every().for_each(|p| p.drop_code());
+    }
+}
+
+/// Tells whoever asked to be told; nothing is left for the scheduler's policy if that is enough.
+fn tell_supervisor(process: &Process, failure: Failure) -> Option<Failure> {
+    let Some(hook) = process.extras_if_any().and_then(|e| e.on_failure.take()) else { return Some(failure) };
+    let name = process.name();
+    match catch_unwind(AssertUnwindSafe(|| hook(failure))) {
+        Ok(left) => left,
+        Err(payload) => {
+            log::error!("what was told of the failure of {name} panicked: {}", panic_text(&*payload));
+            None
         }
     }
 }

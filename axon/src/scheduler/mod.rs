@@ -22,8 +22,8 @@ use crate::id::ProcessId;
 
 pub(crate) use self::core::{Core, panic_text};
 pub use self::embed::RunFuture;
-pub use self::remote::SchedulerHandle;
 pub(crate) use self::remote::{Remote, Request};
+pub use self::remote::{SchedulerGone, SchedulerHandle};
 pub use self::timers::Sleep;
 
 /// Runs microprocesses, one step at a time, on the thread that made it.

@@ -10,9 +10,9 @@ crate::ports! {
         in  { /// Unused.
               inbox: Message,
               /// One of the streams.
-              in_a: A,
+              in_a as "inA": A,
               /// The other.
-              in_b: B,
+              in_b as "inB": B,
               /// Shutdown requests.
               control: Ipc }
         out { /// Whether the two messages of a pair are equal.
@@ -22,13 +22,13 @@ crate::ports! {
     }
 }
 
-/// Tells for each pair of messages whether they are equal. (The original calls the two inboxes `inA` and `inB`.)
+/// Tells for each pair of messages whether they are equal.
 ///
 /// # Boxes
 /// | box | type | meaning |
 /// |---|---|---|
 /// | `inbox` | [`Message`] | unused |
-/// | `in_a`, `in_b` | `A`, `B` | the streams; the first message of one is compared with the first of the other, and so on |
+/// | `inA`, `inB` (fields `in_a`, `in_b`) | `A`, `B` | the streams; the first message of one is compared with the first of the other, and so on |
 /// | `control` | [`Ipc`] | `producerFinished` and `shutdownMicroprocess` end it |
 /// | `outbox` | [`bool`] | whether they are equal |
 /// | `signal` | [`Ipc`] | a fresh `producerFinished`, without a caller |
@@ -43,8 +43,8 @@ crate::ports! {
 ///     .node("b", DataSource::new([1, 2, 3]))
 ///     .node("same", Comparator::<i32, i32>::new())
 ///     .node("check", TestResult::new())
-///     .link(("a", "outbox"), ("same", "in_a"))
-///     .link(("b", "outbox"), ("same", "in_b"))
+///     .link(("a", "outbox"), ("same", "inA"))
+///     .link(("b", "outbox"), ("same", "inB"))
 ///     .link(("b", "signal"), ("same", "control"))
 ///     .link(("same", "outbox"), ("check", "inbox"))
 ///     .link(("same", "signal"), ("check", "control"))

@@ -24,7 +24,7 @@ use crate::error::Error;
 /// use axon::util::{DataSource, NullSink, RateChunker};
 ///
 /// Pipeline::new()
-///     .then(DataSource::new([vec![0; 40]]))
+///     .then(DataSource::new([vec![0_u8; 40]]))
 ///     .then(RateChunker::new(40.0, 4, 3.0))
 ///     .then(NullSink::new())
 ///     .run()?;

@@ -220,3 +220,27 @@ fn test__closeDownMicroprocess_smoketest() {
     assert_eq!(woken.get(), 2, "a child's end wakes its parent");
     assert!(child.is_stopped());
 }
+
+/// Unlike a plain process's, a component's close-down value is never used: nobody is activated or ended by it.
+#[test]
+fn test__closeDownMicroprocess_None() {
+    let s = fresh();
+    let (other, ran) = sleeper();
+    let c = s.activate(plain());
+    s.activate(&other);
+    s.run_until_idle().unwrap();
+    assert!(c.is_stopped() && !other.is_stopped());
+    assert_eq!((ran.get(), s.processes()), (1, vec![other.any()]));
+}
+
+/// The stub does nothing and is no error; one of its own is called once, at the end.
+#[test]
+fn test_closeDownComponent() {
+    let s = fresh();
+    s.activate(Stepwise(Stubs));
+    s.run().unwrap();
+    let log = Log::default();
+    s.activate(Stepwise(Old(log.clone(), 1)));
+    assert!(s.run().is_err());
+    assert_eq!(*log.borrow(), ["init", "body", "close"]);
+}

@@ -201,11 +201,47 @@ fn test_NoSpaceInBoxExceptionsReachThread() {
         s.run_until_idle().unwrap();
     }
     assert_eq!((sent.load(Ordering::SeqCst), to.inbox.len()), (8, 3));
-    // test_TakingFromDestinationAllowsMoreToBeDelivered
-    to.inbox.try_recv().unwrap();
-    to.inbox.try_recv().unwrap();
-    run_while(&s, || sent.load(Ordering::SeqCst) == 10);
     drop(go);
+    run_while(&s, || {
+        to.inbox.drain().for_each(drop);
+        t.is_stopped()
+    });
+}
+
+/// For each message taken from the full destination, one more goes out of the full queue, and the thread can send one.
+#[test]
+fn test_TakingFromDestinationAllowsMoreToBeDelivered() {
+    const QSIZE: usize = 20;
+    const BSIZE: usize = 10;
+    let s = fresh();
+    let (how_many, asked) = mpsc::channel::<usize>();
+    let (feedback, told) = mpsc::channel();
+    let t = thread_of(move |cx| {
+        for n in asked {
+            let sent = (0..n).take_while(|_| cx.outbox.send(0).is_ok()).count();
+            feedback.send(sent).unwrap();
+        }
+    })
+    .queue_lengths(QSIZE)
+    .create();
+    let to = Silent.create();
+    to.inbox.set_bound(BSIZE);
+    link(&t.outbox, &to.inbox).unwrap();
+    s.activate(&t);
+    s.run_until_idle().unwrap(); // starts the thread
+    how_many.send(QSIZE + BSIZE + 10).unwrap();
+    assert_eq!(told.recv().unwrap(), QSIZE, "the scheduler is idle, so nothing leaves the queue");
+    run_while(&s, || to.inbox.len() == BSIZE);
+    how_many.send(QSIZE + BSIZE + 10).unwrap();
+    assert_eq!(told.recv().unwrap(), BSIZE);
+    for _ in 0..BSIZE / 2 {
+        run_while(&s, || !to.inbox.is_empty());
+        to.inbox.try_recv().unwrap();
+    }
+    run_while(&s, || to.inbox.len() == BSIZE);
+    how_many.send(QSIZE + BSIZE + 10).unwrap();
+    assert_eq!(told.recv().unwrap(), BSIZE / 2);
+    drop(how_many);
     run_while(&s, || {
         to.inbox.drain().for_each(drop);
         t.is_stopped()

@@ -38,7 +38,8 @@ fn u42_simple_reader_sends_one_line_a_step() {
     let end = probe_of!(r);
     s.activate(&r);
     let mut last = 0;
-    while s.step().unwrap() && !r.is_stopped() {
+    while !r.is_stopped() {
+        s.step().unwrap();
         let now = end.inbox.len();
         assert!(now <= last + 1, "{last} lines, then {now}");
         last = now;
@@ -217,7 +218,7 @@ fn u43_fixed_rate_reusable_reader_reads_all_files_at_one_rate() {
     axon::link((&r, "outbox"), (&end, "inbox")).unwrap();
     axon::link((&r, "signal"), (&end, "control")).unwrap();
     let asked = probe::<Message>();
-    axon::link((&r, "request_next"), (&asked, "inbox")).unwrap();
+    axon::link((&r, "requestNext"), (&asked, "inbox")).unwrap();
     s.activate(&r);
     let paths = probe::<String>();
     axon::link((&paths, "outbox"), (&r, "next")).unwrap();

@@ -229,9 +229,9 @@ fn unix_process_is_killed_and_collected_when_it_is_dropped_or_stopped() {
 
 /// In a process of its own, since other tests open files meanwhile.
 #[test]
-fn unix_process_leaks_no_descriptors_and_no_threads() {
+fn unix_process_leaks_no_descriptors_and_no_threads_and_does_not_spin() {
     if std::env::var_os("AXON_COUNTS_DESCRIPTORS").is_none() {
-        let test = "process::unix_process_leaks_no_descriptors_and_no_threads";
+        let test = "process::unix_process_leaks_no_descriptors_and_no_threads_and_does_not_spin";
         let me = std::env::current_exe().unwrap();
         let status = Command::new(me).args([test, "--exact"]).env("AXON_COUNTS_DESCRIPTORS", "1").status();
         assert!(status.unwrap().success());
@@ -246,6 +246,11 @@ fn unix_process_leaks_no_descriptors_and_no_threads() {
         end.out.set_bound(1);
         s.activate(&p);
         run_until(&s, || !end.out.is_empty());
+        // While the receiver is full the threads sleep, though the program's output is there to be read.
+        std::thread::sleep(Duration::from_millis(20));
+        let before = cpu_time_of(std::process::id());
+        std::thread::sleep(Duration::from_millis(100));
+        assert!(cpu_time_of(std::process::id()) - before < 5, "50 ms of processor time in 100 ms");
         p.control.deliver(sm()).unwrap();
         while !p.is_stopped() {
             end.out.drain().for_each(drop);
@@ -264,7 +269,7 @@ fn unix_process_leaks_no_descriptors_and_no_threads() {
     };
     settle("/proc/self/task", 2);
     let before = count("/proc/self/fd");
-    (0..10).for_each(|_| round());
+    (0..5).for_each(|_| round());
     settle("/proc/self/task", 2);
     settle("/proc/self/fd", before);
 }
@@ -294,7 +299,7 @@ fn state_of(pid: u32) -> char {
     stat_of(pid)[0].chars().next().unwrap()
 }
 
-fn cpu_time_of(pid: u32) -> (String, String) {
-    let stat = stat_of(pid);
-    (stat[11].clone(), stat[12].clone())
+/// In ticks of 10 ms.
+fn cpu_time_of(pid: u32) -> u64 {
+    stat_of(pid)[11..13].iter().map(|t| t.parse::<u64>().unwrap()).sum()
 }

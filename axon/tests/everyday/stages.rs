@@ -16,6 +16,9 @@ macro_rules! passes_on_what_ends_it {
                 assert_eq!((out, signals, ended), ($output, vec![kind], true));
             }
             let c = $make.create();
+            let (_, signals, _) = outcome!(s, c, $input, [sm(), pf()]);
+            assert_eq!(signals, [SM], "it outweighs what comes later");
+            let c = $make.create();
             let (out, signals, ended) = outcome!(s, c, $input, [Ipc::Shutdown]);
             assert_eq!((out, signals, ended), ($output, vec![], false));
         }

@@ -195,3 +195,19 @@ fn u14_u16_one_shot_and_data_source_wait_for_room() {
         assert_eq!(got, [0, 1, 2]);
     }
 }
+
+/// What it sends is compared with the original's, message by message, in the traces (T17).
+#[test]
+fn u26_an_introspector_ends_on_shutdown_microprocess_only() {
+    let s = fresh();
+    let c = axon::introspect::Introspector::new().create();
+    let end = probe_of!(c);
+    s.activate(&c);
+    c.control.deliver(pf()).unwrap();
+    let first = s.pass();
+    to_pass(&s, first + 5);
+    assert!(!c.is_stopped() && !end.inbox.is_empty());
+    c.control.deliver(sm()).unwrap();
+    s.run().unwrap();
+    assert_eq!(kinds(&end), [SM]);
+}

@@ -9,6 +9,7 @@ use axon::prelude::*;
 use axon::{Error, LinkError, LinkOptions, OnFailure, link, link_with};
 
 use crate::common::*;
+use crate::rounds;
 
 type Log = Rc<RefCell<Vec<String>>>;
 
@@ -332,12 +333,12 @@ fn d17_a_finished_thread_with_a_full_destination_sleeps() {
 fn d18_a_thread_that_empties_a_full_queue_is_always_given_more() {
     let s = fresh();
     let t = threaded::<Boxes, _, _>(|cx| {
-        for n in 0..20_000 {
+        for n in 0..rounds(20_000) as i32 {
             assert_eq!(cx.inbox.recv().unwrap().downcast::<i32>().unwrap(), n);
         }
     });
     let t = t.queue_lengths(1).create();
-    (0..20_000).for_each(|n| t.inbox.deliver(Message::new(n)).unwrap());
+    (0..rounds(20_000) as i32).for_each(|n| t.inbox.deliver(Message::new(n)).unwrap());
     s.activate(&t);
     s.run().unwrap(); // would hang
 }

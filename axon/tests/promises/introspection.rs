@@ -63,3 +63,74 @@ fn a_component_takes_a_snapshot_of_its_own_scheduler() {
     s.activate(&c);
     s.run().unwrap();
 }
+
+/// Every box has its counts: declared and added ones, control boxes, those on the way of a chain, and a thread's.
+#[test]
+fn every_box_has_its_counts_in_the_snapshot() {
+    let s = fresh();
+    let (outer, inner) = (plain(), plain());
+    link(&outer.inbox, &inner.inbox).unwrap();
+    let to = outer.clone();
+    let c = body(async move |cx| {
+        let (more, added) = (cx.add_outbox::<Message>("more"), cx.add_inbox::<Message>("added"));
+        cx.link(&*more, &to.inbox).unwrap();
+        cx.link(&cx.outbox, &*added).unwrap();
+        for n in 0..3 {
+            more.send(Message::new(n)).unwrap();
+            cx.outbox.send(Message::new(n)).unwrap();
+        }
+        added.try_recv().unwrap();
+        added.set_bound(9);
+        cx.pause().await;
+    });
+    let thread = threaded::<Boxes, _, _>(|cx| while cx.control.recv().is_err() {}).create();
+    for x in [&c, &thread] {
+        s.activate(x);
+    }
+    c.control.deliver(Ipc::Shutdown).unwrap();
+    to_pass(&s, 1);
+    s.step().unwrap();
+    let shot = Snapshot::of(&s);
+    let me = shot.component(c.id()).unwrap();
+    let inboxes: Vec<_> = me.inboxes.iter().map(|b| (&*b.name, b.waiting, b.bound, b.received)).collect();
+    assert_eq!(inboxes, [("inbox", 0, None, 0), ("control", 1, None, 1), ("added", 2, Some(9), 3)]);
+    let outboxes: Vec<_> = me.outboxes.iter().map(|b| (&*b.name, b.sent, b.discarded)).collect();
+    assert_eq!(outboxes, [("outbox", 3, 0), ("signal", 0, 0), ("more", 3, 0)]);
+    let counts = |c: &Instance<Boxes>| {
+        let b = &shot.component(c.id()).unwrap().inboxes[0];
+        (b.waiting, b.received)
+    };
+    assert_eq!(
+        (counts(&outer), counts(&inner)),
+        ((0, 0), (3, 3)),
+        "messages go straight to the end of the chain"
+    );
+    assert_eq!(shot.component(thread.id()).unwrap().inboxes.len(), 2);
+    thread.control.deliver(Ipc::Shutdown).unwrap();
+    s.run_until_idle().unwrap();
+}
+
+/// The visualiser's tokens are in quotes: what would end one is escaped, and a line end cannot be in one.
+#[test]
+fn ax_intro_03_names_that_are_hard_to_write_down_stay_one_token() {
+    let s = fresh();
+    let watcher = axon::introspect::Introspector::new().create();
+    let to = plain();
+    link(watcher.outbox.untyped(), &to.inbox).unwrap();
+    let c = body(async |cx| {
+        let _odd = cx.add_inbox::<Message>("a \"b\\\n");
+        cx.pause().await;
+    });
+    c.set_tag(" \"tag\"");
+    s.activate(&c);
+    s.activate(&watcher);
+    to_pass(&s, 4);
+    let text: String = to.inbox.drain().map(|m| m.downcast::<String>().unwrap()).collect();
+    assert!(
+        text.contains(&format!("\"test.Scripted_{} \\\"tag\\\"\" randompos component\n", c.id())),
+        "{text}"
+    );
+    let id = format!("\"({}, 'i', 'a \\\"b\\\\ ')\"", c.id());
+    assert!(text.contains(&format!("ADD NODE {id} \"a \\\"b\\\\ \" randompos inbox\n")), "{text}");
+    assert!(text.contains(&format!("ADD LINK \"{}\" {id}\n", c.id())));
+}

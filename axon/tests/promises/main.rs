@@ -4,16 +4,33 @@
 #[path = "../axon_parity/common.rs"]
 mod common;
 
+#[cfg(not(miri))] // the background's thread is for ever, which Miri takes for a leak
+mod background;
 mod chassis;
 mod defects;
 mod embedding;
+#[cfg(not(miri))] // it isolates its programs from the file system
 mod files;
 mod foreign_futures;
+mod graph_text;
+mod handle;
+#[cfg(feature = "futures")]
+mod handle_async;
 mod introspection;
+mod misbehaviour;
 mod nesting;
 mod panics;
+mod remote;
 mod routing;
 mod scale;
+mod stm;
+mod supervisor;
 mod threads;
 mod timers;
 mod util;
+mod watchdog;
+
+/// A number of rounds, or far fewer where Miri runs them, which is a thousand times slower.
+pub const fn rounds(n: usize) -> usize {
+    if cfg!(miri) { n.div_ceil(200) } else { n }
+}

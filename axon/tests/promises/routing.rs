@@ -35,6 +35,12 @@ fn remove(splitter: &SplitterInstance, sink: &Instance<Boxes>) {
         .unwrap();
 }
 
+/// A run to the end that fails where a run would wait for ever.
+fn finish(s: &Scheduler) {
+    idle(s);
+    assert!(s.processes().is_empty(), "asleep for ever: {:?}", s.processes());
+}
+
 fn idle(s: &Scheduler) {
     s.run_until_idle().unwrap();
 }
@@ -262,6 +268,44 @@ fn u05_a_plug_runs_its_component_as_a_sink_and_leaves_with_it() {
     assert_eq!(kinds(&end), ["producerFinished"]);
 }
 
+/// In the original a plug whose request comes while the splitter ends is never told.
+#[test]
+fn u05_a_plug_is_told_of_the_splitter_s_end_whenever_it_comes() {
+    for with_source in [false, true] {
+        for passes in 1..12 {
+            let s = fresh();
+            let splitter = if with_source {
+                PlugSplitter::<i32>::with_source(PassThrough::<i32>::new()).create()
+            } else {
+                PlugSplitter::<i32>::new().create()
+            };
+            s.activate(&splitter);
+            splitter.control.deliver(Ipc::producer_finished()).unwrap();
+            to_pass(&s, passes);
+            let plug = Plug::<i32>::new(&splitter, PassThrough::<i32>::new()).create();
+            s.activate(&plug);
+            idle(&s);
+            assert!(plug.is_stopped(), "made in pass {passes}, with a source: {with_source}");
+        }
+    }
+    // And of an end without a word: its source says nothing, or it is stopped.
+    let s = fresh();
+    let splitter = PlugSplitter::<i32>::with_source(plain()).create();
+    let plug = Plug::<i32>::new(&splitter, PassThrough::<i32>::new()).create();
+    s.activate(&splitter);
+    s.activate(&plug);
+    idle(&s);
+    assert!(splitter.is_stopped() && plug.is_stopped());
+    let splitter = PlugSplitter::<i32>::new().create();
+    let plug = Plug::<i32>::new(&splitter, PassThrough::<i32>::new()).create();
+    s.activate(&splitter);
+    s.activate(&plug);
+    idle(&s);
+    splitter.stop();
+    idle(&s);
+    assert!(plug.is_stopped());
+}
+
 #[test]
 fn u05_a_plug_for_other_messages_fails_and_the_splitter_goes_on() {
     let s = fresh();
@@ -286,7 +330,7 @@ fn u06_d24_the_old_splitter_is_a_plug_splitter() {
     splitter.inbox.deliver(7).unwrap();
     splitter.control.deliver(Ipc::producer_finished()).unwrap();
     s.activate(&splitter);
-    s.run().unwrap();
+    finish(&s);
     assert_eq!(numbers(&end), [7]);
 }
 
@@ -341,7 +385,7 @@ fn u07_u08_a_shutdown_microprocess_does_not_wait_for_a_full_receiver() {
         two.control.deliver(message.clone()).unwrap();
         fan.control.deliver(message).unwrap();
     }
-    s.run().unwrap();
+    finish(&s);
     assert_eq!(kinds(&end), ["shutdownMicroprocess"; 2]);
     assert_eq!(kinds(&end2), ["shutdownMicroprocess"]);
 }
@@ -414,7 +458,7 @@ fn u18_u19_choosers_end_on_shutdown_microprocess_only_even_when_blocked() {
         ["SAME", "SAME"].iter().for_each(|r| c.inbox.deliver((*r).into()).unwrap());
         idle(&s);
         c.control.deliver(Ipc::shutdown_microprocess()).unwrap();
-        s.run().unwrap();
+        finish(&s);
         assert_eq!(kinds(&end), ["shutdownMicroprocess"]);
     }
 }
@@ -464,7 +508,7 @@ fn u23_a_pass_through_passes_everything_on_and_ends_as_it_was_told() {
     assert_eq!(kinds(&ends[0]), ["producerFinished"]);
     (3..=5).for_each(|n| one.inbox.deliver(n).unwrap());
     one.control.deliver(Ipc::shutdown_microprocess()).unwrap();
-    s.run().unwrap();
+    finish(&s);
     assert_eq!((kinds(&ends[1]), numbers(&ends[1])), (vec!["shutdownMicroprocess"], vec![3]));
 }
 
@@ -492,7 +536,7 @@ fn u01_a_backplane_registers_at_construction_and_refuses_a_second_one_of_its_nam
     let end = sink(None);
     link(&first.signal, &end.control).unwrap();
     first.control.deliver(Ipc::shutdown_microprocess()).unwrap();
-    s.run().unwrap();
+    finish(&s);
     assert_eq!(kinds(&end), ["shutdownMicroprocess"]);
     assert!(Tracker::shared().services().is_empty());
     // Half of the name is taken: nothing of the other half stays.

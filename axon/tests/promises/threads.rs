@@ -6,6 +6,7 @@ use axon::prelude::*;
 use axon::{link, ports};
 
 use crate::common::fresh;
+use crate::rounds;
 
 ports! {
     pub struct Numbers {
@@ -19,7 +20,7 @@ struct Check;
 impl Component for Check {
     type Ports = Numbers;
     async fn main(self, cx: Cx<Numbers>) {
-        for expected in 0..5000 {
+        for expected in 0..rounds(5000) as u32 {
             assert_eq!(cx.inbox.recv().await, expected);
             cx.yield_now().await;
         }
@@ -34,7 +35,7 @@ fn nothing_is_lost_at_the_end_of_a_thread() {
     for (length, bound) in [(1, None), (3, Some(2)), (1000, None), (1000, Some(1))] {
         let s = fresh();
         let t = threaded::<Numbers, _, _>(|cx| {
-            (0..5000).for_each(|n| cx.outbox.blocking_send(n).unwrap());
+            (0..rounds(5000) as u32).for_each(|n| cx.outbox.blocking_send(n).unwrap());
             cx.signal.blocking_send(Ipc::producer_finished()).unwrap();
         });
         let (t, check, end) = (t.queue_lengths(length).create(), Check.create(), Check.create());

@@ -8,6 +8,7 @@ use axon::prelude::*;
 use axon::{Clock, SchedulerOptions};
 
 use crate::common::*;
+use crate::rounds;
 
 fn virtual_time() -> Scheduler {
     Scheduler::set_thread_default(None);
@@ -93,7 +94,7 @@ fn a_message_does_not_cut_a_sleep_short() {
 fn dropped_sleeps_are_forgotten() {
     let s = virtual_time();
     s.activate(body(async |cx| {
-        for _ in 0..10_000 {
+        for _ in 0..rounds(10_000) {
             let mut sleep = Box::pin(cx.sleep(HOUR));
             std::future::poll_fn(|task| {
                 assert!(sleep.as_mut().poll(task).is_pending());
