@@ -68,7 +68,10 @@ pub fn run_on(body: impl AsyncFnOnce(Tester) + 'static) {
 }
 
 #[track_caller]
-pub fn run_with(options: SchedulerOptions, body: impl AsyncFnOnce(Tester) + 'static) {
+pub fn run_with(mut options: SchedulerOptions, body: impl AsyncFnOnce(Tester) + 'static) {
+    // With a seed in AXON_SHUFFLE the order within each pass is shuffled by it.
+    options.shuffle =
+        options.shuffle.or(std::env::var("AXON_SHUFFLE").ok().and_then(|seed| seed.parse().ok()));
     Scheduler::set_thread_default(None);
     let virtually = options.clock == Clock::Virtual;
     let scheduler = Scheduler::with_options(options);

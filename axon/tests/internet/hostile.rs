@@ -136,6 +136,7 @@ mod descriptors {
         }
         run(async |cx| {
             let (server, addr) = start(&cx, SimpleServer::new(echo)).await;
+            cx.sleep(Duration::from_millis(10)).await; // the selector has its descriptors
             // Both ends are in this process, so this runs out half way; the last ones wait to be accepted.
             let mut peers = Vec::new();
             while let Ok(peer) = std::net::TcpStream::connect(addr) {
