@@ -77,6 +77,17 @@ for name in philosophers axon_philosophers; do
     echo "$name ok"
 done
 
+# What is shown has ports, which the system chooses.
+ports() {
+    sed -E 's/[0-9]{4,5}/N/g'
+}
+filter=ports
+check fortune_cookie    fortune_cookie    0 '' --rate 100000 --command 'echo A fortune.'
+check single_server     single_server     0 '' --rate 50
+check simple_peer       simple_peer       0 '' --count 5
+filter=cat
+check command_line_echo command_line_echo 0 ''
+sh ./check_net.sh
 # The torrent examples: one shares a file through a tracker, the other downloads it. Progress differs from run to run,
 # so what is compared is the payload, the answers and the last word of each.
 work=$(mktemp -d)

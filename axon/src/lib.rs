@@ -30,6 +30,8 @@ mod error;
 pub mod file;
 pub mod handle;
 pub mod id;
+#[cfg(feature = "internet")]
+pub mod internet;
 pub mod introspect;
 mod ipc;
 mod linkage;

@@ -14,6 +14,7 @@ chapters! {
     tutorial = "tutorial.md";
     components = "guide/components.md";
     messages = "guide/messages.md";
+    network = "guide/network.md";
     shutdown = "guide/shutdown.md";
     wiring = "guide/wiring.md";
     chassis = "guide/chassis.md";

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+pub mod net;
 pub mod philosophers;
 pub mod shutdown;
 
@@ -15,4 +16,10 @@ pub fn tick() -> Duration {
 pub fn option(name: &str) -> Option<u64> {
     let mut args = std::env::args().skip_while(|a| a != name);
     args.nth(1).and_then(|a| a.parse().ok())
+}
+
+/// The text after an argument.
+pub fn text_option(name: &str) -> Option<String> {
+    let mut args = std::env::args().skip_while(|a| a != name);
+    args.nth(1)
 }

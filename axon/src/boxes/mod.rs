@@ -8,6 +8,8 @@
 
 mod collect;
 mod inbox;
+#[cfg(feature = "internet")]
+mod mailbox;
 mod outbox;
 mod slot;
 
@@ -19,6 +21,8 @@ use crate::microprocess::Process;
 pub(crate) use self::collect::Downlink;
 pub(crate) use self::inbox::InSlot;
 pub use self::inbox::{Inbox, Recv};
+#[cfg(feature = "internet")]
+pub(crate) use self::mailbox::Mailbox;
 pub use self::outbox::{Outbox, SendWait};
 pub use self::slot::{AnyInbox, AnyOutbox};
 pub(crate) use self::slot::{AnySlot, Direction, SlotRef};

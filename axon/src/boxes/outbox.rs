@@ -127,6 +127,11 @@ impl<T: Send + 'static> Outbox<T> {
         SendWait { outbox: self, message: Some(message), waiter: None }
     }
 
+    #[cfg(feature = "internet")]
+    pub(super) fn far_sink(&self) -> Option<Rc<dyn Deliver<T>>> {
+        self.slot.get()?.target.borrow().clone()
+    }
+
     /// Whether it leads to an inbox.
     pub fn is_linked(&self) -> bool {
         self.slot.get().is_some_and(|s| s.target.borrow().is_some())

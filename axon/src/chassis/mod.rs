@@ -6,6 +6,8 @@
 
 mod broadcast;
 mod carousel;
+#[cfg(feature = "internet")]
+mod connected_server;
 mod graphline;
 mod par;
 mod pipeline;
@@ -19,6 +21,8 @@ use crate::error::LinkError;
 use crate::message::Message;
 
 pub use self::carousel::{Carousel, CarouselPorts};
+#[cfg(feature = "internet")]
+pub use self::connected_server::{ConnectionInfo, FastRestartServer, ServerCore, ServerPorts, SimpleServer};
 pub use self::graphline::{Graphline, GraphlinePorts};
 pub use self::par::{Par, ParPorts};
 pub use self::pipeline::Pipeline;
