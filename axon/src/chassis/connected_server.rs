@@ -137,6 +137,8 @@ struct Settings {
     options: SocketOptions,
     adapter: AdapterOptions,
     server: MakeServer,
+    #[cfg(feature = "tls")]
+    tls: Option<crate::internet::Tls>,
 }
 
 impl Settings {
@@ -149,6 +151,8 @@ impl Settings {
             server: Box::new(|on, options, adapter| {
                 TcpServer::with_options(on, options).adapter_options(adapter).create().any()
             }),
+            #[cfg(feature = "tls")]
+            tls: None,
         }
     }
 }
@@ -201,6 +205,14 @@ macro_rules! server {
                 self
             }
 
+            /// Speaks TLS from the first byte on, with [`Tls::server`](crate::internet::Tls::server).
+            #[cfg(feature = "tls")]
+            #[must_use]
+            pub fn tls(mut self, tls: crate::internet::Tls) -> Self {
+                self.0.tls = Some(tls);
+                self
+            }
+
             /// Uses another component in place of [`TcpServer`] (the original's `TCPS`). It needs an outbox
             /// `protocolHandlerSignal` of [`ConnectionNotice`]s and an inbox `control`.
             #[must_use]
@@ -235,8 +247,15 @@ async fn run(settings: Settings, cx: Cx<ServerPorts>) {
     }
     cx.add_child(&server);
     cx.activate(&server);
-    let mut serving =
-        Serving { cx, port, protocol: settings.protocol, connections: HashMap::new(), ended: Rc::default() };
+    let mut serving = Serving {
+        cx,
+        port,
+        #[cfg(feature = "tls")]
+        tls: settings.tls,
+        protocol: settings.protocol,
+        connections: HashMap::new(),
+        ended: Rc::default(),
+    };
     serving.serve(&server).await;
 }
 
@@ -255,6 +274,8 @@ fn join(cx: &Cx<ServerPorts>, server: &AnyInstance) -> Result<(), LinkError> {
 struct Serving {
     cx: Cx<ServerPorts>,
     port: u16,
+    #[cfg(feature = "tls")]
+    tls: Option<crate::internet::Tls>,
     protocol: Factory,
     connections: HashMap<ProcessId, Connection>,
     /// Adapters whose protocol component has ended.
@@ -334,6 +355,13 @@ impl Serving {
             connection.forget(cx);
             return;
         }
+        // Before it runs: a byte that it read in the clear would be missing from the handshake.
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.tls
+            && let Ok(makessl) = crate::boxes::Mailbox::<Message>::of(&connection.adapter, "makessl")
+        {
+            let _ = makessl.deliver(Message::new(tls.clone()));
+        }
         let (id, ended) = (connection.adapter.id(), self.ended.clone());
         connection.handler.on_stop(move || ended.borrow_mut().push(id));
         for part in [&connection.adapter, &connection.handler] {
@@ -365,7 +393,7 @@ impl Connection {
         if handler.slot(Direction::Out, "serversignal").is_ok() {
             cx.link((handler, "serversignal"), (cx, "control"))?;
         }
-        // A protocol that wants TLS, from the start or later, says so itself.
+        // A protocol that begins TLS after some words, as with STARTTLS, says so itself.
         if handler.slot(Direction::Out, "makessl").is_ok() {
             cx.link((handler, "makessl"), (adapter, "makessl"))?;
         }

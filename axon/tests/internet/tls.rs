@@ -236,13 +236,15 @@ ports! {
     }
 }
 
-/// Speaks TLS from the start, then sends everything back.
+/// Agrees to TLS when it is asked, then sends everything back.
 struct Shy(Arc<ServerConfig>);
 
 impl Component for Shy {
     type Ports = ShyPorts;
     async fn main(self, cx: Cx<ShyPorts>) {
-        cx.makessl.send(Message::new(Tls::server(self.0))).unwrap();
+        assert_eq!(collect(&cx.inbox, 9).await, b"STARTTLS\n");
+        cx.outbox.send(b"go ahead\n".to_vec()).unwrap();
+        cx.makessl.send(Message::new(Tls::server(self.0).after_queued())).unwrap();
         cx.sslready.recv().await;
         loop {
             while let Some(bytes) = cx.inbox.try_recv() {
@@ -256,8 +258,23 @@ impl Component for Shy {
     }
 }
 
+/// Sends a megabyte through TLS and back, and ends in order.
+fn through_tls(trust: Arc<ClientConfig>, stream: TcpStream) {
+    let name = ServerName::try_from("localhost").unwrap();
+    let mut tls = StreamOwned::new(ClientConnection::new(trust, name).unwrap(), stream);
+    for part in pattern(1_000_000).chunks(10_000) {
+        tls.write_all(part).unwrap();
+        let mut back = vec![0; part.len()];
+        tls.read_exact(&mut back).unwrap();
+        assert!(back == part);
+    }
+    tls.conn.send_close_notify();
+    tls.flush().unwrap();
+    assert_eq!(tls.read(&mut [0; 1]).unwrap(), 0, "it answers with an orderly end");
+}
+
 #[test]
-fn u63_ch_srv_03_a_protocol_can_speak_tls_as_a_server() {
+fn u63_ch_srv_03_a_protocol_can_begin_tls_after_some_words() {
     run(async |cx| {
         let id = identity();
         let (config, trust) = (server_config(&id), client_config(&id));
@@ -267,22 +284,27 @@ fn u63_ch_srv_03_a_protocol_can_speak_tls_as_a_server() {
         cx.activate(&server);
         let addr = cx.addresses.recv().await;
         elsewhere(move || {
-            let name = ServerName::try_from("localhost").unwrap();
-            let mut tls = StreamOwned::new(ClientConnection::new(trust, name).unwrap(), dial(addr));
-            let data = pattern(1_000_000);
-            let mut got = Vec::new();
-            for part in data.chunks(10_000) {
-                tls.write_all(part).unwrap();
-                let mut back = vec![0; part.len()];
-                tls.read_exact(&mut back).unwrap();
-                got.extend(back);
-            }
-            assert!(got == data);
-            tls.conn.send_close_notify();
-            tls.flush().unwrap();
-            assert_eq!(tls.read(&mut [0; 1]).unwrap(), 0, "it answers with an orderly end");
+            let mut stream = dial(addr);
+            say(&mut stream, b"STARTTLS\n");
+            assert_eq!(read_exactly(&mut stream, 9), b"go ahead\n");
+            through_tls(trust, stream);
         })
         .await;
+    });
+}
+
+#[test]
+fn u63_ch_srv_a_server_can_speak_tls_from_the_first_byte_on() {
+    run(async |cx| {
+        let id = identity();
+        let trust = client_config(&id);
+        let server = SimpleServer::new(|| axon::util::PureTransformer::new(|bytes: Vec<u8>| Some(bytes)));
+        let server = server.on((std::net::Ipv4Addr::LOCALHOST, 0)).tls(Tls::server(server_config(&id)));
+        let server = server.create();
+        cx.link(&server.listening, &cx.addresses).unwrap();
+        cx.activate(&server);
+        let addr = cx.addresses.recv().await;
+        elsewhere(move || (0..5).for_each(|_| through_tls(trust.clone(), dial(addr)))).await;
     });
 }
 
