@@ -61,6 +61,7 @@ check_unordered fail_shutdown       fail_shutdown       0 '' --tick 40 --for 25
 check_unordered par_shutdown_simple par_shutdown_simple 0 '' --tick 40
 check introspected      introspected      0 '' --summary
 check reverser          reverser          0 'hello\nüber all\n\nlast line  \n'
+check services          services          0 ''
 
 # The philosophers eat in an order of their own, and check it themselves: the lines are compared sorted.
 for name in philosophers axon_philosophers; do
