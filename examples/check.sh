@@ -123,7 +123,8 @@ done
 (cd "$work/get" && echo ../seed/payload.bin.torrent | "$target/debug/console_torrent") >"$out"
 cmp "$work/seed/payload.bin" "$work/get/payload.bin"
 grep -q "New torrent 1 created in ./payload.bin" "$out"
-[ "$(tail -n 1 "$out")" = "Torrent 1 status : 100%" ]
+# The last word may also be the tracker's answer to the news that all is there.
+[ "$(grep -v " tracker " "$out" | tail -n 1)" = "Torrent 1 status : 100%" ]
 echo "console_torrent ok"
 exec 7>&-
 cat <&9 >/dev/null
