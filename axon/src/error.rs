@@ -55,6 +55,7 @@ pub enum Cause {
 #[non_exhaustive]
 pub enum LinkError {
     /// The source already points at another box (AX-BOX-06, `BoxAlreadyLinkedToDestination`). Unlink it first.
+    #[doc(alias = "BoxAlreadyLinkedToDestination")]
     AlreadyLinked {
         /// The source, as `component.box`.
         from: String,
@@ -111,6 +112,7 @@ pub enum LinkError {
 }
 
 /// A component lacks boxes that it should have (AX-UTIL-04, `invalidComponentInterface`).
+#[doc(alias = "invalidComponentInterface")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InterfaceError {
     /// `"inboxes"`, which are looked at first, or `"outboxes"`.
@@ -126,6 +128,7 @@ pub struct InterfaceError {
 #[non_exhaustive]
 pub enum SendError<T> {
     /// The final inbox is full (AX-BOX-08, `noSpaceInBox`). Pause and try again: collection wakes the sender.
+    #[doc(alias = "noSpaceInBox")]
     Full {
         /// The message.
         message: T,

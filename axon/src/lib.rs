@@ -16,7 +16,8 @@
 //! # Ok::<(), axon::Error>(())
 //! ```
 //!
-//! Identifiers such as `AX-SCHED-04` or `D-17` name behaviours and defects of the original; the book lists them.
+//! Identifiers such as `AX-SCHED-04` or `D-17` name behaviours and defects of the original; the book lists
+//! the defects.
 #![forbid(unsafe_code)]
 
 mod adaptive;

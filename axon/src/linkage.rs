@@ -36,11 +36,13 @@ impl LinkOptions {
     }
 
     /// Inbox to inbox, going in.
+    #[doc(alias = "passthrough")]
     pub fn pass_in() -> Self {
         Self { kind: Kind::PassIn, pipewidth: None }
     }
 
     /// Outbox to outbox, going out.
+    #[doc(alias = "passthrough")]
     pub fn pass_out() -> Self {
         Self { kind: Kind::PassOut, pipewidth: None }
     }

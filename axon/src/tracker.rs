@@ -55,6 +55,7 @@ impl fmt::Display for TrackerError {
 impl std::error::Error for TrackerError {}
 
 /// A registry of services (a component and one of its inboxes) and values, by name.
+#[doc(alias = "coordinatingassistanttracker")]
 #[derive(Default)]
 pub struct Tracker {
     parent: Option<Rc<Tracker>>,
@@ -86,6 +87,7 @@ impl Tracker {
     }
 
     /// The shared tracker of this thread (`getcat`); it is made if there is none.
+    #[doc(alias = "getcat")]
     pub fn shared() -> Rc<Self> {
         let found = SHARED.with_borrow(Clone::clone);
         match found {

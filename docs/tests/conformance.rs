@@ -11,9 +11,6 @@ const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 /// Folders whose sources are read, and the book, where ids are mentioned too.
 const SOURCES: [&str; 4] = ["axon", "examples", "kamaelia-torrent", "docs/src"];
 
-/// Ids whose parts of the port are not finished; none of them is in the table.
-const PENDING: &str = "CH-SRV-01 to 06, U-60 to 65, D-30, PR-16 to 18";
-
 /// Where the second part of the page begins.
 const ORIGINALS: &str = "The original's own tests";
 
@@ -34,7 +31,7 @@ struct Row {
     text: String,
 }
 
-/// File and function, or `examples/check.sh` and the name of a check.
+/// File and function, or a script of checks in `examples` and the name of a check.
 type TestName = (String, String);
 
 struct Page {
@@ -118,14 +115,15 @@ impl Repository {
                 }
             }
         }
-        let checks = "examples/check.sh";
-        let script = fs::read_to_string(root.join(checks)).unwrap();
-        for (name, program) in script.lines().flat_map(checked) {
-            // Such a check says no more than its name; what is checked says the program.
-            let source = fs::read_to_string(root.join(format!("examples/src/bin/{program}.rs")));
-            let named =
-                source.unwrap_or_default().lines().filter(|l| l.starts_with("//")).flat_map(ids).collect();
-            repository.tests.insert((checks.into(), name.into()), named);
+        for checks in ["examples/check.sh", "examples/check_net.sh"] {
+            let script = fs::read_to_string(root.join(checks)).unwrap();
+            for (name, program) in script.lines().map(str::trim_start).flat_map(checked) {
+                // Such a check says no more than its name; what is checked says the program.
+                let source = fs::read_to_string(root.join(format!("examples/src/bin/{program}.rs")));
+                let named =
+                    source.unwrap_or_default().lines().filter(|l| l.starts_with("//")).flat_map(ids).collect();
+                repository.tests.insert((checks.into(), name.into()), named);
+            }
         }
         repository
     }
@@ -280,10 +278,9 @@ fn words_joined(words: &[String], count: usize) -> String {
 }
 
 /// Everything that is wrong with the page.
-fn problems(page: &Page, repository: &Repository, pending: &str) -> Vec<String> {
+fn problems(page: &Page, repository: &Repository) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut listed = BTreeMap::new();
-    let pending = ids(pending);
     for section in &page.behaviours {
         let expected: BTreeSet<_> = ids(&section.heading).into_iter().collect();
         if expected.is_empty() {
@@ -309,7 +306,7 @@ fn problems(page: &Page, repository: &Repository, pending: &str) -> Vec<String> 
         }
         for id in &expected {
             let has_row = section.rows.iter().any(|r| r.name == *id);
-            if has_row == (section.unused.contains(id) || pending.contains(id)) {
+            if has_row == section.unused.contains(id) {
                 let problem = if has_row { "has a row although it is not to have one" } else { "is missing" };
                 wrong.push(format!("under {:?}: {id} {problem}", section.heading));
             }
@@ -336,7 +333,7 @@ fn problems(page: &Page, repository: &Repository, pending: &str) -> Vec<String> 
         }
     }
     for (id, place) in &repository.mentions {
-        if !listed.contains_key(id) && !pending.contains(id) {
+        if !listed.contains_key(id) {
             wrong.push(format!("{place} names {id}, which is not in the table"));
         }
     }
@@ -352,7 +349,7 @@ fn untested(page: &Page) -> String {
 #[test]
 fn the_table_is_true() {
     let page = Page::parse(&fs::read_to_string(PAGE).unwrap());
-    let wrong = problems(&page, &Repository::read(Path::new(REPOSITORY)), PENDING);
+    let wrong = problems(&page, &Repository::read(Path::new(REPOSITORY)));
     assert!(wrong.is_empty(), "{}\n\nwithout a test:\n{}", wrong.join("\n"), untested(&page));
 }
 

@@ -93,11 +93,13 @@ impl<T: Send + 'static> Inbox<T> {
     }
 
     /// Messages in its own queue (AX-COMP-06).
+    #[doc(alias = "dataReady")]
     pub fn len(&self) -> usize {
         self.slot.get().map_or(0, |s| s.queue.borrow().len())
     }
 
     /// Whether its own queue is empty.
+    #[doc(alias = "dataReady")]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -116,11 +118,13 @@ impl<T: Send + 'static> Inbox<T> {
     }
 
     /// The bound of its own queue, in messages (`getSize`).
+    #[doc(alias = "getSize")]
     pub fn bound(&self) -> Option<usize> {
         self.slot.get().and_then(|s| s.bound())
     }
 
     /// Bounds its own queue to so many messages, or removes the bound (AX-BOX-08, `setInboxSize`).
+    #[doc(alias = "setInboxSize")]
     pub fn set_bound(&self, bound: impl Into<Option<usize>>) {
         self.working().set_bound(bound.into());
     }

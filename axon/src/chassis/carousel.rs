@@ -90,6 +90,7 @@ impl<A: Send + 'static> Carousel<A> {
     }
 
     /// Sends a first `NEXT` in its first step (`make1stRequest`).
+    #[doc(alias = "make1stRequest")]
     #[must_use]
     pub fn make_first_request(mut self) -> Self {
         self.make_first_request = true;

@@ -141,6 +141,7 @@ impl<P: 'static> Cx<P> {
     }
 
     /// Makes and activates a component: Kamaelia's `newComponent`. Its first step is in the next pass.
+    #[doc(alias = "newComponent")]
     pub fn launch<C: Component>(&self, component: C) -> Instance<C::Ports> {
         let instance = component.create();
         self.core().activate(instance.process());
@@ -176,11 +177,13 @@ impl<P: 'static> Cx<P> {
     }
 
     /// Adds an inbox; a number is appended to the name if it is taken (AX-ADAPT-02).
+    #[doc(alias = "AdaptiveCommsComponent")]
     pub fn add_inbox<T: Send + 'static>(&self, name: &str) -> Added<Inbox<T>> {
         adaptive::add_inbox(&self.process, name)
     }
 
     /// Adds an outbox; a number is appended to the name if it is taken (AX-ADAPT-02).
+    #[doc(alias = "AdaptiveCommsComponent")]
     pub fn add_outbox<T: Send + 'static>(&self, name: &str) -> Added<Outbox<T>> {
         adaptive::add_outbox(&self.process, name)
     }
@@ -210,6 +213,7 @@ impl<P: 'static> Cx<P> {
     }
 
     /// The resource remembered by an inbox.
+    #[doc(alias = "retrieveTrackedResource")]
     pub fn tracked_resource(&self, inbox: &str) -> Option<Rc<dyn Any>> {
         adaptive::tracked_by(&self.process, inbox)
     }
@@ -223,6 +227,7 @@ impl<P: 'static> Cx<P> {
     }
 
     /// What was stored for a resource.
+    #[doc(alias = "retrieveTrackedResourceInformation")]
     pub fn tracked_resource_information(&self, resource: &str) -> Option<Tracked> {
         adaptive::tracked_information(&self.process, resource)
     }
@@ -233,6 +238,7 @@ impl<P: 'static> Cx<P> {
     }
 
     /// The coordinating assistant tracker (AX-MP-16).
+    #[doc(alias = "getcat")]
     pub fn tracker(&self) -> Rc<Tracker> {
         let own = self.process.extras_if_any().and_then(|e| e.tracker.borrow().clone());
         own.unwrap_or_else(Tracker::shared)

@@ -71,6 +71,7 @@ pub trait Microprocess {
 
     /// Runs `hook` when it is closed down, before its links are undone; the original overrides
     /// `_closeDownMicroprocess`.
+    #[doc(alias = "_closeDownMicroprocess")]
     fn on_close_down(&self, hook: impl FnOnce() + 'static)
     where
         Self: Sized,
@@ -102,6 +103,7 @@ pub trait Microprocess {
     }
 
     /// Adopts a component: when it ends, this one is woken (AX-COMP-04). Does not activate it.
+    #[doc(alias = "addChildren")]
     fn add_child(&self, child: impl Into<AnyInstance>)
     where
         Self: Sized,
@@ -141,6 +143,7 @@ pub trait Microprocess {
     }
 
     /// The adopted components.
+    #[doc(alias = "childComponents")]
     fn children(&self) -> Vec<AnyInstance> {
         let Some(extras) = self.process().extras_if_any() else { return Vec::new() };
         extras.children.borrow().iter().cloned().map(AnyInstance::from_process).collect()

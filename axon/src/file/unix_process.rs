@@ -81,6 +81,7 @@ crate::ports! {
 /// # Limits
 /// Only the program itself is killed, not what it has started. A descendant that keeps the outputs open keeps the
 /// component from ending by itself.
+#[doc(alias = "UnixProcess2")]
 pub struct UnixProcess {
     command: Command,
     buffer_size: usize,

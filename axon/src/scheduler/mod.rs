@@ -59,6 +59,7 @@ pub enum OnFailure {
     #[default]
     EndRun,
     /// The component is closed down, the error is logged, the others go on (`immortalise`).
+    #[doc(alias = "immortalise")]
     GoOn,
 }
 
@@ -150,6 +151,7 @@ impl Scheduler {
     /// # Errors
     /// [`Error::Component`](crate::Error::Component) if a component failed and the scheduler is mortal. The others
     /// are untouched; calling `run` again goes on with them.
+    #[doc(alias = "runThreads")]
     pub fn run(&self) -> Result<()> {
         let _running = Running::enter(&self.core);
         self.core.run()

@@ -94,6 +94,7 @@ impl<T: Send + 'static> ThreadInbox<T> {
     }
 
     /// Messages that can be received at once (`dataReady`).
+    #[doc(alias = "dataReady")]
     pub fn len(&self) -> usize {
         self.lane.len() - self.uncounted.get()
     }

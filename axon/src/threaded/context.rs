@@ -94,6 +94,7 @@ impl<P: Ports> ThreadCx<P> {
     ///
     /// # Errors
     /// [`Disconnected`] when the component has ended (D-19).
+    #[doc(alias = "_do_threadsafe")]
     pub fn in_scheduler<R: Send + 'static>(
         &self,
         work: impl FnOnce(&mut SchedulerSide<'_, P>) -> R + Send + 'static,
@@ -119,6 +120,7 @@ impl<P: Ports> ThreadCx<P> {
     ///
     /// # Errors
     /// [`Disconnected`] when the component has ended.
+    #[doc(alias = "threadedadaptivecommscomponent")]
     pub fn add_inbox<T: Send + 'static>(&self, name: &str) -> Result<(String, ThreadInbox<T>), Disconnected> {
         let name = name.to_string();
         self.in_scheduler(move |side| {
@@ -131,6 +133,7 @@ impl<P: Ports> ThreadCx<P> {
     ///
     /// # Errors
     /// [`Disconnected`] when the component has ended.
+    #[doc(alias = "threadedadaptivecommscomponent")]
     pub fn add_outbox<T: Send + 'static>(
         &self,
         name: &str,

@@ -83,6 +83,7 @@ impl ConsoleEchoer {
     }
 
     /// Writes the debug form, text in quotes (`use_repr`).
+    #[doc(alias = "use_repr")]
     #[must_use]
     pub fn debug_form(mut self) -> Self {
         self.debug_form = true;

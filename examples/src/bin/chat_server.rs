@@ -1,6 +1,6 @@
 //! A server that sends what anybody says to everybody, through a backplane.
 //!
-//! Original: `ChatServer.py` and `IntrospectingChatServer.py` in
+//! PR-18. Original: `ChatServer.py` and `IntrospectingChatServer.py` in
 //! `Code/Python/Kamaelia/Examples/Introspection/IntrospectionTutorial`.
 //!
 //! ```text

@@ -1,6 +1,6 @@
 //! Shows each line that is typed again.
 //!
-//! Original: `CommandLineEchoExample.py` and `IntrospectingCommandLineEchoExample.py` in
+//! PR-18. Original: `CommandLineEchoExample.py` and `IntrospectingCommandLineEchoExample.py` in
 //! `Code/Python/Kamaelia/Examples/Introspection/IntrospectionTutorial`.
 //!
 //! ```text

@@ -1,6 +1,6 @@
 //! A server that sends everything back.
 //!
-//! Original: `EchoServer.py` and `IntrospectingEchoServer.py` in
+//! PR-18. Original: `EchoServer.py` and `IntrospectingEchoServer.py` in
 //! `Code/Python/Kamaelia/Examples/Introspection/IntrospectionTutorial`.
 //!
 //! ```text

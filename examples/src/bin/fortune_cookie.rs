@@ -1,6 +1,6 @@
 //! A server that sends each client a fortune cookie, and a client, in one program that shares one selector.
 //!
-//! Original: `FortuneCookie_ServerClient.py` and, with `--serve`, `FortuneCookieServer.py` in
+//! PR-16. Original: `FortuneCookie_ServerClient.py` and, with `--serve`, `FortuneCookieServer.py` in
 //! `Code/Python/Kamaelia/Examples/TCP_Systems`.
 //!
 //! ```text

@@ -1,6 +1,6 @@
 //! A peer that sends datagrams for ever, and one that shows them with their sender.
 //!
-//! Original: `Code/Python/Kamaelia/Examples/UDP_Systems/SimplePeer_Example.py`.
+//! PR-17. Original: `Code/Python/Kamaelia/Examples/UDP_Systems/SimplePeer_Example.py`.
 //!
 //! ```text
 //! Pipeline(Chargen, encode, SimplePeer) ~ UDP ~ Pipeline(SimplePeer, ConsoleEchoer)

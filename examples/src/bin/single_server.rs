@@ -1,6 +1,6 @@
 //! A server for one client, fed by a pipeline, and the client.
 //!
-//! Original: `Code/Python/Kamaelia/Examples/TCP_Systems/SingleServerExample.py`.
+//! PR-16. Original: `Code/Python/Kamaelia/Examples/TCP_Systems/SingleServerExample.py`.
 //!
 //! ```text
 //! Pipeline(Cat, MessageRateLimit 2/s, encode, SingleServer) ~ TCP ~ Pipeline(TcpClient, decode, ConsoleEchoer)
