@@ -110,6 +110,17 @@ pub enum LinkError {
     },
 }
 
+/// A component lacks boxes that it should have (AX-UTIL-04, `invalidComponentInterface`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InterfaceError {
+    /// `"inboxes"`, which are looked at first, or `"outboxes"`.
+    pub kind: &'static str,
+    /// The component's name.
+    pub component: String,
+    /// The names that it has not declared.
+    pub missing: Vec<String>,
+}
+
 /// Why a message was not delivered; it is handed back.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -198,6 +209,14 @@ impl fmt::Display for LinkError {
 }
 
 impl StdError for LinkError {}
+
+impl fmt::Display for InterfaceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} has no {} {:?}", self.component, self.kind, self.missing)
+    }
+}
+
+impl StdError for InterfaceError {}
 
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -18,6 +18,10 @@ impl ProcessId {
         Self(NonZeroU64::new(n).expect("the counter starts at 6 and 2^64 processes are never made"))
     }
 
+    pub(crate) fn from_number(n: u64) -> Option<Self> {
+        NonZeroU64::new(n).map(Self)
+    }
+
     /// The number itself.
     pub fn get(self) -> u64 {
         self.0.get()
@@ -34,6 +38,32 @@ impl fmt::Debug for ProcessId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "#{}", self.0)
     }
+}
+
+/// The next number of the program's one counter (`numId`, AX-ID-01). Components take theirs from it too.
+pub fn num_id() -> u64 {
+    ProcessId::next().get()
+}
+
+/// A name nobody else gets: `<module>.<Type>_<n>`, with the next number (`strId`, AX-ID-01).
+///
+/// ```
+/// let name = axon::id::str_id(&std::time::Duration::ZERO);
+/// assert!(name.starts_with("core.time.Duration_"));
+/// ```
+pub fn str_id<T: ?Sized>(of: &T) -> String {
+    tuple_id(of).1
+}
+
+/// The same as [`str_id`] (`newId`; the original has both names).
+pub fn new_id<T: ?Sized>(of: &T) -> String {
+    str_id(of)
+}
+
+/// The next number, and the name with that number (`tupleId`, AX-ID-01).
+pub fn tuple_id<T: ?Sized>(_: &T) -> (u64, String) {
+    let n = num_id();
+    (n, format!("{}_{n}", dotted(std::any::type_name::<T>())))
 }
 
 /// Turns a Rust type path into the dotted form of the original: `demo::text::Upper` becomes `demo.text.Upper`.

@@ -20,13 +20,16 @@
 #![forbid(unsafe_code)]
 
 mod adaptive;
+pub mod background;
 mod boxes;
 pub mod chassis;
 mod clock;
 mod component;
+pub mod debug;
 mod error;
 pub mod file;
-mod id;
+pub mod handle;
+pub mod id;
 pub mod introspect;
 mod ipc;
 mod linkage;
@@ -35,10 +38,13 @@ mod microprocess;
 mod ordered;
 mod postoffice;
 mod scheduler;
+pub mod stm;
+pub mod supervisor;
 pub mod threaded;
 pub mod tracker;
 pub mod util;
 mod wait;
+pub mod watchdog;
 
 pub use adaptive::{Added, Tracked};
 #[doc(hidden)]
@@ -49,13 +55,15 @@ pub use component::{
     AnyInstance, Component, ComponentRef, Cx, Instance, Local, Microprocess, Outcome, Pause, Ports, Service,
     Side, Stepwise, StepwiseComponent, YieldNow,
 };
-pub use error::{BoxError, Cause, Error, Failure, LinkError, Result, SendError};
+pub use error::{BoxError, Cause, Error, Failure, InterfaceError, LinkError, Result, SendError};
 pub use id::ProcessId;
 pub use ipc::{ErrorInformation, Ipc, Notify, Other, ProducerFinished, ShutdownMicroprocess};
 pub use linkage::{Kind, LinkEnd, LinkOptions, LinkTo, Linkage, Untyped, link, link_with};
 pub use message::Message;
 pub use postoffice::Postoffice;
-pub use scheduler::{OnFailure, RunFuture, Scheduler, SchedulerHandle, SchedulerOptions, Sleep};
+pub use scheduler::{
+    OnFailure, RunFuture, Scheduler, SchedulerGone, SchedulerHandle, SchedulerOptions, Sleep,
+};
 
 /// What most programs need: `use axon::prelude::*`.
 pub mod prelude {

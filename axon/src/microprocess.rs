@@ -14,7 +14,7 @@ use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 
 use crate::boxes::{Downlink, PortSet};
-use crate::error::Cause;
+use crate::error::{Cause, Failure};
 use crate::id::{ProcessId, dotted};
 use crate::ordered::Ordered;
 use crate::postoffice::Postoffice;
@@ -46,6 +46,9 @@ type Body = Pin<Box<dyn Future<Output = ()>>>;
 
 type Hook = Box<dyn FnOnce()>;
 
+/// Told of a failure before the scheduler's policy is applied; what it gives back, the policy gets.
+pub(crate) type FailureHook = Box<dyn FnOnce(Failure) -> Option<Failure>>;
+
 /// What few processes need, so that the others do not pay for it.
 #[derive(Default)]
 pub(crate) struct Extras {
@@ -57,6 +60,7 @@ pub(crate) struct Extras {
     pub(crate) ended_children: RefCell<Vec<Rc<Process>>>,
     /// What the body says went wrong.
     pub(crate) failure: RefCell<Option<Cause>>,
+    pub(crate) on_failure: RefCell<Option<FailureHook>>,
     /// Ended when this process ends (AX-SCHED-10, D-05).
     pub(crate) ends_with_it: RefCell<Vec<Rc<Process>>>,
     /// To be woken when this process ends (AX-COMP-04), one entry for each time it was adopted, with its number among

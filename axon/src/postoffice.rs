@@ -35,7 +35,7 @@ impl Postoffice {
 
     /// An empty register; the name shows in its text form, followed by `:debug ` (AX-PO-01).
     pub fn with_name(name: &str) -> Self {
-        Self { debug_name: format!("{name}:debug "), ..Self::default() }
+        Self { debug_name: name.to_string(), ..Self::default() }
     }
 
     /// Makes a link and registers it (AX-PO-03).
@@ -128,6 +128,12 @@ impl Postoffice {
     pub fn linkages(&self) -> Vec<Linkage> {
         self.links.iter().cloned().collect()
     }
+
+    /// Its text under another debug name; a component's is worked out when somebody asks, not kept.
+    pub(crate) fn text_of(&self, debug_name: &str) -> String {
+        let debug = if debug_name.is_empty() { String::new() } else { format!("{debug_name}:debug ") };
+        format!("{{{{ POSTOFFICE: {debug}links {:?} }}}}", self.linkages())
+    }
 }
 
 impl Index {
@@ -151,6 +157,6 @@ const FEW: usize = 32;
 /// The text of AX-PO-02.
 impl fmt::Display for Postoffice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{{{{ POSTOFFICE: {}links {:?} }}}}", self.debug_name, self.linkages())
+        f.write_str(&self.text_of(&self.debug_name))
     }
 }

@@ -35,3 +35,15 @@ fn graph_text() {
         }
     }
 }
+
+#[test]
+fn debug_config() {
+    for (name, bytes) in corpus("debug_config") {
+        eprintln!("{name}"); // shown if it fails
+        entry::debug_config(&bytes);
+        // The start of every input is an input too.
+        for len in 0..bytes.len() {
+            entry::debug_config(&bytes[..len]);
+        }
+    }
+}

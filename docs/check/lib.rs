@@ -21,12 +21,16 @@ chapters! {
     threads = "guide/threads.md";
     time = "guide/time.md";
     failures = "guide/failures.md";
+    supervision = "guide/supervision.md";
     introspection = "guide/introspection.md";
     embedding = "guide/embedding.md";
+    background = "guide/background.md";
+    stm = "guide/stm.md";
     testing = "guide/testing.md";
     porting = "porting.md";
     catalogue_axon = "catalogue/axon.md";
     catalogue_torrent = "catalogue/torrent.md";
+    conformance = "conformance.md";
     bittorrent_command_line = "bittorrent/command-line.md";
     bittorrent_components = "bittorrent/components.md";
     bittorrent_trouble = "bittorrent/trouble.md";

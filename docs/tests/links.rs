@@ -53,9 +53,9 @@ impl Chapter {
         headings.map(|h| anchor(h.trim_start_matches('#').trim())).collect()
     }
 
-    /// Paths in backticks that look like files of the repository.
+    /// Paths in backticks that look like files of the repository; a function in such a file is not looked for here.
     fn mentions(&self) -> impl Iterator<Item = &str> {
-        let quoted = self.prose.split('`').skip(1).step_by(2);
+        let quoted = self.prose.split('`').skip(1).step_by(2).map(|q| q.split("::").next().unwrap_or(q));
         quoted.filter(|q| FOLDERS.iter().any(|f| q.starts_with(f)) && !q.contains(char::is_whitespace))
     }
 }
@@ -151,7 +151,7 @@ fn every_chapter_is_in_the_summary_and_in_the_tests() {
 
 #[test]
 fn mistakes_are_found() {
-    let text = "# A `b::c` d\n[ok](b.md#x-y) [ok](#a-bc-d)\n[no](c.md) [no](b.md#z) `axon/no.rs` [web](https://x)\n\
+    let text = "# A `b::c` d\n[ok](b.md#x-y) [ok](#a-bc-d)\n[no](c.md) [no](b.md#z) `axon/no.rs::f` [web](https://x)\n\
                 ```rust,ignore\n[not a link](d.md)\n```\n";
     let chapters = BTreeMap::from([
         (PathBuf::from("/s/a.md"), Chapter::read(text)),

@@ -1,7 +1,9 @@
 //! Kamaelia's programs, ported: one a file in `src/bin`; here is what several of them share.
+#![forbid(unsafe_code)]
 
 use std::time::Duration;
 
+pub mod philosophers;
 pub mod shutdown;
 
 /// How long a second lasts in programs whose threads sleep: `--tick MILLISECONDS`, 1000 unless told.

@@ -65,6 +65,7 @@ fn well_formed_single_and_multi() {
     assert!(!m.is_single_file());
 }
 
+/// D-47.
 #[test]
 fn paths_out_of_the_folder_are_refused() {
     for name in [&b".."[..], b"../x", b"/etc/x", b"", b".", b"a\0b", b"..\\x", b"C:", b"a/b", b"... "] {

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use super::{Component, ComponentRef, Cx, Outcome, Ports, Service};
 use crate::boxes::{Direction, Opener, SlotRef};
-use crate::error::LinkError;
+use crate::error::{Failure, InterfaceError, LinkError};
 use crate::id::ProcessId;
 use crate::linkage::{LinkEnd, LinkOptions, LinkTo, Linkage, find_slot};
 use crate::microprocess::{Process, State};
@@ -55,9 +55,10 @@ pub trait Microprocess {
         self.process().has_ended()
     }
 
-    /// Whether the scheduler does not say that it is asleep; true after its end (AX-MP-11).
+    /// Whether the scheduler does not say that it is asleep (AX-MP-11). True before activation and after the end, when
+    /// no scheduler says anything.
     fn is_runnable(&self) -> bool {
-        self.process().has_ended() || !self.process().is_paused()
+        self.process().core().is_none() || self.process().has_ended() || !self.process().is_paused()
     }
 
     /// Runs `hook` when it is stopped, at its end or by [`Microprocess::stop`]; the original overrides `stop`.
@@ -75,6 +76,21 @@ pub trait Microprocess {
         Self: Sized,
     {
         self.process().extras().on_close_down.borrow_mut().push(Box::new(hook));
+    }
+
+    /// Has `told` called when it fails, after it has been closed down, instead of what the scheduler does with failures
+    /// (AX-SCHED-11); the run goes on. A second call replaces the first. [`Supervisor`] is built on this.
+    ///
+    /// [`Supervisor`]: crate::supervisor::Supervisor
+    fn on_failure(&self, told: impl FnOnce(Failure) + 'static)
+    where
+        Self: Sized,
+    {
+        let told = |failure| {
+            told(failure);
+            None
+        };
+        self.process().extras().on_failure.replace(Some(Box::new(told)));
     }
 
     /// Ends `other` too when this one ends: the close-down value `shutdownMicroprocess(other)` (AX-SCHED-10, D-05).
@@ -175,9 +191,9 @@ pub trait Microprocess {
         self.process().extras_if_any().map_or(Vec::new(), |e| e.postoffice.borrow().linkages())
     }
 
-    /// The text of its postoffice (AX-PO-02).
+    /// The text of its postoffice (AX-PO-02), whose debug name is `component :` and its own name (AX-COMP-18).
     fn postoffice_text(&self) -> String {
-        self.process().extras().postoffice.borrow().to_string()
+        self.process().extras().postoffice.borrow().text_of(&format!("component :{}", self.name()))
     }
 
     /// A reference that can travel in messages.
@@ -312,6 +328,36 @@ impl AnyInstance {
             names.extend(extras.dynamic.borrow().outboxes().map(|(n, _)| n.to_string()));
         }
         names
+    }
+
+    /// Checks that the component has declared all of these boxes, and maybe others (AX-UTIL-04, `testInterface`).
+    ///
+    /// # Errors
+    /// [`InterfaceError`]; inboxes are looked at first.
+    ///
+    /// ```
+    /// use axon::prelude::*;
+    /// use axon::util::NullSink;
+    ///
+    /// let sink: AnyInstance = NullSink::new().into();
+    /// sink.test_interface(&["inbox", "control"], &[])?;
+    /// let e = sink.test_interface(&["inbox", "fred"], &[]).unwrap_err();
+    /// assert!(e.to_string().ends_with("has no inboxes [\"fred\"]"));
+    /// # Ok::<(), axon::InterfaceError>(())
+    /// ```
+    pub fn test_interface(&self, inboxes: &[&str], outboxes: &[&str]) -> Result<(), InterfaceError> {
+        let (declared_in, declared_out) =
+            self.0.ports().map_or_else(Default::default, |p| (p.inboxes(), p.outboxes()));
+        for (kind, wanted, declared) in
+            [("inboxes", inboxes, declared_in), ("outboxes", outboxes, declared_out)]
+        {
+            let lacks = |name: &&&str| !declared.iter().any(|info| info.name == **name);
+            let missing: Vec<String> = wanted.iter().filter(lacks).map(|name| name.to_string()).collect();
+            if !missing.is_empty() {
+                return Err(InterfaceError { kind, component: self.name(), missing });
+            }
+        }
+        Ok(())
     }
 
     /// Messages in the own queue of an inbox (AX-COMP-06).

@@ -1,7 +1,7 @@
 //! Tells of changes of the graph in the original's text protocol.
 
 use std::collections::HashSet;
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 use std::hash::Hash;
 use std::time::Duration;
 
@@ -140,27 +140,42 @@ impl Graph {
         let mut out = String::new();
         // Writing to a string cannot fail.
         for (a, b) in missing(&before.links, &self.links) {
-            let _ = writeln!(out, "DEL LINK \"{a}\" \"{b}\"");
+            let _ = writeln!(out, "DEL LINK {} {}", quoted(a), quoted(b));
         }
         for (id, _) in missing(&before.components, &self.components) {
             let _ = writeln!(out, "DEL NODE \"{id}\"");
         }
         for id in missing(&before.boxes, &self.boxes) {
-            let _ = writeln!(out, "DEL NODE \"{id}\"");
+            let _ = writeln!(out, "DEL NODE {}", quoted(id));
         }
         for (id, name) in missing(&self.components, &before.components) {
-            let _ = writeln!(out, "ADD NODE \"{id}\" \"{name}\" randompos component");
+            let _ = writeln!(out, "ADD NODE \"{id}\" {} randompos component", quoted(name));
         }
         for id in missing(&self.boxes, &before.boxes) {
             let kind = if id.is_inbox { "inbox" } else { "outbox" };
-            let _ = writeln!(out, "ADD NODE \"{id}\" \"{}\" randompos {kind}", id.name);
-            let _ = writeln!(out, "ADD LINK \"{}\" \"{id}\"", id.component);
+            let _ = writeln!(out, "ADD NODE {} {} randompos {kind}", quoted(id), quoted(&id.name));
+            let _ = writeln!(out, "ADD LINK \"{}\" {}", id.component, quoted(id));
         }
         for (a, b) in missing(&self.links, &before.links) {
-            let _ = writeln!(out, "ADD LINK \"{a}\" \"{b}\"");
+            let _ = writeln!(out, "ADD LINK {} {}", quoted(a), quoted(b));
         }
         out
     }
+}
+
+/// A token as the visualiser reads it: what would end it is escaped, and a line end, which it cannot read, is a space.
+/// The original escapes nothing, and a name with a quote makes the visualiser drop the line.
+fn quoted(token: &impl Display) -> String {
+    let mut out = "\"".to_string();
+    for c in token.to_string().chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            c if c.is_control() => out.push(' '),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
 }
 
 /// Those of `all` that are not among `others`, in order.

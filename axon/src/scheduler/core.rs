@@ -17,6 +17,7 @@ use crate::clock::Time;
 use crate::error::{Cause, Error, Failure, Result};
 use crate::microprocess::{Process, State};
 use crate::wait::Listener;
+use crate::watchdog;
 
 /// The state of one scheduler.
 pub(crate) struct Core {
@@ -48,10 +49,14 @@ pub(crate) struct Core {
     time: Time,
     pass_time: Cell<Option<(u64, Instant)>>,
     slowmo: Cell<Duration>,
+    /// When the delay before the pass that comes next is over, once it has begun.
+    slow_until: Cell<Option<Instant>>,
     on_failure: Cell<OnFailure>,
     /// What ends the run.
     failed: RefCell<Option<Failure>>,
     shuffle: Cell<Option<u64>>,
+    watch: RefCell<Option<Arc<watchdog::Shared>>>,
+    watched: Cell<bool>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -110,9 +115,12 @@ impl Core {
             time: Time::new(options.clock),
             pass_time: Cell::new(None),
             slowmo: Cell::new(Duration::ZERO),
+            slow_until: Cell::new(None),
             on_failure: Cell::new(options.on_failure),
             failed: RefCell::default(),
             shuffle: Cell::new(options.shuffle),
+            watch: RefCell::new(None),
+            watched: Cell::new(false),
         })
     }
 
@@ -162,6 +170,29 @@ impl Core {
 
     pub(crate) fn set_on_failure(&self, policy: OnFailure) {
         self.on_failure.set(policy);
+    }
+
+    pub(crate) fn set_watch(&self, watch: Arc<watchdog::Shared>) {
+        self.watch.replace(Some(watch));
+        self.watched.set(true);
+    }
+
+    /// Forgets the watchdog, unless another has taken its place.
+    pub(crate) fn clear_watch(&self, watch: &Arc<watchdog::Shared>) {
+        let mut current = self.watch.borrow_mut();
+        if current.as_ref().is_some_and(|w| Arc::ptr_eq(w, watch)) {
+            *current = None;
+            self.watched.set(false);
+        }
+    }
+
+    /// Tells the watchdog, if there is one.
+    #[cold]
+    fn tell_watch(&self, tell: impl FnOnce(&watchdog::Shared)) {
+        let watch = self.watch.borrow();
+        if let Some(watch) = &*watch {
+            tell(watch);
+        }
     }
 
     pub(crate) fn wait_for_one(&self) {
@@ -264,6 +295,9 @@ impl Core {
             return Ok(false);
         }
         if self.at.get() == Place::Start {
+            if self.delayed_until().is_some() {
+                return Ok(true);
+            }
             self.begin_pass();
         } else {
             self.guarded(Self::turn)?;
@@ -291,6 +325,19 @@ impl Core {
         if !self.slowmo.get().is_zero() {
             std::thread::sleep(self.slowmo.get());
         }
+    }
+
+    /// Until when whoever must not block has to put the next pass off (AX-SCHED-16). The delay begins with the first
+    /// call between two passes.
+    pub(crate) fn delayed_until(&self) -> Option<Instant> {
+        if self.slowmo.get().is_zero() || self.at.get() != Place::Start {
+            return None;
+        }
+        let now = Instant::now();
+        let until = self.slow_until.get().unwrap_or(now + self.slowmo.get());
+        let delayed = Some(until).filter(|at| now < *at);
+        self.slow_until.set(delayed);
+        delayed
     }
 
     fn begin_pass(&self) {
@@ -323,6 +370,7 @@ impl Core {
             Ok(done) => done,
             Err(payload) => {
                 self.renew_spare();
+                self.tell_watch(watchdog::Shared::end);
                 let Some(process) = self.current.take() else { resume_unwind(payload) };
                 self.finish(&process, Some(Cause::Panic(panic_text(&*payload))));
                 false
@@ -344,15 +392,30 @@ impl Core {
                 process.set_state(State::Sleeping);
                 true
             }
-            State::Active => self.poll(process),
+            State::Active if !self.watched.get() => self.poll(process),
+            State::Active => self.watched_turn(process, |core, process| core.poll(process)),
             State::Leaving => {
                 process.clear_pause();
                 process.set_state(State::Woken);
                 true
             }
-            State::Stopping => self.finish(&process, None),
+            State::Stopping if !self.watched.get() => self.finish(&process, None),
+            State::Stopping => self.watched_turn(process, |core, process| core.finish(&process, None)),
             _ => true,
         }
+    }
+
+    #[cold]
+    fn watched_turn(
+        self: &Rc<Self>,
+        process: Rc<Process>,
+        turn: impl FnOnce(&Rc<Self>, Rc<Process>) -> bool,
+    ) -> bool {
+        let step = self.tick.get() + 1;
+        self.tell_watch(|w| w.begin(step, process.id()));
+        let goes_on = turn(self, process);
+        self.tell_watch(watchdog::Shared::end);
+        goes_on
     }
 
     fn poll(self: &Rc<Self>, process: Rc<Process>) -> bool {
@@ -454,10 +517,19 @@ impl Core {
         let mut requests = self.requests.take();
         let stop = self.remote.take(&mut requests);
         for request in requests.drain(..) {
-            self.wait_for_one.set(false);
-            let process = self.table.borrow().get(request.key, request.id).cloned();
-            if let Some(p) = process {
-                p.wake();
+            match request {
+                Request::Wake { key, id } => {
+                    self.wait_for_one.set(false);
+                    let process = self.table.borrow().get(key, id).cloned();
+                    if let Some(p) = process {
+                        p.wake();
+                    }
+                }
+                Request::Call(work) => {
+                    if let Err(payload) = catch_unwind(AssertUnwindSafe(work)) {
+                        log::error!("a call from another thread panicked: {}", panic_text(&*payload));
+                    }
+                }
             }
         }
         self.requests.replace(requests);
@@ -479,6 +551,9 @@ impl Core {
             match p.state() {
                 State::Activating => {
                     self.table.borrow_mut().insert(p.clone());
+                    if self.watched.get() {
+                        self.tell_watch(|w| w.add(&p));
+                    }
                     p.set_state(State::Active);
                     queue.push_back(p);
                 }
@@ -500,6 +575,9 @@ impl Core {
         self.table.borrow_mut().remove(process);
         process.stopped();
         process.close_down();
+        if self.watched.get() {
+            self.tell_watch(|w| w.remove(process));
+        }
         match panic.or_else(|| process.take_failure()) {
             None => true,
             Some(cause) => self.failure(process, cause),
@@ -509,6 +587,7 @@ impl Core {
     #[cold]
     fn failure(&self, process: &Process, cause: Cause) -> bool {
         let failure = Failure { id: process.id(), name: process.name(), cause };
+        let Some(failure) = tell_supervisor(process, failure) else { return true };
         match self.on_failure.get() {
             OnFailure::EndRun => {
                 self.failed.replace(Some(failure));
@@ -544,20 +623,36 @@ impl Core {
         }
         for p in &all {
             p.close_down();
-            if let Some(cause) = p.take_failure() {
-                log::error!("{}", Failure { id: p.id(), name: p.name(), cause });
+            if let Some(cause) = p.take_failure()
+                && let Some(failure) = tell_supervisor(p, Failure { id: p.id(), name: p.name(), cause })
+            {
+                log::error!("{failure}");
             }
         }
     }
 
     /// Drops all processes; nobody can run this scheduler any more.
     pub(crate) fn clear(&self) {
+        self.remote.close();
         let queued = self.queue.take();
         let woken = self.woken.take();
         let all = self.table.borrow_mut().take();
-        for p in woken.iter().chain(&all).chain(&queued) {
-            p.set_state(State::Stopped);
-            p.drop_code();
+        // All of them first: a body that stops others when it is dropped must find them stopped.
+        let every = || woken.iter().chain(&all).chain(&queued);
+        every().for_each(|p| p.set_state(State::Stopped));
+        every().for_each(|p| p.drop_code());
+    }
+}
+
+/// Tells whoever asked to be told; nothing is left for the scheduler's policy if that is enough.
+fn tell_supervisor(process: &Process, failure: Failure) -> Option<Failure> {
+    let Some(hook) = process.extras_if_any().and_then(|e| e.on_failure.take()) else { return Some(failure) };
+    let name = process.name();
+    match catch_unwind(AssertUnwindSafe(|| hook(failure))) {
+        Ok(left) => left,
+        Err(payload) => {
+            log::error!("what was told of the failure of {name} panicked: {}", panic_text(&*payload));
+            None
         }
     }
 }

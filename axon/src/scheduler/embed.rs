@@ -34,6 +34,10 @@ impl Future for RunFuture {
         let core = self.scheduler.core().clone();
         let _running = Running::enter(&core);
         for _ in 0..PASSES_PER_POLL {
+            if let Some(at) = core.delayed_until() {
+                self.alarm.get_or_insert_with(AlarmThread::start).ring_at(at, cx.waker());
+                return Poll::Pending;
+            }
             if core.one_pass()? {
                 continue;
             }

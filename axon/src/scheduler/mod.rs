@@ -22,8 +22,8 @@ use crate::id::ProcessId;
 
 pub(crate) use self::core::{Core, panic_text};
 pub use self::embed::RunFuture;
-pub use self::remote::SchedulerHandle;
 pub(crate) use self::remote::{Remote, Request};
+pub use self::remote::{SchedulerGone, SchedulerHandle};
 pub use self::timers::Sleep;
 
 /// Runs microprocesses, one step at a time, on the thread that made it.
@@ -156,7 +156,7 @@ impl Scheduler {
     }
 
     /// Runs until nobody can run without something from outside: all asleep, or all ended. Never blocks. Timers that
-    /// are due fire; with a virtual clock, time does not move.
+    /// are due fire; with a virtual clock, time does not move. Passes are not [delayed](Scheduler::set_slowmo).
     ///
     /// # Errors
     /// As [`Scheduler::run`].
@@ -197,7 +197,8 @@ impl Scheduler {
         self.core.wait_for_one();
     }
 
-    /// Delays each pass (AX-SCHED-16), to watch a program at work.
+    /// Delays each pass (AX-SCHED-16), to watch a program at work. [`Scheduler::run`] sleeps so long, by the system's
+    /// clock; [`Scheduler::step`] does nothing until the time is over.
     pub fn set_slowmo(&self, delay: Duration) {
         self.core.set_slowmo(delay);
     }

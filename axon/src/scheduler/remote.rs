@@ -1,11 +1,14 @@
-//! What reaches a scheduler from outside: wakers, other threads, a request to stop.
+//! What reaches a scheduler from outside: wakers, calls of other threads, a request to stop.
 //!
 //! One queue behind one lock, which the scheduler touches only when the flag says that something came.
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Wake, Waker};
 use std::time::Instant;
+
+use crate::component::AnyInstance;
 
 pub(crate) struct Remote {
     rung: AtomicBool,
@@ -17,17 +20,22 @@ pub(crate) struct Remote {
 pub(crate) struct Inbound {
     pub(crate) requests: Vec<Request>,
     pub(crate) stop: bool,
+    /// Nobody will run the scheduler any more.
+    gone: bool,
     /// Whether the scheduler's thread waits on the bell.
     waiting: bool,
     /// The waker of the runtime that the scheduler is embedded in.
     outer: Option<Waker>,
 }
 
-/// A wake of the process with that key and number.
-pub(crate) struct Request {
-    pub(crate) key: u32,
-    pub(crate) id: u64,
+pub(crate) enum Request {
+    /// A wake of the process with that key and number.
+    Wake { key: u32, id: u64 },
+    /// To be run between two passes.
+    Call(Call),
 }
+
+pub(crate) type Call = Box<dyn FnOnce() + Send>;
 
 impl Remote {
     pub(crate) fn new() -> Arc<Self> {
@@ -42,8 +50,24 @@ impl Remote {
         self.rung.load(Ordering::Acquire)
     }
 
-    pub(crate) fn push(&self, request: Request) {
-        self.tell(|inbound| inbound.requests.push(request));
+    fn push(&self, request: Request) -> Result<(), SchedulerGone> {
+        let mut request = Some(request);
+        self.tell(|inbound| {
+            if !inbound.gone {
+                inbound.requests.extend(request.take());
+            }
+        });
+        // One that was refused is dropped here, outside the lock: it may hold the program's own things.
+        request.map_or(Ok(()), |_| Err(SchedulerGone))
+    }
+
+    /// Nothing is taken from now on; what waits is dropped.
+    pub(crate) fn close(&self) {
+        let mut inbound = self.lock();
+        inbound.gone = true;
+        let waiting = std::mem::take(&mut inbound.requests);
+        drop(inbound);
+        drop(waiting);
     }
 
     pub(crate) fn request_stop(&self) {
@@ -148,7 +172,8 @@ impl ProcessWaker {
         }
         let id = self.id.load(Ordering::SeqCst);
         if id != 0 {
-            self.remote.push(Request { key: self.key.load(Ordering::Relaxed) as u32, id });
+            // A scheduler that is gone has nobody to wake.
+            let _ = self.remote.push(Request::Wake { key: self.key.load(Ordering::Relaxed) as u32, id });
         }
     }
 }
@@ -166,9 +191,65 @@ impl Wake for ProcessWaker {
 #[derive(Clone)]
 pub struct SchedulerHandle(pub(crate) Arc<Remote>);
 
+/// The scheduler has been dropped, so nothing will run on it any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SchedulerGone;
+
+impl fmt::Display for SchedulerGone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the scheduler has been dropped")
+    }
+}
+
+impl std::error::Error for SchedulerGone {}
+
 impl SchedulerHandle {
     /// Asks the scheduler to stop when its current pass is over (AX-SCHED-18).
     pub fn stop(&self) {
         self.0.request_stop();
+    }
+
+    /// Makes a component in the scheduler's thread and activates it there.
+    ///
+    /// Components belong to their thread and cannot travel; what makes one can. It is run between two passes, in the
+    /// order in which things were asked for, and the component's first step is in the next pass (AX-SCHED-05). If
+    /// nobody runs the scheduler at the moment, it waits for the next run.
+    ///
+    /// # Errors
+    /// [`SchedulerGone`]. That the scheduler is dropped later, before it came to run `make`, is not told.
+    ///
+    /// ```
+    /// use axon::prelude::*;
+    /// use axon::util::DataSource;
+    ///
+    /// let scheduler = Scheduler::new();
+    /// scheduler.wait_for_one();
+    /// let handle = scheduler.handle();
+    /// let other = std::thread::spawn(move || handle.activate(|| DataSource::new(0..3)));
+    /// scheduler.run()?; // until the component that the other thread sends has come, and has ended
+    /// other.join().unwrap().unwrap();
+    /// # Ok::<(), axon::Error>(())
+    /// ```
+    pub fn activate<A: Into<AnyInstance>>(
+        &self,
+        make: impl FnOnce() -> A + Send + 'static,
+    ) -> Result<(), SchedulerGone> {
+        self.run(move || make().into().activate())
+    }
+
+    /// Runs `work` in the scheduler's thread, between two passes. What it activates goes to that scheduler.
+    ///
+    /// It should be short: nothing else runs meanwhile. A panic in it is logged and hurts nobody.
+    ///
+    /// # Errors
+    /// [`SchedulerGone`].
+    pub fn run(&self, work: impl FnOnce() + Send + 'static) -> Result<(), SchedulerGone> {
+        self.0.push(Request::Call(Box::new(work)))
+    }
+}
+
+impl fmt::Debug for SchedulerHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SchedulerHandle").finish_non_exhaustive()
     }
 }

@@ -8,6 +8,7 @@ mod bridge;
 mod context;
 mod lane;
 mod proxy;
+mod stepwise;
 
 use std::any::type_name;
 use std::marker::PhantomData;
@@ -17,6 +18,7 @@ use crate::error::BoxError;
 
 pub use self::bridge::{Bridge, Disconnected, ThreadInbox, ThreadOutbox};
 pub use self::context::{SchedulerSide, ThreadCx};
+pub use self::stepwise::ThreadedStepwise;
 
 /// Messages that each box's queue holds unless another number is given.
 pub const DEFAULT_QUEUE_LENGTHS: usize = 1000;

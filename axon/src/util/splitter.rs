@@ -301,11 +301,11 @@ impl<M: Clone + Send + 'static> Sinks<M> {
     }
 }
 
-/// Has the end of a sink wake its splitter, which may be waiting for room in it.
-fn wake_at_end_of(sink: &Rc<Process>, splitter: &Rc<Process>) {
-    let mut parents = sink.extras().parents.borrow_mut();
-    if !parents.iter().any(|(p, _)| std::ptr::eq(p.as_ptr(), Rc::as_ptr(splitter))) {
-        parents.push((Rc::downgrade(splitter), None));
+/// Has the end of a sink wake its splitter, which may be waiting for room in it, and the splitter's end its plugs.
+fn wake_at_end_of(ends: &Rc<Process>, wakes: &Rc<Process>) {
+    let mut parents = ends.extras().parents.borrow_mut();
+    if !parents.iter().any(|(p, _)| std::ptr::eq(p.as_ptr(), Rc::as_ptr(wakes))) {
+        parents.push((Rc::downgrade(wakes), None));
     }
 }
 
@@ -338,8 +338,8 @@ crate::ports! {
 /// See [`PlugSplitter`].
 ///
 /// # Shutdown
-/// It ends when the component has, after it has told the splitter. If the splitter has ended before the plug runs, the
-/// component is told `producerFinished`.
+/// It ends when the component has, after it has told the splitter. When the splitter has ended, the component is told
+/// `producerFinished`, in case it has not heard of the end from the splitter itself.
 ///
 /// # Errors
 /// It fails in its first step, with nothing activated, if the splitter's messages are not of type `T` or if the
@@ -377,12 +377,15 @@ impl<T: Clone + Send + 'static> Component for Plug<T> {
         };
         let request = Configuration::add_sink(cx.reference()).sinkcontrol("control");
         let _ = cx.splitter_config.send_wait(request).await; // the link has compared the types
-        if self.splitter.is_stopped() {
-            let _ = cx.control.deliver(Ipc::producer_finished());
-        }
         cx.activate(&self.component);
-        drop(self);
+        let Self { splitter, .. } = self;
+        wake_at_end_of(splitter.process(), cx.process());
+        let mut told = false;
         while cx.reap_children() {
+            // It may end without a word to us: when our request came too late, say, or when its source said nothing.
+            if splitter.is_stopped() && !std::mem::replace(&mut told, true) {
+                let _ = cx.control.deliver(Ipc::producer_finished()); // a full control has been told something
+            }
             cx.pause().await;
         }
         let request = Configuration::remove_sink(cx.reference()).sinkcontrol("control");

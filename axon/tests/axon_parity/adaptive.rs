@@ -13,6 +13,7 @@ fn run(f: impl AsyncFnOnce(Cx<Boxes>) + 'static) {
     s.run().unwrap();
 }
 
+/// AX-ADAPT-01.
 #[test]
 fn test_SmokeTest_NoArguments() {
     run(async |cx| {
@@ -21,6 +22,7 @@ fn test_SmokeTest_NoArguments() {
     });
 }
 
+/// AX-ADAPT-02.
 #[test]
 fn test_addInbox_newName() {
     run(async |cx| {
@@ -32,6 +34,7 @@ fn test_addInbox_newName() {
     });
 }
 
+/// AX-ADAPT-02.
 #[test]
 fn test_addInbox_existingName() {
     run(async |cx| {
@@ -43,6 +46,7 @@ fn test_addInbox_existingName() {
     });
 }
 
+/// AX-ADAPT-02.
 #[test]
 fn test_addOutbox_newName() {
     run(async |cx| {
@@ -55,6 +59,7 @@ fn test_addOutbox_newName() {
     });
 }
 
+/// AX-ADAPT-02.
 #[test]
 fn test_addOutbox_existingName() {
     run(async |cx| {
@@ -63,6 +68,7 @@ fn test_addOutbox_existingName() {
     });
 }
 
+/// AX-ADAPT-02, 03.
 #[test]
 fn test_InboxModification() {
     run(async |cx| {
@@ -75,6 +81,7 @@ fn test_InboxModification() {
     });
 }
 
+/// AX-ADAPT-02, 03.
 #[test]
 fn test_OutboxModification() {
     run(async |cx| {
@@ -84,6 +91,7 @@ fn test_OutboxModification() {
     });
 }
 
+/// AX-ADAPT-03.
 #[test]
 fn test_deleteInbox_invalidInbox() {
     run(async |cx| {
@@ -91,6 +99,7 @@ fn test_deleteInbox_invalidInbox() {
     });
 }
 
+/// AX-ADAPT-03.
 #[test]
 fn test_deleteInbox_validInbox() {
     run(async |cx| {
@@ -102,6 +111,7 @@ fn test_deleteInbox_validInbox() {
     });
 }
 
+/// AX-ADAPT-03.
 #[test]
 fn test_deleteOutbox_invalidOutbox() {
     run(async |cx| {
@@ -109,6 +119,7 @@ fn test_deleteOutbox_invalidOutbox() {
     });
 }
 
+/// AX-ADAPT-03.
 #[test]
 fn test_deleteOutbox_validOutbox() {
     run(async |cx| {
@@ -118,6 +129,7 @@ fn test_deleteOutbox_validOutbox() {
     });
 }
 
+/// AX-ADAPT-04.
 #[test]
 fn test_trackResource_validDefaultInbox() {
     run(async |cx| {
@@ -127,6 +139,7 @@ fn test_trackResource_validDefaultInbox() {
     });
 }
 
+/// AX-ADAPT-04.
 #[test]
 fn test_trackResource_validDynamicInbox() {
     run(async |cx| {
@@ -136,6 +149,7 @@ fn test_trackResource_validDynamicInbox() {
     });
 }
 
+/// AX-ADAPT-04.
 #[test]
 fn test_trackResource_invalidInbox() {
     run(async |cx| {
@@ -149,6 +163,7 @@ fn tracked(inboxes: &[&str], outboxes: &[&str], info: i32) -> Tracked {
     Tracked { inboxes: names(inboxes), outboxes: names(outboxes), info: Rc::new(info) }
 }
 
+/// AX-ADAPT-05, 06.
 #[test]
 fn test_trackResourceInformation_validDefaultBoxes() {
     run(async |cx| {
@@ -163,6 +178,7 @@ fn test_trackResourceInformation_validDefaultBoxes() {
     });
 }
 
+/// AX-ADAPT-05.
 #[test]
 fn test_trackResourceInformation_validDynamicBoxes() {
     run(async |cx| {
@@ -173,6 +189,7 @@ fn test_trackResourceInformation_validDynamicBoxes() {
     });
 }
 
+/// AX-ADAPT-05.
 #[test]
 fn test_trackResourceInformation_invalidInboxes() {
     run(async |cx| {
@@ -181,6 +198,7 @@ fn test_trackResourceInformation_invalidInboxes() {
     });
 }
 
+/// AX-ADAPT-05.
 #[test]
 fn test_trackResourceInformation_invalidOutboxes() {
     run(async |cx| {

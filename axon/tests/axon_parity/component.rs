@@ -7,6 +7,7 @@ use crate::common::*;
 use axon::prelude::*;
 use axon::{BoxError, LinkOptions, Stepwise, StepwiseComponent, link, link_with};
 
+/// AX-COMP-01.
 #[test]
 fn test_SmokeTest_NoArguments() {
     let c = plain();
@@ -17,6 +18,7 @@ fn test_SmokeTest_NoArguments() {
     assert!(c.children().is_empty());
 }
 
+/// AX-COMP-03.
 #[test]
 fn test___str__strict() {
     let c = plain();
@@ -27,6 +29,7 @@ fn test___str__strict() {
     );
 }
 
+/// AX-COMP-03.
 #[test]
 fn test___str__relaxed() {
     let c = plain();
@@ -34,6 +37,7 @@ fn test___str__relaxed() {
     assert!(text.to_lowercase().contains("component") && text.contains(&c.name()));
 }
 
+/// AX-COMP-04.
 #[test]
 fn test___addChild() {
     let s = fresh();
@@ -46,6 +50,7 @@ fn test___addChild() {
     assert!(!child.is_stopped(), "adopting does not activate");
 }
 
+/// AX-COMP-04.
 #[test]
 fn test_addChildren() {
     let parent = plain();
@@ -54,6 +59,7 @@ fn test_addChildren() {
     assert_eq!(parent.children(), kids.each_ref().map(|k| k.any()));
 }
 
+/// AX-COMP-04.
 #[test]
 fn test_childComponents() {
     let parent = plain();
@@ -65,6 +71,7 @@ fn test_childComponents() {
     assert_eq!(parent.children().len(), 1);
 }
 
+/// AX-COMP-05.
 #[test]
 fn test_removeChild() {
     let parent = plain();
@@ -80,6 +87,7 @@ fn test_removeChild() {
     assert_eq!(parent.linkages().len(), 1);
 }
 
+/// AX-COMP-06, 08, 09.
 #[test]
 fn test_dataReady() {
     let (a, b) = (plain(), plain());
@@ -95,6 +103,7 @@ fn test_dataReady() {
     assert!(b.any().data_ready("nothing").is_err());
 }
 
+/// AX-COMP-11.
 #[test]
 fn test_link() {
     let c = plain();
@@ -105,6 +114,7 @@ fn test_link() {
     assert_eq!(c.linkages(), [l]);
 }
 
+/// AX-COMP-08, 16.
 #[test]
 fn test_recv() {
     let c = plain();
@@ -115,6 +125,7 @@ fn test_recv() {
     assert_eq!(numbers(&c), [0, 1, 2]);
 }
 
+/// AX-BOX-02, 04, AX-COMP-08, 09.
 /// A message lies at the end of the chain at once, and a receive on the way takes it there.
 #[test]
 fn test_send() {
@@ -152,6 +163,7 @@ impl StepwiseComponent for Stubs {
     type Ports = Boxes;
 }
 
+/// AX-COMP-14.
 #[test]
 fn test_main_smokeTest() {
     let s = fresh();
@@ -161,6 +173,7 @@ fn test_main_smokeTest() {
     assert_eq!(s.pass(), 3, "initialise; body and close; end");
 }
 
+/// AX-COMP-14.
 /// One step each, the close-down in the step of the last body; an error of it surfaces from that step.
 #[test]
 fn test_main_closedowntest() {
@@ -173,6 +186,7 @@ fn test_main_closedowntest() {
     assert_eq!(s.pass(), 3);
 }
 
+/// AX-COMP-14.
 #[test]
 fn test_initialiseComponent() {
     let s = fresh();
@@ -182,6 +196,7 @@ fn test_initialiseComponent() {
     assert_eq!(*log.borrow(), ["init"]);
 }
 
+/// AX-COMP-14.
 #[test]
 fn test_mainBody() {
     let s = fresh();
@@ -191,6 +206,7 @@ fn test_mainBody() {
     assert_eq!(*log.borrow(), ["init", "body", "body"]);
 }
 
+/// AX-COMP-13, AX-PO-06, AX-BOX-07.
 #[test]
 fn test_linkagesRemovedOnComponentShutdown() {
     let s = fresh();
@@ -208,6 +224,7 @@ fn test_linkagesRemovedOnComponentShutdown() {
     others.unlink();
 }
 
+/// AX-COMP-04, 13.
 #[test]
 fn test__closeDownMicroprocess_smoketest() {
     let s = fresh();
@@ -219,4 +236,30 @@ fn test__closeDownMicroprocess_smoketest() {
     s.run_until_idle().unwrap();
     assert_eq!(woken.get(), 2, "a child's end wakes its parent");
     assert!(child.is_stopped());
+}
+
+/// AX-COMP-13.
+/// Unlike a plain process's, a component's close-down value is never used: nobody is activated or ended by it.
+#[test]
+fn test__closeDownMicroprocess_None() {
+    let s = fresh();
+    let (other, ran) = sleeper();
+    let c = s.activate(plain());
+    s.activate(&other);
+    s.run_until_idle().unwrap();
+    assert!(c.is_stopped() && !other.is_stopped());
+    assert_eq!((ran.get(), s.processes()), (1, vec![other.any()]));
+}
+
+/// AX-COMP-14.
+/// The stub does nothing and is no error; one of its own is called once, at the end.
+#[test]
+fn test_closeDownComponent() {
+    let s = fresh();
+    s.activate(Stepwise(Stubs));
+    s.run().unwrap();
+    let log = Log::default();
+    s.activate(Stepwise(Old(log.clone(), 1)));
+    assert!(s.run().is_err());
+    assert_eq!(*log.borrow(), ["init", "body", "close"]);
 }

@@ -14,6 +14,7 @@ impl Component for Mute {
     async fn main(self, _: Cx<NoInboxes>) {}
 }
 
+/// AX-CAT-01.
 #[test]
 fn test_SmokeTest_NoArguments() {
     let t = Tracker::new();
@@ -22,6 +23,7 @@ fn test_SmokeTest_NoArguments() {
     assert!(!Rc::ptr_eq(&Tracker::new(), &Tracker::shared()));
 }
 
+/// AX-CAT-02.
 #[test]
 fn test_SmokeTest_SingleParent() {
     let parent = Tracker::new();
@@ -31,6 +33,7 @@ fn test_SmokeTest_SingleParent() {
     assert!(t.retrieve_value("v").is_err(), "a parent is never asked");
 }
 
+/// AX-CAT-03, 04.
 #[test]
 fn test_registerService_Add() {
     let t = Tracker::new();
@@ -39,6 +42,7 @@ fn test_registerService_Add() {
     assert_eq!(t.services(), ["s"]);
 }
 
+/// AX-CAT-03.
 #[test]
 fn test_registerService_AddExisting() {
     let t = Tracker::new();
@@ -50,6 +54,7 @@ fn test_registerService_AddExisting() {
     }
 }
 
+/// AX-CAT-03.
 #[test]
 fn test_registerService_BadComponent() {
     let c = Mute.create();
@@ -57,6 +62,7 @@ fn test_registerService_BadComponent() {
     assert_eq!(e, TrackerError::BadComponent(c.name()));
 }
 
+/// AX-CAT-03.
 #[test]
 fn test_registerService_BadInbox() {
     let t = Tracker::new();
@@ -66,6 +72,7 @@ fn test_registerService_BadInbox() {
     assert!(t.services().is_empty());
 }
 
+/// AX-CAT-04.
 #[test]
 fn test_retrieveService_basic() {
     let t = Tracker::new();
@@ -79,11 +86,13 @@ fn test_retrieveService_basic() {
     assert_eq!(numbers(&b), [4]);
 }
 
+/// AX-CAT-04.
 #[test]
 fn test_retrieveService_nonexistantservice() {
     assert!(matches!(Tracker::new().retrieve_service("s"), Err(TrackerError::NoSuchService(_))));
 }
 
+/// AX-CAT-05.
 #[test]
 fn test_deRegisterService() {
     let t = Tracker::new();
@@ -92,6 +101,7 @@ fn test_deRegisterService() {
     assert!(t.services().is_empty());
 }
 
+/// AX-CAT-05.
 #[test]
 fn test_deRegisterService_nonExistantService() {
     let e = Tracker::new().deregister_service("s").unwrap_err();
@@ -102,6 +112,7 @@ fn value(t: &Tracker, name: &str) -> i32 {
     *t.retrieve_value(name).unwrap().downcast_ref::<i32>().unwrap()
 }
 
+/// AX-CAT-06, 08.
 #[test]
 fn test_trackValue_basic() {
     let t = Tracker::new();
@@ -110,6 +121,7 @@ fn test_trackValue_basic() {
     assert_eq!((value(&t, "a"), value(&t, "b")), (1, 2));
 }
 
+/// AX-CAT-06.
 #[test]
 fn test_trackValue_addTwice() {
     let t = Tracker::new();
@@ -118,17 +130,20 @@ fn test_trackValue_addTwice() {
     assert_eq!(value(&t, "a"), 1);
 }
 
+/// AX-CAT-08.
 #[test]
 fn test_retrieveValue_basic() {
     test_trackValue_basic();
 }
 
+/// AX-CAT-08.
 #[test]
 fn test_retrieveValue_notStored() {
     let e = Tracker::new().retrieve_value("a").unwrap_err();
     assert_eq!(e, TrackerError::AccessToUndeclaredTrackedVariable("a".into()));
 }
 
+/// AX-CAT-07.
 #[test]
 fn test_updateValue_basic() {
     let t = Tracker::new();
@@ -137,6 +152,7 @@ fn test_updateValue_basic() {
     assert_eq!(value(&t, "a"), 5);
 }
 
+/// AX-CAT-07.
 #[test]
 fn test_updateValue_undeclaredTrackedVariable() {
     let t = Tracker::new();
@@ -144,6 +160,7 @@ fn test_updateValue_undeclaredTrackedVariable() {
     assert!(t.retrieve_value("a").is_err());
 }
 
+/// AX-CAT-08, 09.
 #[test]
 fn test_informationItemsLogged() {
     let t = Tracker::new();

@@ -6,6 +6,7 @@ use crate::common::*;
 use axon::prelude::*;
 use axon::{Notify, Other, ProducerFinished, ShutdownMicroprocess};
 
+/// AX-IPC-01.
 #[test]
 fn test_components() {
     // newComponent is a call here: whoever is launched runs first in the next pass, in order (T02).
@@ -28,6 +29,7 @@ impl FirstPass for axon::AnyInstance {
     }
 }
 
+/// AX-IPC-02.
 #[test]
 fn test_microprocesses() {
     assert!(matches!(
@@ -42,6 +44,7 @@ fn test_microprocesses() {
     assert_eq!(*m.microprocesses.unwrap(), [id]);
 }
 
+/// AX-IPC-03.
 #[test]
 fn notify_test_SmokeTest_MinArguments() {
     let id = plain().id();
@@ -52,22 +55,26 @@ fn notify_test_SmokeTest_MinArguments() {
     assert_eq!((n.caller, object.downcast_ref::<&str>()), (id, Some(&"payload")));
 }
 
+/// AX-IPC-04.
 #[test]
 fn test_status() {
     assert_eq!(Ipc::Status("fine".into()).to_string(), "status(fine)");
 }
 
+/// AX-IPC-05.
 #[test]
 fn wouldblock_test_SmokeTest_MinArguments() {
     assert_eq!(Ipc::WouldBlock(plain().id()).kind(), "wouldblock");
 }
 
+/// AX-IPC-06.
 #[test]
 fn producerFinished_test_SmokeTest_NoArguments() {
     let Ipc::ProducerFinished(m) = Ipc::producer_finished() else { panic!("another variant") };
     assert_eq!(m, ProducerFinished { caller: None, message: None });
 }
 
+/// AX-IPC-06.
 #[test]
 fn producerFinished_test_SmokeTest_MinArguments() {
     let id = plain().id();
@@ -75,6 +82,7 @@ fn producerFinished_test_SmokeTest_MinArguments() {
     assert_eq!(m.caller, Some(id));
 }
 
+/// AX-IPC-07.
 #[test]
 fn errorInformation_test_SmokeTest_MinSensibleArguments() {
     let id = plain().id();
@@ -82,7 +90,7 @@ fn errorInformation_test_SmokeTest_MinSensibleArguments() {
     assert_eq!((e.caller, e.exception.as_deref(), &e.message), (id, Some("no disk"), &None));
 }
 
-/// K-IPC-01, and that the historic `shutdown` is not a `shutdownMicroprocess`.
+/// K-IPC-01; AX-IPC-10: the historic `shutdown` is not a `shutdownMicroprocess`.
 #[test]
 fn which_messages_are_of_which_kind() {
     let socket = Ipc::SocketShutdown(ProducerFinished::default());

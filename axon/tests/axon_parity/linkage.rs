@@ -4,6 +4,7 @@ use crate::common::*;
 use axon::prelude::*;
 use axon::{Kind, LinkOptions, link, link_with};
 
+/// AX-LINK-01.
 #[test]
 fn test_SmokeTest_MinArguments() {
     let (a, b) = (plain(), plain());
@@ -12,6 +13,7 @@ fn test_SmokeTest_MinArguments() {
     assert_eq!(l.sink_pair().1, "inbox");
 }
 
+/// AX-LINK-01.
 #[test]
 fn test_SmokeTest_SpecificBoxesArguments() {
     let (a, b) = (plain(), plain());
@@ -19,12 +21,14 @@ fn test_SmokeTest_SpecificBoxesArguments() {
     assert_eq!((l.source_pair().1, l.sink_pair().1), ("signal".into(), "control".into()));
 }
 
+/// AX-LINK-01, 02.
 #[test]
 fn test_SmokeTest_defaultPassthrough() {
     let (a, b) = (plain(), plain());
     assert_eq!(link(&a.outbox, &b.inbox).unwrap().kind(), Kind::Normal);
 }
 
+/// AX-LINK-01, 02.
 #[test]
 fn test_SmokeTest_inboxPassthrough() {
     let (a, b) = (plain(), plain());
@@ -36,12 +40,14 @@ fn test_SmokeTest_inboxPassthrough() {
     );
 }
 
+/// AX-LINK-01, 02.
 #[test]
 fn test_SmokeTest_outboxPassthrough() {
     let (a, b) = (plain(), plain());
     assert_eq!(link(&a.outbox, &b.outbox).unwrap().kind(), Kind::PassOut);
 }
 
+/// AX-LINK-04.
 #[test]
 fn test_sourcePair() {
     let (a, b) = (plain(), plain());
@@ -49,6 +55,7 @@ fn test_sourcePair() {
     assert_eq!(l.source_pair(), (Some(a.any()), "outbox".to_string()));
 }
 
+/// AX-LINK-04.
 /// Defined under the same name as the one before, and so never run, in the original.
 #[test]
 fn test_sinkPair() {
@@ -57,6 +64,7 @@ fn test_sinkPair() {
     assert_eq!(l.sink_pair(), (Some(b.any()), "inbox".to_string()));
 }
 
+/// AX-LINK-05, 06.
 #[test]
 fn test___str__strict() {
     let (a, b) = (plain(), plain());

@@ -44,6 +44,7 @@ impl Sleepers {
     }
 }
 
+/// AX-SCHED-06.
 #[test]
 fn test_NothingHappensIfNothingHappens() {
     let all = sleepers(3);
@@ -51,6 +52,7 @@ fn test_NothingHappensIfNothingHappens() {
     assert!(all.woken().is_empty());
 }
 
+/// AX-COMP-12.
 #[test]
 fn test_ConsumerWokenByDelivery() {
     let all = sleepers(2);
@@ -59,6 +61,7 @@ fn test_ConsumerWokenByDelivery() {
     assert_eq!(all.woken(), [1]);
 }
 
+/// AX-COMP-12.
 #[test]
 fn test_ProducerNotWokenByDelivery() {
     let all = sleepers(2);
@@ -69,6 +72,7 @@ fn test_ProducerNotWokenByDelivery() {
     }
 }
 
+/// AX-BOX-10, AX-COMP-12.
 #[test]
 fn test_ProducerWokenByCollection() {
     let all = sleepers(2);
@@ -79,6 +83,7 @@ fn test_ProducerWokenByCollection() {
     assert_eq!(all.woken(), [0]);
 }
 
+/// AX-BOX-11.
 #[test]
 fn test_ChainOnlyFinalDestinationNotified() {
     let all = sleepers(4);
@@ -89,6 +94,7 @@ fn test_ChainOnlyFinalDestinationNotified() {
     assert_eq!(all.woken(), [3]);
 }
 
+/// AX-BOX-10.
 #[test]
 fn test_ChainOnlyOutboxHoldersNotified() {
     let all = sleepers(5);
@@ -101,6 +107,7 @@ fn test_ChainOnlyOutboxHoldersNotified() {
     assert_eq!(all.woken(), [0, 1]);
 }
 
+/// AX-BOX-10.
 #[test]
 fn test_AllOutboxOwnersNotified() {
     let all = sleepers(5);
@@ -113,6 +120,7 @@ fn test_AllOutboxOwnersNotified() {
     assert_eq!(all.woken(), [0, 1, 2, 3]);
 }
 
+/// AX-BOX-10.
 #[test]
 fn test_LinkBrokenNoNotify() {
     let all = sleepers(3);
@@ -126,6 +134,7 @@ fn test_LinkBrokenNoNotify() {
     assert_eq!(all.woken(), [1]);
 }
 
+/// AX-BOX-10.
 #[test]
 fn test_LinkReestablishedNotify() {
     let all = sleepers(2);
@@ -141,6 +150,7 @@ fn test_LinkReestablishedNotify() {
     assert_eq!(all.woken(), [0]);
 }
 
+/// AX-BOX-10.
 /// A producer that was linked in after the message was sent is told of its collection too.
 #[test]
 fn test_LinkNewlyEestablishedNotify() {

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use crate::common::*;
 use axon::prelude::*;
 
+/// AX-MP-01.
 #[test]
 fn test_SmokeTest_NoArguments() {
     let all = [plain(), plain(), plain()];
@@ -20,6 +21,7 @@ fn test_SmokeTest_NoArguments() {
     assert_eq!(all[0].name(), format!("test.Scripted_{}-tag", all[0].id()));
 }
 
+/// AX-MP-05.
 #[test]
 fn test_activate_basicActivatation() {
     let s = fresh();
@@ -33,6 +35,7 @@ fn test_activate_basicActivatation() {
     assert!(s.contains(c.id()));
 }
 
+/// AX-MP-05, 06.
 #[test]
 fn test_activate_afterCallingSetSchedulerClass() {
     let first = fresh();
@@ -45,6 +48,7 @@ fn test_activate_afterCallingSetSchedulerClass() {
     assert!(other.contains(c.id()) && !first.contains(c.id()));
 }
 
+/// AX-MP-06.
 #[test]
 fn test_setSchedulerClass() {
     let first = fresh();
@@ -61,6 +65,7 @@ fn test_setSchedulerClass() {
     assert!(first.contains(on_first.id()) && !first.contains(on_other.id()));
 }
 
+/// AX-MP-07.
 #[test]
 fn test_overriddenMainWorksWithNext() {
     let s = fresh();
@@ -82,6 +87,7 @@ fn test_overriddenMainWorksWithNext() {
     assert!(c.is_stopped() && count.get() == 100);
 }
 
+/// AX-MP-10, 11.
 #[test]
 fn test_Stop() {
     let s = fresh();
@@ -94,6 +100,7 @@ fn test_Stop() {
     assert!(c.is_stopped() && c.is_runnable());
 }
 
+/// AX-MP-04, 11, 12.
 #[test]
 fn test_pause() {
     let s = fresh();
@@ -120,6 +127,7 @@ fn test_pause() {
     assert!(!busy.is_runnable());
 }
 
+/// AX-MP-09.
 /// After `stop` no more code of `main` runs, and that it has ended is told once.
 #[test]
 fn test_Next() {
@@ -134,6 +142,7 @@ fn test_Next() {
     assert!(!s.contains(c.id()));
 }
 
+/// AX-MP-14.
 /// By default nothing is taken along at the end.
 #[test]
 fn test__closeDownMicroprocess() {
@@ -146,6 +155,7 @@ fn test__closeDownMicroprocess() {
     assert!(c.is_stopped() && !other.is_stopped());
 }
 
+/// AX-MP-03.
 #[test]
 fn test___str__() {
     let (a, b) = (plain().any(), plain().any());

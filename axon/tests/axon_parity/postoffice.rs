@@ -8,6 +8,7 @@ fn three() -> (Instance<Boxes>, Instance<Boxes>, Instance<Boxes>) {
     (plain(), plain(), plain())
 }
 
+/// AX-PO-01.
 #[test]
 fn test___init__SmokeTest_NoArguments() {
     let p = Postoffice::new();
@@ -15,11 +16,13 @@ fn test___init__SmokeTest_NoArguments() {
     assert_eq!(p.to_string(), "{{ POSTOFFICE: links [] }}");
 }
 
+/// AX-PO-01.
 #[test]
 fn test___init__SmokeTest_DebugnameArgument() {
     assert_eq!(Postoffice::with_name("po").to_string(), "{{ POSTOFFICE: po:debug links [] }}");
 }
 
+/// AX-PO-02.
 #[test]
 fn test__str__checksStringFormatStrict() {
     let (a, b, _) = three();
@@ -37,6 +40,7 @@ fn test__str__checksStringFormatStrict() {
     );
 }
 
+/// AX-PO-03, AX-LINK-02.
 #[test]
 fn test_linkestablishes() {
     let (a, b, _) = three();
@@ -46,6 +50,7 @@ fn test_linkestablishes() {
     assert_eq!(numbers(&b), [1]);
 }
 
+/// AX-PO-03, AX-LINK-02.
 #[test]
 fn test_linkestablishes_inboxinboxpassthrough() {
     let (a, b, _) = three();
@@ -59,6 +64,7 @@ fn test_linkestablishes_inboxinboxpassthrough() {
     assert!(matches!(e, LinkError::NoSuchBox { .. }), "{e}");
 }
 
+/// AX-PO-03, AX-LINK-02.
 #[test]
 fn test_linkestablishes_outboxoutboxpassthrough() {
     let (a, b, c) = three();
@@ -72,6 +78,7 @@ fn test_linkestablishes_outboxoutboxpassthrough() {
     assert!(matches!(e, LinkError::NoSuchBox { .. }), "{e}");
 }
 
+/// AX-PO-03, 08.
 #[test]
 fn test_linkregistered() {
     let (a, b, _) = three();
@@ -82,6 +89,7 @@ fn test_linkregistered() {
     assert_eq!(Postoffice::new().is_registered(&p.linkages()[0]), 0);
 }
 
+/// AX-PO-04.
 #[test]
 fn test_linkderegisters() {
     let (a, b, c) = three();
@@ -98,6 +106,7 @@ fn test_linkderegisters() {
     assert!(a.outbox.is_linked());
 }
 
+/// AX-PO-05, 06.
 #[test]
 fn test_componentlinksderegisters() {
     let (a, b, c) = three();
@@ -112,6 +121,7 @@ fn test_componentlinksderegisters() {
     assert!(p.linkages().is_empty() && !c.outbox.is_linked());
 }
 
+/// AX-PO-04, AX-BOX-07.
 #[test]
 fn test_linkdisengages() {
     let (a, b, _) = three();
@@ -123,6 +133,7 @@ fn test_linkdisengages() {
     assert_eq!(numbers(&b), [1]);
 }
 
+/// AX-PO-04.
 #[test]
 fn test_linkdisengages_inboxinboxpassthrough() {
     let (a, b, _) = three();
@@ -133,6 +144,7 @@ fn test_linkdisengages_inboxinboxpassthrough() {
     assert_eq!((a.inbox.len(), b.inbox.len()), (1, 0));
 }
 
+/// AX-PO-04.
 #[test]
 fn test_linkdisengages_outboxoutboxpassthrough() {
     let (a, b, c) = three();
@@ -144,6 +156,7 @@ fn test_linkdisengages_outboxoutboxpassthrough() {
     assert!(c.inbox.is_empty());
 }
 
+/// AX-BOX-06, AX-PO-03.
 #[test]
 fn test_BoxAlreadyLinkedToDestinationException() {
     let (a, b, c) = three();
@@ -158,6 +171,7 @@ fn test_BoxAlreadyLinkedToDestinationException() {
     p.link((&a, "outbox"), (&c, "inbox")).unwrap();
 }
 
+/// AX-PO-07, AX-BOX-04.
 #[test]
 fn test_Simple() {
     test_linkestablishes();
@@ -178,11 +192,13 @@ fn inward(link_first: bool) {
     assert_eq!((b.inbox.len(), c.inbox.len()), (0, 1));
 }
 
+/// AX-PO-07, AX-BOX-04.
 #[test]
 fn test_SimpleThenInboxPassthrough() {
     inward(true);
 }
 
+/// AX-PO-07, AX-BOX-04.
 #[test]
 fn test_InboxPassthroughThenNormal() {
     inward(false);
@@ -203,16 +219,19 @@ fn outward(link_first: bool) {
     assert_eq!(numbers(&c), [1, 2]);
 }
 
+/// AX-PO-07, AX-BOX-04.
 #[test]
 fn test_SimpleThenOutboxPassthrough() {
     outward(true);
 }
 
+/// AX-PO-07, AX-BOX-04.
 #[test]
 fn test_OutboxPassthroughThenNormal() {
     outward(false);
 }
 
+/// AX-PO-07, AX-BOX-07.
 #[test]
 fn test_InboxPassthrougthDeletion() {
     let (a, b, c) = three();
@@ -238,12 +257,14 @@ fn fill(a: &Instance<Boxes>) -> usize {
     (0..100).take_while(|n| send(a, *n)).count()
 }
 
+/// AX-BOX-08.
 #[test]
 fn test_smoketest() {
     let (_, b) = bounded(5);
     assert_eq!(b.inbox.bound(), Some(5));
 }
 
+/// AX-BOX-08.
 #[test]
 fn test_BoxSizeGetsLimited() {
     let (a, b) = bounded(5);
@@ -251,6 +272,7 @@ fn test_BoxSizeGetsLimited() {
     assert!(b.inbox.is_full() && a.outbox.is_full());
 }
 
+/// AX-BOX-08.
 #[test]
 fn test_ExceedBoxSizeAndGetException() {
     let (a, _b) = bounded(5);
@@ -263,6 +285,7 @@ fn test_ExceedBoxSizeAndGetException() {
     }
 }
 
+/// AX-BOX-08.
 #[test]
 fn test_removingFromInboxAllowsYouToPutMoreIn() {
     let (a, b) = bounded(5);
@@ -273,6 +296,7 @@ fn test_removingFromInboxAllowsYouToPutMoreIn() {
     assert_eq!(fill(&a), 3);
 }
 
+/// AX-BOX-08.
 #[test]
 fn test_SizeLimitMidLinkageChainHasNoEffect() {
     let (a, b) = bounded(5);
@@ -281,6 +305,7 @@ fn test_SizeLimitMidLinkageChainHasNoEffect() {
     assert_eq!(fill(&a), 100);
 }
 
+/// AX-BOX-07, 08.
 #[test]
 fn test_SizeLimitMidLinkageChainComesIntoEffectIfChainBroken() {
     let (a, b) = bounded(5);
@@ -291,6 +316,7 @@ fn test_SizeLimitMidLinkageChainComesIntoEffectIfChainBroken() {
     assert_eq!(fill(&a), 5);
 }
 
+/// AX-BOX-08.
 #[test]
 fn test_SettingSizeLimitToNoneSetsToUnlimited() {
     let (a, b) = bounded(5);
@@ -299,6 +325,7 @@ fn test_SettingSizeLimitToNoneSetsToUnlimited() {
     assert_eq!(fill(&a), 100);
 }
 
+/// AX-BOX-08, 09.
 #[test]
 fn test_TurningOffSizeLimit() {
     let (a, b) = bounded(5);
@@ -308,6 +335,7 @@ fn test_TurningOffSizeLimit() {
     assert!(!b.inbox.is_full());
 }
 
+/// AX-BOX-08, 09.
 #[test]
 fn test_AllProducersExperienceSameSizeLimit() {
     let (a, b) = bounded(5);

@@ -21,6 +21,7 @@ fn counter(yields: u32) -> (Instance<Boxes>, Rc<Cell<u32>>) {
     (c, count)
 }
 
+/// AX-SCHED-20.
 #[test]
 fn test_importsuccess() {
     let s = fresh();
@@ -30,6 +31,7 @@ fn test_importsuccess() {
     assert!(s.contains(c.id()));
 }
 
+/// AX-SCHED-20.
 #[test]
 fn test_SmokeTest_NoArguments() {
     let first = fresh();
@@ -41,6 +43,7 @@ fn test_SmokeTest_NoArguments() {
     assert!(first.contains(c.id()) && !second.contains(c.id()));
 }
 
+/// AX-SCHED-01, 15.
 #[test]
 fn test_stopsIfNoThreads() {
     let s = fresh();
@@ -49,6 +52,7 @@ fn test_stopsIfNoThreads() {
     s.run().unwrap();
 }
 
+/// AX-SCHED-01, 09.
 #[test]
 fn test_runsMicroprocessToCompletionThenStops() {
     let s = fresh();
@@ -59,6 +63,7 @@ fn test_runsMicroprocessToCompletionThenStops() {
     assert_eq!(s.pass(), 11);
 }
 
+/// AX-SCHED-03, 09.
 #[test]
 fn test_runsMicroprocessesAllToCompletionThenStops() {
     let s = fresh();
@@ -75,6 +80,7 @@ fn test_runsMicroprocessesAllToCompletionThenStops() {
     s.run().unwrap();
 }
 
+/// AX-SCHED-06, 15.
 #[test]
 fn test_pausedMicroprocessDoesNotGetCalled() {
     let s = fresh();
@@ -84,6 +90,7 @@ fn test_pausedMicroprocessDoesNotGetCalled() {
     assert_eq!(count.get(), 1);
 }
 
+/// AX-SCHED-03, 06.
 #[test]
 fn test_oneMicroprocessPausesOthersContinueToRun() {
     let s = fresh();
@@ -97,6 +104,7 @@ fn test_oneMicroprocessPausesOthersContinueToRun() {
     assert_eq!((paused.get(), x.get(), y.get()), (1, 49, 49));
 }
 
+/// AX-SCHED-07.
 #[test]
 fn test_pausedMicroprocessCanBeWoken() {
     let s = fresh();
@@ -109,6 +117,7 @@ fn test_pausedMicroprocessCanBeWoken() {
     }
 }
 
+/// AX-SCHED-07.
 #[test]
 fn test_wakingPausedMicroprocessDoesntWakeOthers() {
     let s = fresh();
@@ -123,6 +132,7 @@ fn test_wakingPausedMicroprocessDoesntWakeOthers() {
     assert_eq!(counts, [1, 1, 2, 1, 1]);
 }
 
+/// AX-SCHED-07, 08.
 /// A wake that meets a process before its pause has taken effect keeps it awake once; another changes nothing.
 #[test]
 fn test_wakingAlreadyAwakeMicroprocessHasNoEffect() {
@@ -140,6 +150,7 @@ fn test_wakingAlreadyAwakeMicroprocessHasNoEffect() {
     }
 }
 
+/// AX-SCHED-05, 08.
 #[test]
 fn test_wakingOrPausingNonActivatedMicroprocessHasoEffect() {
     let s = fresh();
@@ -153,6 +164,7 @@ fn test_wakingOrPausingNonActivatedMicroprocessHasoEffect() {
     assert_eq!((count.get(), never.get()), (1, 0));
 }
 
+/// AX-SCHED-08.
 #[test]
 fn test_listAllThreadsMethodListsAllMicroprocesses() {
     let s = fresh();
@@ -166,6 +178,7 @@ fn test_listAllThreadsMethodListsAllMicroprocesses() {
     assert!(!s.contains(unknown.id()));
 }
 
+/// AX-SCHED-07, 08.
 #[test]
 fn test_isThreadPausedWorks() {
     let s = fresh();
@@ -180,12 +193,14 @@ fn test_isThreadPausedWorks() {
     assert!(!s.is_paused(&c.any()));
 }
 
+/// AX-SCHED-08.
 #[test]
 fn test_isThreadPausedNotRecognised() {
     let s = fresh();
     assert!(s.is_paused(&plain().any()));
 }
 
+/// AX-SCHED-09.
 #[test]
 fn test_pauseThenTerminateTerminates() {
     let s = fresh();
@@ -198,6 +213,7 @@ fn test_pauseThenTerminateTerminates() {
     assert!(c.is_stopped() && s.processes().is_empty());
 }
 
+/// AX-SCHED-16.
 #[test]
 fn test_runThreadsSlowmo() {
     for (slow, passes) in [(0, 5), (20, 5)] {
@@ -216,6 +232,7 @@ fn test_runThreadsSlowmo() {
     }
 }
 
+/// AX-SCHED-15.
 /// With all asleep, passes go round with one step each, and never block.
 #[test]
 fn test_directUsageOfMainDoesntBlock() {
@@ -230,6 +247,7 @@ fn test_directUsageOfMainDoesntBlock() {
     assert_eq!(s.pass(), before + 20);
 }
 
+/// AX-SCHED-14.
 /// A scheduler whose processes are all asleep makes no pass until something wakes one.
 #[test]
 fn test_runThreadsUsesNonBusyWaitingMode() {

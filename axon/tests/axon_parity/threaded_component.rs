@@ -44,6 +44,7 @@ fn run_while(s: &Scheduler, done: impl Fn() -> bool) {
     }
 }
 
+/// AX-THR-01.
 #[test]
 fn test_smoketest_init() {
     let t = thread_of(|_| ()).create();
@@ -51,6 +52,7 @@ fn test_smoketest_init() {
     assert_eq!(t.any().outboxes(), ["outbox", "signal"]);
 }
 
+/// AX-THR-11.
 #[test]
 fn test_localprocessterminates() {
     let s = fresh();
@@ -59,6 +61,7 @@ fn test_localprocessterminates() {
     assert!(t.is_stopped());
 }
 
+/// AX-THR-02.
 #[test]
 fn test_threadisseparate() {
     let s = fresh();
@@ -71,6 +74,7 @@ fn test_threadisseparate() {
     assert_ne!(told.recv().unwrap(), thread::current().id());
 }
 
+/// AX-THR-03, 05.
 #[test]
 fn test_flow_in() {
     let s = fresh();
@@ -90,6 +94,7 @@ fn test_flow_in() {
     assert!(told.iter().eq(0..100));
 }
 
+/// AX-THR-03, 06.
 #[test]
 fn test_flow_out() {
     let s = fresh();
@@ -101,6 +106,7 @@ fn test_flow_out() {
     assert!(to.inbox.drain().eq(0..100));
 }
 
+/// AX-THR-08, 09.
 #[test]
 fn test_linksafe() {
     let s = fresh();
@@ -143,11 +149,13 @@ fn fits(queue: Option<usize>) -> usize {
     told.recv().unwrap()
 }
 
+/// AX-THR-01, 06.
 #[test]
 fn test_ThereIsADefaultOutgoingQueueSize() {
     assert_eq!(fits(None), axon::threaded::DEFAULT_QUEUE_LENGTHS);
 }
 
+/// AX-THR-01, 06.
 #[test]
 fn test_CanSetOutgoingQueueSize() {
     for n in [1, 5, 20] {
@@ -155,6 +163,7 @@ fn test_CanSetOutgoingQueueSize() {
     }
 }
 
+/// AX-THR-06.
 /// Inward: as many as the queue and the bounded inbox hold together.
 #[test]
 fn test_RestrictedInboxSize() {
@@ -175,6 +184,7 @@ fn test_RestrictedInboxSize() {
     s.run().unwrap();
 }
 
+/// AX-THR-06.
 /// Outward: as many as the queue and the destination hold together, then the thread is told that it is full.
 #[test]
 fn test_NoSpaceInBoxExceptionsReachThread() {
@@ -201,10 +211,6 @@ fn test_NoSpaceInBoxExceptionsReachThread() {
         s.run_until_idle().unwrap();
     }
     assert_eq!((sent.load(Ordering::SeqCst), to.inbox.len()), (8, 3));
-    // test_TakingFromDestinationAllowsMoreToBeDelivered
-    to.inbox.try_recv().unwrap();
-    to.inbox.try_recv().unwrap();
-    run_while(&s, || sent.load(Ordering::SeqCst) == 10);
     drop(go);
     run_while(&s, || {
         to.inbox.drain().for_each(drop);
@@ -212,6 +218,48 @@ fn test_NoSpaceInBoxExceptionsReachThread() {
     });
 }
 
+/// AX-THR-06.
+/// For each message taken from the full destination, one more goes out of the full queue, and the thread can send one.
+#[test]
+fn test_TakingFromDestinationAllowsMoreToBeDelivered() {
+    const QSIZE: usize = 20;
+    const BSIZE: usize = 10;
+    let s = fresh();
+    let (how_many, asked) = mpsc::channel::<usize>();
+    let (feedback, told) = mpsc::channel();
+    let t = thread_of(move |cx| {
+        for n in asked {
+            let sent = (0..n).take_while(|_| cx.outbox.send(0).is_ok()).count();
+            feedback.send(sent).unwrap();
+        }
+    })
+    .queue_lengths(QSIZE)
+    .create();
+    let to = Silent.create();
+    to.inbox.set_bound(BSIZE);
+    link(&t.outbox, &to.inbox).unwrap();
+    s.activate(&t);
+    s.run_until_idle().unwrap(); // starts the thread
+    how_many.send(QSIZE + BSIZE + 10).unwrap();
+    assert_eq!(told.recv().unwrap(), QSIZE, "the scheduler is idle, so nothing leaves the queue");
+    run_while(&s, || to.inbox.len() == BSIZE);
+    how_many.send(QSIZE + BSIZE + 10).unwrap();
+    assert_eq!(told.recv().unwrap(), BSIZE);
+    for _ in 0..BSIZE / 2 {
+        run_while(&s, || !to.inbox.is_empty());
+        to.inbox.try_recv().unwrap();
+    }
+    run_while(&s, || to.inbox.len() == BSIZE);
+    how_many.send(QSIZE + BSIZE + 10).unwrap();
+    assert_eq!(told.recv().unwrap(), BSIZE / 2);
+    drop(how_many);
+    run_while(&s, || {
+        to.inbox.drain().for_each(drop);
+        t.is_stopped()
+    });
+}
+
+/// AX-THR-03, 11.
 #[test]
 fn test_localprocessterminatesifInQueueFull() {
     let s = fresh();
@@ -230,6 +278,7 @@ fn test_localprocessterminatesifInQueueFull() {
     assert!(t.is_stopped());
 }
 
+/// AX-THR-11.
 #[test]
 fn test_localprocessterminatesOnlyIfOutqueueFlushed() {
     let s = fresh();
@@ -259,6 +308,7 @@ fn test_localprocessterminatesOnlyIfOutqueueFlushed() {
     assert_eq!(got, [0, 1, 2, 3, 4]);
 }
 
+/// AX-THR-10.
 #[test]
 fn test_addInbox() {
     let s = fresh();
@@ -285,6 +335,7 @@ fn test_addInbox() {
     assert_eq!(told.recv().unwrap(), "7");
 }
 
+/// AX-THR-09, 10.
 #[test]
 fn test_addOutbox() {
     let s = fresh();

@@ -120,6 +120,7 @@ fn chassis_nest_and_end_from_the_inside_out() {
 }
 
 /// CH-GRAPH-01.
+/// CH-GRAPH-01.
 #[test]
 fn d20_a_graphline_without_links_is_one_with_an_empty_table() {
     let s = fresh();
@@ -129,6 +130,7 @@ fn d20_a_graphline_without_links_is_one_with_an_empty_table() {
     assert!(c.is_stopped());
 }
 
+/// CH-GRAPH-02.
 /// CH-GRAPH-02.
 #[test]
 fn d21_a_misspelt_name_is_an_error_that_names_those_that_there_are() {
@@ -150,12 +152,14 @@ fn d21_a_misspelt_name_is_an_error_that_names_those_that_there_are() {
 }
 
 /// CH-GRAPH-06.
+/// CH-GRAPH-06.
 #[test]
 fn d22_own_inbox_to_own_outbox_is_refused() {
     let e = construction(&Graphline::new().link(("self", "a"), ("", "b")));
     assert!(e.contains("\"a\"") && e.contains("\"b\""), "{e}");
 }
 
+/// CH-GRAPH-05: a source leads to one sink.
 #[test]
 fn two_nodes_of_one_name_a_node_called_self_and_a_source_twice_are_refused() {
     let node = || Graphline::new().node("a", plain());
@@ -177,7 +181,7 @@ fn a_misspelt_box_is_named() {
     assert!(e.contains("\"outbux\"") && e.contains(&c.name()), "{e}");
 }
 
-/// D-23: it sleeps with a message at a box that nobody reads, and a broadcast to a full control waits for room.
+/// CH-GRAPH-10, 13, D-23: it sleeps with a message at a box that nobody reads, and a broadcast to a full control waits for room.
 #[test]
 fn d23_a_broadcast_waits_for_a_full_control_and_then_goes_on() {
     let s = fresh();

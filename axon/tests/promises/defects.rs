@@ -78,6 +78,7 @@ fn d03_pausing_a_sleeper_has_no_effect() {
     assert!(s.is_paused(&c.any()));
 }
 
+/// AX-SCHED-11.
 #[test]
 fn d04_a_failed_component_is_closed_down_first_and_the_error_names_it() {
     let s = fresh();
@@ -98,6 +99,7 @@ fn d04_a_failed_component_is_closed_down_first_and_the_error_names_it() {
     assert_eq!(woken.get(), 2);
 }
 
+/// AX-SCHED-10.
 #[test]
 fn d05_a_process_can_take_others_along() {
     let s = fresh();
@@ -116,6 +118,7 @@ fn d05_a_process_can_take_others_along() {
     assert_eq!(s.processes(), [kept.any()]);
 }
 
+/// AX-SCHED-19, 21.
 #[test]
 fn d06_waiting_for_one_blocks_without_passes() {
     let s = fresh();
@@ -147,6 +150,7 @@ fn d07_a_stop_request_is_forgotten_when_the_next_run_starts() {
     assert_eq!(ran.get(), 2);
 }
 
+/// AX-SCHED-18.
 #[test]
 fn d08_a_stopped_scheduler_closes_everybody_down_and_tells_parents_and_parked_ones() {
     let s = fresh();
@@ -170,6 +174,7 @@ fn d08_a_stopped_scheduler_closes_everybody_down_and_tells_parents_and_parked_on
     drop(l);
 }
 
+/// AX-SCHED-13.
 #[test]
 fn d09_pauses_and_wakes_reach_the_inner_code_of_a_wait() {
     let s = fresh();
@@ -211,6 +216,7 @@ fn d10_activating_a_finished_process_is_refused() {
     assert!(s.processes().is_empty());
 }
 
+/// AX-BOX-05.
 #[test]
 fn d11_a_link_for_whose_messages_there_is_no_space_changes_nothing() {
     let (a, b) = (plain(), plain());
@@ -238,6 +244,7 @@ fn d12_a_ring_of_passing_links_is_refused() {
     assert_eq!(numbers(&c), [1]);
 }
 
+/// AX-COMP-08.
 #[test]
 fn d13_a_receive_that_passes_on_takes_from_the_far_box_and_a_strict_one_does_not() {
     let (a, b) = (plain(), plain());
@@ -249,6 +256,7 @@ fn d13_a_receive_that_passes_on_takes_from_the_far_box_and_a_strict_one_does_not
     assert!(b.inbox.is_empty());
 }
 
+/// AX-LINK-03.
 #[test]
 fn d14_only_a_true_synchronous_bounds() {
     let (a, b) = (plain(), plain());
@@ -259,6 +267,7 @@ fn d14_only_a_true_synchronous_bounds() {
     assert_eq!(b.inbox.bound(), Some(1));
 }
 
+/// AX-ADAPT-03.
 #[test]
 fn d15_deleting_a_linked_box_undoes_its_links_whoever_made_them() {
     let s = fresh();
@@ -279,6 +288,7 @@ fn d15_deleting_a_linked_box_undoes_its_links_whoever_made_them() {
     s.run().unwrap();
 }
 
+/// AX-THR-12.
 #[test]
 fn d16_the_error_of_a_thread_arrives_as_it_is_and_names_the_component() {
     #[derive(Debug)]
@@ -299,6 +309,7 @@ fn d16_the_error_of_a_thread_arrives_as_it_is_and_names_the_component() {
     assert!(t.is_stopped());
 }
 
+/// AX-THR-11.
 #[test]
 fn d17_a_finished_thread_with_a_full_destination_sleeps() {
     let s = fresh();
@@ -329,6 +340,7 @@ fn d17_a_finished_thread_with_a_full_destination_sleeps() {
     assert!(t.is_stopped());
 }
 
+/// AX-THR-04.
 #[test]
 fn d18_a_thread_that_empties_a_full_queue_is_always_given_more() {
     let s = fresh();
@@ -343,6 +355,7 @@ fn d18_a_thread_that_empties_a_full_queue_is_always_given_more() {
     s.run().unwrap(); // would hang
 }
 
+/// AX-THR-08.
 #[test]
 fn d19_a_call_from_a_thread_fails_when_its_component_is_gone() {
     let s = fresh();

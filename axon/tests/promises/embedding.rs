@@ -26,7 +26,7 @@ impl Wake for Parker {
     }
 }
 
-fn block_on<F: Future>(f: F) -> (F::Output, usize) {
+pub fn block_on<F: Future>(f: F) -> (F::Output, usize) {
     let parker = Arc::new(Parker { thread: thread::current(), rings: AtomicUsize::new(0) });
     let waker = Waker::from(parker.clone());
     let mut f = pin!(f);

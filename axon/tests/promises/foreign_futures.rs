@@ -53,6 +53,7 @@ impl Future for FromThread {
     }
 }
 
+/// AX-SCHED-14, 21.
 #[test]
 fn a_future_woken_by_another_thread() {
     let s = fresh();

@@ -175,6 +175,7 @@ fn every_mistake_has_its_place() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore)] // a mebibyte of text
 fn limits_are_kept() {
     let nested = |n: usize| format!("{}A{}", "(".repeat(n), ")".repeat(n));
     parse(&nested(Graph::MAX_DEPTH - 1));

@@ -268,6 +268,44 @@ fn u05_a_plug_runs_its_component_as_a_sink_and_leaves_with_it() {
     assert_eq!(kinds(&end), ["producerFinished"]);
 }
 
+/// In the original a plug whose request comes while the splitter ends is never told.
+#[test]
+fn u05_a_plug_is_told_of_the_splitter_s_end_whenever_it_comes() {
+    for with_source in [false, true] {
+        for passes in 1..12 {
+            let s = fresh();
+            let splitter = if with_source {
+                PlugSplitter::<i32>::with_source(PassThrough::<i32>::new()).create()
+            } else {
+                PlugSplitter::<i32>::new().create()
+            };
+            s.activate(&splitter);
+            splitter.control.deliver(Ipc::producer_finished()).unwrap();
+            to_pass(&s, passes);
+            let plug = Plug::<i32>::new(&splitter, PassThrough::<i32>::new()).create();
+            s.activate(&plug);
+            idle(&s);
+            assert!(plug.is_stopped(), "made in pass {passes}, with a source: {with_source}");
+        }
+    }
+    // And of an end without a word: its source says nothing, or it is stopped.
+    let s = fresh();
+    let splitter = PlugSplitter::<i32>::with_source(plain()).create();
+    let plug = Plug::<i32>::new(&splitter, PassThrough::<i32>::new()).create();
+    s.activate(&splitter);
+    s.activate(&plug);
+    idle(&s);
+    assert!(splitter.is_stopped() && plug.is_stopped());
+    let splitter = PlugSplitter::<i32>::new().create();
+    let plug = Plug::<i32>::new(&splitter, PassThrough::<i32>::new()).create();
+    s.activate(&splitter);
+    s.activate(&plug);
+    idle(&s);
+    splitter.stop();
+    idle(&s);
+    assert!(plug.is_stopped());
+}
+
 #[test]
 fn u05_a_plug_for_other_messages_fails_and_the_splitter_goes_on() {
     let s = fresh();

@@ -1,9 +1,11 @@
 //! Threads in the graph: nothing lost, bells, ends.
 
 use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
 use axon::prelude::*;
-use axon::{link, ports};
+use axon::threaded::ThreadedStepwise;
+use axon::{BoxError, Stepwise, link, ports};
 
 use crate::common::fresh;
 use crate::rounds;
@@ -29,7 +31,7 @@ impl Component for Check {
     }
 }
 
-/// A thread that sends as much as it can and ends at once: all of it arrives, however long the queues are.
+/// AX-THR-04, 11: a thread that sends as much as it can and ends at once: all of it arrives, however long the queues are.
 #[test]
 fn nothing_is_lost_at_the_end_of_a_thread() {
     for (length, bound) in [(1, None), (3, Some(2)), (1000, None), (1000, Some(1))] {
@@ -53,7 +55,7 @@ fn nothing_is_lost_at_the_end_of_a_thread() {
 /// An event loop of the thread's own blocks in one place only: its bell is replaced by a message to that place.
 #[test]
 fn a_replaced_bell_rings_for_every_event_and_for_the_one_before() {
-    for _ in 0..20 {
+    for _ in 0..rounds(20) {
         let s = fresh();
         let t = threaded::<Numbers, _, _>(|cx| {
             let (ring, rung) = mpsc::channel();
@@ -109,7 +111,7 @@ struct Feeder;
 impl Component for Feeder {
     type Ports = Numbers;
     async fn main(self, cx: Cx<Numbers>) {
-        for n in 0..200 {
+        for n in 0..if cfg!(miri) { 20 } else { 200 } {
             cx.outbox.send(n).unwrap();
             assert_eq!(cx.inbox.recv().await, n);
         }
@@ -117,6 +119,73 @@ impl Component for Feeder {
     }
 }
 
+/// AX-THR-07: an event that came earlier ends a pause at once, and with it is gone.
+#[test]
+fn ax_thr_07_a_pause_ends_with_an_event_or_with_its_time() {
+    const TIME: Duration = Duration::from_millis(30);
+    let s = fresh();
+    let t = threaded::<Numbers, _, _>(|cx| {
+        while cx.inbox.is_empty() {
+            std::thread::yield_now();
+        }
+        cx.pause(None); // would hang: that message is the last one
+        let start = Instant::now();
+        cx.pause(Some(TIME));
+        assert!(start.elapsed() >= TIME);
+    });
+    let t = t.create();
+    t.inbox.deliver(1).unwrap();
+    s.activate(&t);
+    s.run().unwrap();
+}
+
+/// Says which of its methods runs.
+struct Old(mpsc::Sender<String>, u32);
+
+impl Old {
+    fn say(&self, what: &str) {
+        let name = std::thread::current().name().unwrap_or_default().to_string();
+        self.0.send(format!("{what} in {name}")).unwrap();
+    }
+}
+
+impl ThreadedStepwise for Old {
+    type Ports = Numbers;
+    fn initialise(&mut self, _: &ThreadCx<Numbers>) {
+        self.say("initialise");
+    }
+    fn main_body(&mut self, cx: &ThreadCx<Numbers>) -> bool {
+        self.say("body");
+        self.1 += cx.inbox.recv().unwrap();
+        self.1 < 3
+    }
+    fn close_down(&mut self, cx: &ThreadCx<Numbers>) -> Result<(), BoxError> {
+        self.say("close down");
+        cx.outbox.send(self.1)?;
+        Err("surfaces".into())
+    }
+}
+
+/// AX-THR-13, and AX-THR-12 for its last method.
+#[test]
+fn ax_thr_13_the_old_style_works_in_a_thread_without_yields() {
+    let s = fresh();
+    let (tell, told) = mpsc::channel();
+    let (t, end) = (Threaded::new(Stepwise(Old(tell, 0))).queue_lengths(1).create(), Check.create());
+    link(&t.outbox, &end.inbox).unwrap();
+    assert!(t.name().contains("Old_"), "{t:?}");
+    s.activate(&t);
+    for _ in 0..3 {
+        t.inbox.deliver(1).unwrap();
+    }
+    let e = s.run().unwrap_err().to_string();
+    assert!(e.contains("surfaces") && e.contains(&t.name()), "{e}");
+    let calls = ["initialise", "body", "body", "body", "close down"];
+    assert!(told.iter().eq(calls.map(|call| format!("{call} in {}", t.name()))));
+    assert_eq!(end.inbox.try_recv(), Some(3));
+}
+
+/// AX-THR-14; here the thread is told, so that it can end too.
 #[test]
 fn a_stopped_proxy_closes_its_thread() {
     let s = fresh();
@@ -135,6 +204,7 @@ fn a_stopped_proxy_closes_its_thread() {
     assert!(told.recv().unwrap(), "a send after the end is refused");
 }
 
+/// AX-THR-02: a thread does not keep the program going.
 #[test]
 fn a_dropped_scheduler_closes_its_threads() {
     let s = fresh();

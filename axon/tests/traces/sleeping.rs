@@ -210,7 +210,7 @@ fn t08(sub: impl AsyncFnOnce(&Actor) + 'static) -> Trace {
     t
 }
 
-/// AX-SCHED-12. In the original the inner code's pauses have no effect, so they are left out here.
+/// AX-SCHED-12, AX-IPC-08, 09. In the original the inner code's pauses have no effect, so they are left out here.
 #[test]
 fn t08_wait_complete() {
     let t = t08(async |me: &Actor| {

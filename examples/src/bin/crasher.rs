@@ -1,6 +1,6 @@
 //! One component that ends at random, normally or with an error.
 //!
-//! Original: `Code/Python/Axon/Examples/Immortalise/Crasher.py`.
+//! Original (PR-06): `Code/Python/Axon/Examples/Immortalise/Crasher.py`.
 //!
 //! ```text
 //! Crasher        no links

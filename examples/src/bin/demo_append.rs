@@ -1,6 +1,6 @@
 //! What is typed is appended to a file, and shown.
 //!
-//! Original: `Code/Python/Kamaelia/Examples/Files/DemoAppend.py`.
+//! Original (PR-15): `Code/Python/Kamaelia/Examples/Files/DemoAppend.py`.
 //!
 //! ```text
 //! ConsoleReader -> Append -> ConsoleEchoer

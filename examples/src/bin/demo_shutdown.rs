@@ -1,6 +1,6 @@
 //! A Graphline hands the shutdown message that it gets to all of its components.
 //!
-//! Original: `Code/Python/Kamaelia/Examples/UsingChassis/Graphline/DemoShutdown.py`.
+//! Original (PR-09): `Code/Python/Kamaelia/Examples/UsingChassis/Graphline/DemoShutdown.py`.
 //!
 //! ```text
 //! Pipeline(Pinger, Graphline(Waiter, Waiter, Waiter, no links), Whinger)      Pinger, Whinger: threads

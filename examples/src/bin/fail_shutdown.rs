@@ -1,6 +1,6 @@
 //! A Graphline that does not shut down, because its control goes to one component that tells nobody.
 //!
-//! Original: `Code/Python/Kamaelia/Examples/UsingChassis/Graphline/FailShutdown.py`.
+//! Original (PR-11): `Code/Python/Kamaelia/Examples/UsingChassis/Graphline/FailShutdown.py`.
 //!
 //! ```text
 //! Pipeline(Pinger, Graphline(Waiter 1, Waiter 2), Whinger)      Pinger, Whinger: threads

@@ -1,6 +1,6 @@
 //! A circular pipeline: a growing text goes round, and is damaged on its way when it gets too long.
 //!
-//! Original: `Code/Python/Kamaelia/Examples/UsingChassis/Pipeline/Feedback.py`.
+//! Original (PR-12): `Code/Python/Kamaelia/Examples/UsingChassis/Pipeline/Feedback.py`.
 //!
 //! ```text
 //! circular Pipeline(LSystem, ConsoleEchoer, Damage)      LSystem: a thread

@@ -1,6 +1,6 @@
 //! A backplane that two pipelines meet at: what is typed is published and shown, and what is published is shown again.
 //!
-//! Original: `Code/Python/Kamaelia/Examples/Backplane/Forwarding.py`.
+//! Original (PR-14): `Code/Python/Kamaelia/Examples/Backplane/Forwarding.py`.
 //!
 //! ```text
 //! Backplane "broadcast"

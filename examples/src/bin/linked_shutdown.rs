@@ -1,6 +1,6 @@
 //! A shutdown message that goes through a Graphline from component to component: only the first gets it from outside.
 //!
-//! Original: `Code/Python/Kamaelia/Examples/UsingChassis/Graphline/LinkedShutdown.py`.
+//! Original (PR-10): `Code/Python/Kamaelia/Examples/UsingChassis/Graphline/LinkedShutdown.py`.
 //!
 //! ```text
 //! Pipeline(Pinger, Graphline(Waiter 1, Waiter 2, Waiter 3), Whinger)      Pinger, Whinger: threads

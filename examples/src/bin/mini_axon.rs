@@ -1,6 +1,6 @@
 //! MiniAxon: a component framework in a page, with one program.
 //!
-//! Original: `Website/markdown/MiniAxonFull.md`.
+//! Original (PR-01): `Website/markdown/MiniAxonFull.md`.
 //!
 //! ```text
 //! Producer.outbox -> postman -> Consumer.inbox

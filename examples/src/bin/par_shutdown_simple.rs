@@ -1,6 +1,6 @@
 //! Nine slow components in nested Pars shut down cleanly, although the message is a producerFinished.
 //!
-//! Original: `Code/Python/Kamaelia/Examples/UsingChassis/PAR/par_shutdown_simple.py`.
+//! Original (PR-13): `Code/Python/Kamaelia/Examples/UsingChassis/PAR/par_shutdown_simple.py`.
 //!
 //! ```text
 //! Pipeline(TimedShutdown,

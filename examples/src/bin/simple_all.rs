@@ -1,6 +1,6 @@
 //! A parent that makes a producer and a consumer, links them, and waits for the result.
 //!
-//! Original: `Code/Python/Axon/Examples/Simple/all.py`.
+//! Original (PR-02): `Code/Python/Axon/Examples/Simple/all.py`.
 //!
 //! ```text
 //! Producer.result -> Consumer.source    Consumer.result -> TestComponent._input

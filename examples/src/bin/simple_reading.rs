@@ -1,6 +1,6 @@
 //! A file line by line: at once, at about two lines a second, at half a line a second.
 //!
-//! Original: `Code/Python/Kamaelia/Examples/Files/SimpleReading.py`.
+//! Original (PR-15): `Code/Python/Kamaelia/Examples/Files/SimpleReading.py`.
 //!
 //! ```text
 //! SimpleReader -> [MessageRateLimit] -> ConsoleEchoer        three times

@@ -1,6 +1,6 @@
 //! A parent that ends at the first result while its children work on.
 //!
-//! Original: `Code/Python/Axon/Examples/Simple/README.py`.
+//! Original (PR-03): `Code/Python/Axon/Examples/Simple/README.py`.
 //!
 //! ```text
 //! Producer.result -> Consumer.source    Consumer.result -> TestComponent._input

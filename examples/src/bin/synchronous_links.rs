@@ -1,6 +1,6 @@
 //! A fast producer and a slow consumer with an inbox for one message between them.
 //!
-//! Original: `Code/Python/Axon/Examples/SynchronousLinks/basic_syncLinksAcceptanceTest.py`.
+//! Original (PR-04): `Code/Python/Axon/Examples/SynchronousLinks/basic_syncLinksAcceptanceTest.py`.
 //!
 //! ```text
 //! Producer.outbox -> SlowConsumer.inbox    first synchronous, then with a width of 1

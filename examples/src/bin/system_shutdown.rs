@@ -1,6 +1,6 @@
 //! One component stops the whole system; one that would sleep for ever hears of it.
 //!
-//! Original: `Code/Python/Axon/Examples/SystemShutdown.py`.
+//! Original (PR-05): `Code/Python/Axon/Examples/SystemShutdown.py`.
 //!
 //! ```text
 //! Eternal    ShutterDown        no links

@@ -1,5 +1,5 @@
 //! Downloads the torrents whose URLs are typed into a window, and shows how far they are (Kamaelia:
-//! `Examples/_TorrentBasedStreaming_GSOC/TorrentGUI/TorrentTkGUI.py`).
+//! `Examples/_TorrentBasedStreaming_GSOC/TorrentGUI/TorrentTkGUI.py`; PR-20).
 //!
 //! ```text
 //! httpclient <-- gui <--> backend

@@ -1,5 +1,5 @@
 //! Shares the files whose paths are typed: makes `<path>.torrent` of each and seeds it (Kamaelia:
-//! `Examples/_TorrentBasedStreaming_GSOC/TorrentSeeder/torrentseeder.py`).
+//! `Examples/_TorrentBasedStreaming_GSOC/TorrentSeeder/torrentseeder.py`; PR-19).
 //!
 //! ```text
 //! reader -> splitter .to_namer -> suffix -> namer.a

@@ -1,6 +1,6 @@
 //! The client: the engine's event loop as a threaded component (Kamaelia: `TorrentClient.py`).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -119,7 +119,15 @@ impl TorrentClient {
                 log::error!("cannot wake the event loop: {e}");
             }
         });
-        let mut work = Work { cx, engine, dir: self.dir, running: BTreeMap::new(), unsent: VecDeque::new() };
+        let mut work = Work {
+            cx,
+            engine,
+            dir: self.dir,
+            running: BTreeMap::new(),
+            closing: BTreeSet::new(),
+            deferred: VecDeque::new(),
+            unsent: VecDeque::new(),
+        };
         let mut next_tick = Instant::now();
         loop {
             cx.hear();
@@ -196,22 +204,32 @@ struct Work<'a> {
     dir: PathBuf,
     /// Torrents that have started (TO-CLI-04: no updates before), each with why its last connection ended.
     running: BTreeMap<TorrentId, Option<String>>,
+    /// Torrents that were closed and have not stopped yet.
+    closing: BTreeSet<TorrentId>,
+    /// Requests that wait for one of these to stop, and those that came after: answers keep the order of the requests
+    /// (TO-SRV-07).
+    deferred: VecDeque<Message>,
     /// What did not fit into the queue towards the scheduler.
     unsent: VecDeque<TorrentEvent>,
 }
 
 impl Work<'_> {
     fn request(&mut self, message: Message) {
+        if self.deferred.is_empty() {
+            self.serve(message);
+        } else {
+            self.deferred.push_back(message);
+        }
+    }
+
+    fn serve(&mut self, message: Message) {
         let message = match CreateNewTorrent::from_message(message) {
             Ok(create) => return self.create(create),
             Err(message) => message,
         };
         match message.downcast::<CloseTorrent>() {
             // An unknown number is ignored (D-33).
-            Ok(close) => {
-                self.running.remove(&close.torrent_id);
-                self.engine.remove(close.torrent_id);
-            }
+            Ok(close) => self.close(close.torrent_id),
             Err(message) => match message.downcast::<AddPeers>() {
                 Ok(add) => self.engine.add_peers(add.torrent_id, &add.peers),
                 Err(other) => {
@@ -221,8 +239,25 @@ impl Work<'_> {
         }
     }
 
+    fn close(&mut self, id: TorrentId) {
+        self.running.remove(&id);
+        if self.engine.remove(id) {
+            self.closing.insert(id);
+        }
+    }
+
+    /// A closed torrent has stopped: who asked for it meanwhile gets a new one (TO-CLI-05).
+    fn stopped(&mut self, id: TorrentId) {
+        self.running.remove(&id);
+        self.closing.remove(&id);
+        for message in std::mem::take(&mut self.deferred) {
+            self.request(message);
+        }
+    }
+
     fn create(&mut self, create: CreateNewTorrent) {
         let tag = create.tag;
+        let again = (!self.closing.is_empty()).then(|| create.clone());
         let metainfo = match Metainfo::parse(&create.raw_metainfo) {
             Ok(metainfo) => metainfo,
             Err(e) => return self.send(start_fail(tag, None, format!("not a usable .torrent file: {e}"))),
@@ -237,6 +272,10 @@ impl Work<'_> {
         let listen = self.engine.local_addr();
         let answer = match self.engine.add(add) {
             Ok(torrent_id) => TorrentEvent::NewTorrentCreated { torrent_id, save_folder, listen, tag },
+            Err(AddError::Duplicate(id)) if self.closing.contains(&id) => {
+                self.deferred.extend(again.map(Message::new));
+                return;
+            }
             Err(AddError::Duplicate(torrent_id)) => {
                 TorrentEvent::TorrentAlreadyDownloading { torrent_id, tag }
             }
@@ -255,13 +294,10 @@ impl Work<'_> {
                 // Whoever waits for the end need not wait for the next tick.
                 Event::Completed { id } => self.send_status_of(id),
                 Event::Failed { id, error } => {
-                    self.running.remove(&id);
-                    self.engine.remove(id);
+                    self.close(id);
                     self.send(start_fail(None, Some(id), error));
                 }
-                Event::Stopped { id } => {
-                    self.running.remove(&id);
-                }
+                Event::Stopped { id } => self.stopped(id),
                 Event::Tracker { id, url, result } => {
                     self.send(TorrentEvent::TrackerReport { torrent_id: id, tracker: url, result });
                 }

@@ -258,9 +258,18 @@ pub enum ServiceMessage {
 mod tests {
     use super::*;
 
+    /// TO-IPC-01, 05, 06, 07, 08, 10; TO-IPC-09 has a reason here.
     #[test]
     fn to_ipc_texts_are_the_originals() {
         let id = TorrentId(3);
+        let make = MakeTorrent {
+            tracker_url: String::new(),
+            log2_piece_size_bytes: 18,
+            title: "t".into(),
+            comment: String::new(),
+            src_file: "x".into(),
+        };
+        assert_eq!(make.to_string(), "Create a .torrent file");
         let created = TorrentEvent::NewTorrentCreated {
             torrent_id: id,
             save_folder: "./x".into(),
@@ -272,6 +281,15 @@ mod tests {
         assert_eq!(CreateNewTorrent::new(&b"x"[..]).to_string(), "Create a new torrent");
         let known = TorrentEvent::TorrentAlreadyDownloading { torrent_id: id, tag: None };
         assert_eq!(known.to_string(), "That torrent is already downloading!");
+        let status = Arc::new(super::super::status::sample(0.259));
+        let update = TorrentEvent::TorrentStatusUpdate { torrent_id: TorrentId(4), status };
+        assert_eq!(update.to_string(), "Torrent 4 status : 25%");
+        let fail = |torrent_id| {
+            let fail = TorrentStartFail { reason: "no disk".into(), torrent_id, tag: None };
+            TorrentEvent::TorrentStartFail(fail).to_string()
+        };
+        assert_eq!(fail(None), "Torrent failed to start: no disk");
+        assert_eq!(fail(Some(id)), "Torrent 3 failed: no disk");
     }
 
     #[test]

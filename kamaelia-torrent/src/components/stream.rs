@@ -181,6 +181,7 @@ mod tests {
         ear.inbox.drain().collect()
     }
 
+    /// D-39.
     #[test]
     fn to_ex_02_parts_are_told_in_the_order_of_their_creation() {
         let (s, ear, c) = (Scheduler::new(), Ear.create(), StreamReconstructor::new().create());
@@ -213,6 +214,7 @@ mod tests {
         assert_eq!(ear.control.len(), 1, "D-39");
     }
 
+    /// D-39.
     #[test]
     fn to_ex_03_each_part_is_named_once() {
         let (s, ear) = (Scheduler::new(), Ear.create());

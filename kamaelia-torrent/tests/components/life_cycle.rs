@@ -155,6 +155,7 @@ fn texts(ear: &Instance<EarPorts>) -> Vec<(Option<RequestTag>, String)> {
     ear.inbox.drain().map(|e| (e.tag(), e.to_string())).collect()
 }
 
+/// TO-SRV-05, 07, 09; TO-PAT-03; D-34, D-35, D-37, D-50.
 #[test]
 fn every_order_of_coming_asking_and_leaving_ends_clean() {
     // Four patrons; each comes, asks, leaves. All 24 orders of leaving, slow and fast clients.
@@ -199,6 +200,7 @@ fn permutations(items: &[usize]) -> Vec<Vec<usize>> {
     all
 }
 
+/// TO-SRV-09.
 #[test]
 fn d_32_a_patron_that_comes_while_the_client_stops_gets_a_new_client() {
     for wait in 0..12 {
@@ -258,6 +260,7 @@ fn d_45_a_torrent_is_closed_with_its_last_owner() {
     w.assert_all_over();
 }
 
+/// TO-PAT-03.
 #[test]
 fn d_49_producer_finished_waits_for_the_answers() {
     let w = World::new(7);
@@ -284,6 +287,7 @@ fn d_49_shutdown_microprocess_ends_a_patron_with_a_busy_sender() {
     assert!(p.inbox.len() > 900);
 }
 
+/// TO-SRV-08.
 #[test]
 fn d_36_a_shutdown_of_the_service_stops_the_client_and_patrons_can_go_on_with_a_new_one() {
     let w = World::new(2);

@@ -2,9 +2,11 @@
 
 mod support;
 
+mod client;
 mod http;
 mod life_cycle;
 mod maker;
 mod real;
+mod service;
 mod trace_t19;
 mod window;

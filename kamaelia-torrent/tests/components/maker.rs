@@ -43,6 +43,7 @@ fn make_beside(
     (made, ear.control.drain().map(|m| m.to_string()).collect())
 }
 
+/// TO-MK-01, TO-MK-02.
 #[test]
 fn to_mk_01_a_bare_path_means_the_usual_torrent() {
     let folder = tempfile::tempdir().unwrap();
@@ -75,6 +76,7 @@ fn to_mk_01_a_request_says_everything_itself() {
     assert!(m.trackers().is_empty());
 }
 
+/// TO-MK-02: the original prints the failure.
 #[test]
 fn d_38_what_cannot_be_made_is_reported_and_the_rest_goes_on() {
     let folder = tempfile::tempdir().unwrap();
@@ -127,7 +129,7 @@ impl Component for Busy {
     }
 }
 
-/// The requests fail at once and the scheduler is busy, so the thread finds its queue empty while more is on the way.
+/// TO-MK-03. The requests fail at once and the scheduler is busy, so the thread finds its queue empty while more is on the way.
 #[test]
 fn d_38_producer_finished_waits_for_requests_that_do_not_fit_the_threads_queue() {
     let messages = (0..2500).map(|_| Message::from("/does/not/exist")).collect();

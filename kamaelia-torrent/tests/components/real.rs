@@ -37,6 +37,7 @@ fn lone_patron(cat: &Rc<Cat>, dir: &Path) -> AnyInstance {
     patron.any()
 }
 
+/// TO-CLI-04, D-47: the folder is the client's, not the current one.
 #[test]
 fn a_patron_downloads_from_another_through_a_tracker_of_components() {
     let folder = tempfile::tempdir().unwrap();
@@ -127,6 +128,7 @@ fn two_patrons_share_one_client_and_both_get_updates() {
     assert!(cat.services().is_empty());
 }
 
+/// TO-CLI-03, TO-IPC-09.
 #[test]
 fn d_31_a_broken_torrent_file_is_answered_with_the_reason() {
     let s = Scheduler::new();

@@ -214,7 +214,7 @@ fn run(users: impl FnOnce(&Rc<Cat>, &Log) -> (Vec<User>, Option<User>)) -> Strin
     log.text()
 }
 
-/// Differences from the original's trace, each from a mended defect:
+/// TO-SRV-01, 04 to 07; TO-PAT-01, 02, 04. Differences from the original's trace, each from a mended defect:
 /// * D-31: `bad` is answered, so z's answer is not taken for it.
 /// * D-45: updates of x reach u2 too; when u1 leaves, y, which nobody else asked for, is closed, and x goes on.
 /// * D-49: control is looked at first, so both leave two passes earlier, and what waited for them is passed on then.
@@ -230,7 +230,7 @@ fn t19_the_service_shares_a_client() {
     assert_eq!(trace, SHARED);
 }
 
-/// The second user comes when the first generation is gone: a new service with a new client, whose numbers start at 1.
+/// TO-SRV-02, 09. The second user comes when the first generation is gone: a new service with a new client, whose numbers start at 1.
 /// Differences: D-34 (no backlog), D-45 (x is closed), D-37 (the first service has ended).
 #[test]
 fn t19_a_patron_that_comes_later_makes_a_new_service() {
