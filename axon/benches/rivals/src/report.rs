@@ -88,9 +88,9 @@ impl Report {
         plots.dedup();
         for plot in plots {
             let curves: Vec<&Curve> = self.curves.iter().filter(|c| c.plot == plot).collect();
-            let file: String =
-                plot.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
-            std::fs::write(folder.join(format!("{}.svg", file.to_lowercase())), svg(plot, &curves))?;
+            let words: Vec<&str> =
+                plot.split(|c: char| !c.is_ascii_alphanumeric()).filter(|w| !w.is_empty()).collect();
+            std::fs::write(folder.join(format!("axon-{}.svg", words.join("-"))), svg(plot, &curves))?;
         }
         Ok(())
     }
