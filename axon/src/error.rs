@@ -11,8 +11,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// The error of a component's own work, of whatever type.
 pub type BoxError = Box<dyn StdError + Send + Sync>;
 
-/// An error that ended a run.
-#[derive(Debug)]
+/// An error that ended a run. Its debug form is the sentence too, since that is what a `main` that returns it shows.
 #[non_exhaustive]
 pub enum Error {
     /// A component failed or panicked, and the scheduler is mortal (AX-SCHED-11).
@@ -30,7 +29,6 @@ pub enum Error {
 }
 
 /// Why a component ended before its time.
-#[derive(Debug)]
 pub struct Failure {
     /// The component's number.
     pub id: ProcessId,
@@ -179,6 +177,18 @@ impl<T> fmt::Display for SendError<T> {
             }
             Self::Closed(_) => write!(f, "the component behind this box has ended"),
         }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

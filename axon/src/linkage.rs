@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::rc::{Rc, Weak};
 
+use crate::adaptive::Added;
 use crate::boxes::{AnyInbox, AnyOutbox, Direction, Inbox, Outbox, SlotRef, connect, disconnect};
 use crate::component::{AnyInstance, Microprocess, Service};
 use crate::error::LinkError;
@@ -109,6 +110,19 @@ impl<T: Send + 'static> LinkEnd for &Outbox<T> {
     }
 }
 
+/// A box that was added is an end like a declared one.
+impl<'a, B> LinkEnd for &'a Added<B>
+where
+    &'a B: LinkEnd,
+{
+    fn find(&self, direction: Direction) -> Result<SlotRef, LinkError> {
+        (&***self).find(direction)
+    }
+    fn direction(&self) -> Option<Direction> {
+        (&***self).direction()
+    }
+}
+
 impl<C> LinkEnd for (&C, &str)
 where
     for<'a> &'a C: Into<AnyInstance>,
@@ -138,6 +152,10 @@ impl<T: Send + 'static> LinkTo<&Service> for &Outbox<T> {}
 impl<T: Send + 'static> LinkTo<&Service> for &Inbox<T> {}
 impl<T: Send + 'static> LinkTo<Untyped> for &Outbox<T> {}
 impl<T: Send + 'static> LinkTo<Untyped> for &Inbox<T> {}
+impl<T: Send + 'static> LinkTo<&Added<Inbox<T>>> for &Outbox<T> {}
+impl<T: Send + 'static> LinkTo<&Added<Outbox<T>>> for &Outbox<T> {}
+impl<T: Send + 'static> LinkTo<&Added<Inbox<T>>> for &Inbox<T> {}
+impl<'a, B, K> LinkTo<K> for &'a Added<B> where &'a B: LinkTo<K> {}
 impl<C, K> LinkTo<K> for (&C, &str) where Self: LinkEnd {}
 impl<K> LinkTo<K> for Untyped {}
 

@@ -1,9 +1,9 @@
 //! What a running component can do.
 
 use std::any::Any;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::ops::Deref;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -85,6 +85,19 @@ impl<P: 'static> Cx<P> {
     /// pass, it does not sleep at all. Await it in the body itself, not inside a combinator that has wakers of its own.
     pub fn pause(&self) -> Pause<'_> {
         Pause { process: &self.process, done: false }
+    }
+
+    /// Sleeps as [`pause`](Cx::pause) does, but no longer than a time of the scheduler's clock. True if that time is
+    /// over, whatever else may have come at that moment.
+    pub async fn pause_for(&self, time: Duration) -> bool {
+        let mut limit = pin!(self.sleep(time));
+        let mut over = async || poll_fn(|task| Poll::Ready(limit.as_mut().poll(task).is_ready())).await;
+        if over().await {
+            self.yield_now().await; // a loop around this must let others run
+            return true;
+        }
+        self.pause().await;
+        over().await
     }
 
     /// Runs a future as the original runs `WaitComplete(generator)`: it starts, and the caller goes on after it, at

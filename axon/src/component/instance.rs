@@ -1,5 +1,6 @@
 //! Components seen from outside.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::future::Future;
 use std::ops::Deref;
@@ -48,6 +49,28 @@ pub trait Microprocess {
     /// (AX-MP-09, D-02). A second call does nothing.
     fn stop(&self) {
         self.process().stop();
+    }
+
+    /// Stops it and everything in it, the inmost first.
+    ///
+    /// [`stop`](Microprocess::stop) on a chassis leaves the components in it running, with nobody to tell them anything.
+    fn stop_tree(&self) {
+        let mut order = vec![self.process().clone()];
+        let mut known = HashSet::from([self.id()]);
+        let mut next = 0;
+        while let Some(process) = order.get(next).cloned() {
+            if let Some(extras) = process.extras_if_any() {
+                let children: Vec<_> = extras.children.borrow().iter().cloned().collect();
+                for child in children {
+                    // One that two components have adopted is stopped once, before both.
+                    if known.insert(child.id()) {
+                        order.push(child);
+                    }
+                }
+            }
+            next += 1;
+        }
+        order.iter().rev().for_each(|p| p.stop());
     }
 
     /// Whether it has ended or was told to stop (AX-MP-10).
@@ -264,6 +287,16 @@ impl<P: 'static> Instance<P> {
         Scheduler::ambient().activate(&self.process);
     }
 
+    /// Activates it on the thread's default scheduler and runs that until nobody is left (AX-MP-15).
+    ///
+    /// # Errors
+    /// As [`Scheduler::run`].
+    pub fn run(&self) -> crate::Result<()> {
+        let scheduler = Scheduler::thread_default();
+        scheduler.activate(self);
+        scheduler.run()
+    }
+
     /// Gives it a tracker of its own, in place of the shared one (AX-MP-16).
     pub fn set_tracker(&self, tracker: Rc<Tracker>) {
         *self.process.extras().tracker.borrow_mut() = Some(tracker);
@@ -311,6 +344,16 @@ impl AnyInstance {
     /// Activates it on the scheduler that is running on this thread, else on the thread's default (AX-MP-05).
     pub fn activate(&self) {
         Scheduler::ambient().activate(&self.0);
+    }
+
+    /// Activates it on the thread's default scheduler and runs that until nobody is left (AX-MP-15).
+    ///
+    /// # Errors
+    /// As [`Scheduler::run`].
+    pub fn run(&self) -> crate::Result<()> {
+        let scheduler = Scheduler::thread_default();
+        scheduler.activate(self);
+        scheduler.run()
     }
 
     /// The names of its inboxes: declared ones in order, then added ones.

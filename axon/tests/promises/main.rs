@@ -8,6 +8,7 @@ mod common;
 mod background;
 mod boxes;
 mod chassis;
+mod convenience;
 mod defects;
 mod embedding;
 mod errors;

@@ -351,12 +351,16 @@ const WRAPS: [Wrap; 4] = [in_pipeline, in_graphline, in_carousel, in_seq];
 #[test]
 fn every_chassis_in_every_other_lets_data_and_shutdown_through() {
     let mut tried = 0;
-    for a in WRAPS {
-        for b in WRAPS {
-            for c in WRAPS {
+    const CAROUSEL: usize = 2;
+    const SEQ: usize = 3;
+    let all = 0..WRAPS.len();
+    // Every nest takes Miri a second.
+    for a in all.clone().skip(if cfg!(miri) { 2 } else { 0 }) {
+        for b in all.clone() {
+            for c in all.clone() {
                 let s = fresh();
                 let inner = pass().create();
-                let outer = a(b(c(inner.any())));
+                let outer = WRAPS[a](WRAPS[b](WRAPS[c](inner.any())));
                 let (before, end) = (sleeper().0, ends_of(&outer));
                 link((&before, "outbox"), (&outer, "inbox")).unwrap();
                 link((&before, "signal"), (&outer, "control")).unwrap();
@@ -370,8 +374,8 @@ fn every_chassis_in_every_other_lets_data_and_shutdown_through() {
                 before.signal.send(Ipc::shutdown_microprocess()).unwrap();
                 idle(&s);
                 let wraps = [a, b, c];
-                let seq = wraps.iter().position(|w| std::ptr::fn_addr_eq(*w, in_seq as Wrap));
-                let car = wraps.iter().rposition(|w| std::ptr::fn_addr_eq(*w, in_carousel as Wrap));
+                let seq = wraps.iter().position(|w| *w == SEQ);
+                let car = wraps.iter().rposition(|w| *w == CAROUSEL);
                 if seq.is_some() {
                     assert!(!inner.is_stopped(), "a sequence does not read its control");
                     inner.control.deliver(Ipc::producer_finished()).unwrap();
@@ -391,7 +395,7 @@ fn every_chassis_in_every_other_lets_data_and_shutdown_through() {
             }
         }
     }
-    assert_eq!(tried, 64);
+    assert_eq!(tried, if cfg!(miri) { 32 } else { 64 });
 }
 
 /// The same with a source inside and Par at each place, in any order of processes.
