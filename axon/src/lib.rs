@@ -45,6 +45,7 @@ pub mod stm;
 pub mod supervisor;
 pub mod threaded;
 pub mod tracker;
+pub mod transit;
 pub mod util;
 mod wait;
 pub mod watchdog;

@@ -252,7 +252,12 @@ pub fn link_with<K: LinkEnd>(
     if let Some(width) = options.pipewidth {
         to.set_bound(Some(width));
     }
-    Ok(Linkage(Rc::new(Ends { kind, number: Cell::new(None), source: End::new(from), sink: End::new(to) })))
+    let (source, sink) = (End::new(from), End::new(to));
+    let linkage = Linkage(Rc::new(Ends { kind, number: Cell::new(None), source, sink }));
+    if crate::transit::shows_all() {
+        linkage.show_transit(Some(&linkage.short_text()));
+    }
+    Ok(linkage)
 }
 
 impl End {
@@ -294,6 +299,12 @@ impl Linkage {
     pub fn set_synchronous(&self, messages: usize) -> usize {
         self.0.sink.slot.set_bound(Some(messages));
         messages
+    }
+
+    /// Shows what is delivered to the sink box, or discarded there, in the log under a tag, or with `None` no longer
+    /// (`setShowTransit`, AX-LINK-07); see [`transit`](crate::transit).
+    pub fn show_transit(&self, tag: Option<&str>) {
+        self.0.sink.slot.show_transit(tag);
     }
 
     /// The short text: component names cut to the part after the last dot (AX-LINK-06).

@@ -15,6 +15,7 @@ use super::{DYNAMIC, PortInfo, declaration};
 use crate::error::SendError;
 use crate::message::Message;
 use crate::microprocess::Process;
+use crate::transit::{self, Tag};
 use crate::wait::Listener;
 
 /// A box in which messages arrive, oldest first.
@@ -35,8 +36,12 @@ pub(crate) struct InSlot<T> {
     received: Cell<u64>,
     /// Whether it points at another inbox.
     passes_on: Cell<bool>,
-    /// Whether `listeners` has anybody.
-    listened: Cell<bool>,
+    /// Whether it passes on, or what is taken from it is shown.
+    detour: Cell<bool>,
+    /// Whether `listeners` has anybody, or deliveries are shown.
+    attended: Cell<bool>,
+    /// Whether what is taken from it is shown.
+    traced: bool,
     wiring: OnceCell<Box<Wiring>>,
 }
 
@@ -46,6 +51,7 @@ struct Wiring {
     wires: RefCell<Wires>,
     collections: Collections,
     listeners: RefCell<Vec<Listener>>,
+    transit: Tag,
     dynamic_name: Option<Box<str>>,
 }
 
@@ -73,8 +79,8 @@ impl<T: Send + 'static> Inbox<T> {
     /// does not.
     pub fn try_recv(&self) -> Option<T> {
         let slot = self.slot.get()?;
-        if slot.passes_on.get() {
-            return slot.take_far();
+        if slot.detour.get() {
+            return slot.take_shown();
         }
         slot.take()
     }
@@ -164,6 +170,7 @@ impl<T: Send + 'static> AnyInbox for Inbox<T> {
 
 impl<T: Send + 'static> InSlot<T> {
     fn new(owner: Weak<Process>, info: &'static PortInfo) -> Self {
+        let traced = transit::traces_receives();
         Self {
             owner,
             info,
@@ -171,7 +178,9 @@ impl<T: Send + 'static> InSlot<T> {
             bound: Cell::new(usize::MAX),
             received: Cell::new(0),
             passes_on: Cell::new(false),
-            listened: Cell::new(false),
+            detour: Cell::new(traced),
+            attended: Cell::new(false),
+            traced,
             wiring: OnceCell::new(),
         }
     }
@@ -232,6 +241,15 @@ impl<T: Send + 'static> InSlot<T> {
     }
 
     #[cold]
+    fn take_shown(self: &Rc<Self>) -> Option<T> {
+        let message = if self.passes_on.get() { self.take_far() } else { self.take() }?;
+        if self.traced {
+            let owner = self.owner.upgrade().map(|p| p.name()).unwrap_or_default();
+            transit::trace("RECV", &owner, &self.name(), &transit::text(&message));
+        }
+        Some(message)
+    }
+
     fn take_far(self: &Rc<Self>) -> Option<T> {
         let far = far_end(&(self.clone() as SlotRef));
         let any = far.clone().as_any();
@@ -245,9 +263,20 @@ impl<T: Send + 'static> InSlot<T> {
         }
     }
 
+    /// Shows the last so many messages, if they are to be shown, and wakes who listens.
     #[cold]
+    fn attend(&self, delivered: usize) {
+        if let Some(wiring) = self.wiring.get()
+            && wiring.transit.is_set()
+        {
+            let queue = self.queue.borrow();
+            queue.iter().skip(queue.len() - delivered).for_each(|m| wiring.transit.delivered(m));
+        }
+        self.wake_listeners();
+    }
+
     fn wake_listeners(&self) {
-        self.listened.set(false);
+        self.attended.set(self.wiring.get().is_some_and(|w| w.transit.is_set()));
         if let Some(wiring) = self.wiring.get() {
             for listener in wiring.listeners.take() {
                 listener.wake();
@@ -261,7 +290,7 @@ impl<T: Send + 'static> InSlot<T> {
         if !listeners.iter().any(|l| l.is_same(&listener)) {
             listeners.push(listener);
         }
-        self.listened.set(true);
+        self.attended.set(true);
     }
 }
 
@@ -279,8 +308,8 @@ impl<T: Send + 'static> Deliver<T> for InSlot<T> {
         }
         self.received.set(self.received.get() + 1);
         owner.wake();
-        if self.listened.get() {
-            self.wake_listeners();
+        if self.attended.get() {
+            self.attend(1);
         }
         Ok(())
     }
@@ -302,8 +331,8 @@ impl<T: Send + 'static> Deliver<T> for InSlot<T> {
         if moved > 0 {
             self.received.set(self.received.get() + moved as u64);
             owner.wake();
-            if self.listened.get() {
-                self.wake_listeners();
+            if self.attended.get() {
+                self.attend(moved);
             }
         }
         moved
@@ -365,6 +394,7 @@ impl<T: Send + 'static> AnySlot for InSlot<T> {
     }
     fn set_far(&self, _far: &SlotRef) {
         self.passes_on.set(self.wires().borrow().next.is_some());
+        self.detour.set(self.traced || self.passes_on.get());
         // Whoever awaits this inbox now waits at another end.
         self.wake_listeners();
         if let Some(owner) = self.owner.upgrade()
@@ -372,6 +402,10 @@ impl<T: Send + 'static> AnySlot for InSlot<T> {
         {
             owner.wake();
         }
+    }
+    fn show_transit(&self, tag: Option<&str>) {
+        self.wiring().transit.set(tag);
+        self.attended.set(tag.is_some() || !self.wiring().listeners.borrow().is_empty());
     }
     fn clear(&self) {
         drop(self.queue.take());

@@ -16,6 +16,7 @@ use crate::error::SendError;
 use crate::ipc::Ipc;
 use crate::message::Message;
 use crate::microprocess::Process;
+use crate::transit::{self, Tag};
 use crate::wait::Listener;
 
 /// A box from which messages leave.
@@ -37,6 +38,9 @@ pub(crate) struct OutSlot<T: 'static> {
     /// When it was linked to its final inbox, in the order of all such events.
     attached: Cell<u64>,
     wires: RefCell<Wires>,
+    transit: Tag,
+    /// Whether what is sent is shown.
+    traced: bool,
     dynamic_name: Option<Box<str>>,
 }
 
@@ -104,7 +108,7 @@ impl<T: Send + 'static> Outbox<T> {
                 target.deliver(message)?;
                 slot.sent.set(slot.sent.get() + 1);
             }
-            None => slot.discarded.set(slot.discarded.get() + 1),
+            None => slot.discard(&message),
         }
         Ok(())
     }
@@ -114,7 +118,10 @@ impl<T: Send + 'static> Outbox<T> {
         let slot = self.working();
         let (passed, count) = match &*slot.target.borrow() {
             Some(target) => (target.deliver_some(messages), &slot.sent),
-            None => (std::mem::take(messages).len(), &slot.discarded),
+            None => {
+                messages.drain(..).for_each(|m| slot.discard(&m));
+                return;
+            }
         };
         count.set(count.get() + passed as u64);
     }
@@ -184,8 +191,24 @@ impl<T: Send + 'static> OutSlot<T> {
             discarded: Cell::new(0),
             attached: Cell::new(0),
             wires: RefCell::default(),
+            transit: Tag::default(),
+            traced: transit::traces_sends(),
             dynamic_name: None,
         }
+    }
+
+    fn discard(&self, message: &T) {
+        self.discarded.set(self.discarded.get() + 1);
+        if self.traced {
+            self.trace(message);
+        }
+        self.transit.discarded(message);
+    }
+
+    #[cold]
+    fn trace(&self, message: &T) {
+        let owner = self.owner.upgrade().map(|p| p.name()).unwrap_or_default();
+        transit::trace("SEND", &owner, &self.name(), &transit::text(message));
     }
 }
 
@@ -223,7 +246,13 @@ impl<T: Send + 'static> AnySlot for OutSlot<T> {
         self.discarded.get()
     }
     fn set_far(&self, far: &SlotRef) {
-        let target = sink_for::<T>(far);
+        let mut target = sink_for::<T>(far);
+        if self.traced
+            && let Some(inner) = target
+        {
+            let owner = self.owner.upgrade().map(|p| p.name()).unwrap_or_default();
+            target = Some(Rc::new(Traced { inner, owner, name: self.name() }));
+        }
         if target.is_some() {
             self.attached.set(ATTACHED.with(|a| {
                 a.set(a.get() + 1);
@@ -236,6 +265,9 @@ impl<T: Send + 'static> AnySlot for OutSlot<T> {
         if let Some(owner) = self.owner.upgrade() {
             owner.outlinks_changed();
         }
+    }
+    fn show_transit(&self, tag: Option<&str>) {
+        self.transit.set(tag);
     }
     fn clear(&self) {}
     fn move_messages(&self, _far: &SlotRef) {}
@@ -356,6 +388,31 @@ pub(crate) fn sink_for<T: Send + 'static>(far: &SlotRef) -> Option<Rc<dyn Delive
 
 pub(crate) fn narrow<T: Send + 'static>(inbox: Rc<InSlot<T>>) -> Rc<dyn Deliver<Message>> {
     Rc::new(Narrow(inbox))
+}
+
+/// Shows what is sent on its way to the real target; so an outbox that shows nothing has nothing to ask.
+struct Traced<T> {
+    inner: Rc<dyn Deliver<T>>,
+    owner: String,
+    name: String,
+}
+
+impl<T: 'static> Deliver<T> for Traced<T> {
+    fn deliver(&self, message: T) -> Result<(), SendError<T>> {
+        let text = transit::text(&message);
+        self.inner.deliver(message)?;
+        transit::trace("SEND", &self.owner, &self.name, &text);
+        Ok(())
+    }
+    fn len(&self) -> usize {
+        self.inner.len()
+    }
+    fn limit(&self) -> Option<usize> {
+        self.inner.limit()
+    }
+    fn collections(&self) -> &Collections {
+        self.inner.collections()
+    }
 }
 
 /// Typed outbox, untyped inbox.

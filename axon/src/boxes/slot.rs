@@ -75,6 +75,8 @@ pub trait AnySlot: 'static {
     fn discarded(&self) -> u64;
     /// Tells an outbox (or an inbox on the way) where its messages end up.
     fn set_far(&self, far: &SlotRef);
+    /// Shows what is delivered to it, or discarded, under a tag, or no longer.
+    fn show_transit(&self, tag: Option<&str>);
     /// Drops its own messages.
     fn clear(&self);
     /// Moves all of its own messages to the far inbox, oldest first (AX-BOX-05).
