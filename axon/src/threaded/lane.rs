@@ -234,7 +234,7 @@ mod tests {
         for limit in [1, 2, 7, 500] {
             // Large, so that the ring has four places.
             let (to, mut from) = outward::<[usize; 2048]>(limit);
-            let total = if cfg!(miri) { 100 } else { 20_000 };
+            let total = if cfg!(miri) { 10 } else { 20_000 };
             let waker = std::thread::current();
             let thread = std::thread::spawn(move || {
                 for n in 0..total {
