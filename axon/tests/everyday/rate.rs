@@ -158,6 +158,7 @@ fn u31_requests_come_at_even_intervals_from_the_start() {
 
 /// The original's test_ChunkSizeRounding.
 #[test]
+#[cfg_attr(miri, ignore)] // an hour, which takes Miri minutes
 fn u31_rounding_evens_out() {
     let rate = ByteRate::new(100.0).chunk_rate(3.0);
     let got: Vec<_> = requests(&virtual_time(), rate.aggregates(), 3200).iter().map(|r| r.1).collect();
