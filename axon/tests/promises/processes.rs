@@ -136,7 +136,9 @@ fn ax_sched_16_a_delayed_pass_does_not_block_who_steps_by_hand() {
     }
     // Pass 0, two steps, and the end.
     assert!(start.elapsed() >= DELAY * 4);
-    assert!(steps > 100, "{steps} steps: it blocks");
+    // Under Miri a step takes milliseconds of its clock.
+    let fewest = if cfg!(miri) { 10 } else { 100 };
+    assert!(steps > fewest, "{steps} steps: it blocks");
 }
 
 /// AX-SCHED-16 for a run inside another runtime, which must not be blocked either.
