@@ -8,6 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use super::StorageKey;
 use super::beneath::{self, Access};
 
+/// A file of a place of a torrent.
+type FileKey = (StorageKey, u32, usize);
+
 /// Handles of files in use, the least recently used of which is closed when there are too many.
 #[derive(Debug)]
 pub(crate) struct FileCache {
@@ -24,7 +27,7 @@ impl FileCache {
     /// The handle of a file; `open` makes it if there is none that allows `access`.
     pub(crate) fn get(
         &self,
-        key: (StorageKey, usize),
+        key: FileKey,
         access: Access,
         open: impl Fn() -> io::Result<File>,
     ) -> io::Result<Arc<File>> {
@@ -75,7 +78,7 @@ impl FileCache {
 
 #[derive(Debug, Default)]
 struct Inner {
-    files: HashMap<(StorageKey, usize), Entry>,
+    files: HashMap<FileKey, Entry>,
     clock: u64,
 }
 
@@ -101,7 +104,7 @@ mod tests {
                 opened.set(opened.get() + 1);
                 File::create(tmp.path().join(i.to_string()))
             };
-            cache.get((StorageKey(1), i), access, open).unwrap();
+            cache.get((StorageKey(1), 0, i), access, open).unwrap();
         };
         get(0, Access::Write);
         get(1, Access::Read);

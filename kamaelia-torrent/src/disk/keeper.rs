@@ -3,17 +3,21 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, Sender};
 
 use super::beneath::{Access, Dir};
+use super::names::checked_name;
+use super::relocate::{Relocation, relocate};
 use super::{Answers, DiskAnswer, DiskError, Snapshot, Storage, StorageKey, Totals, Writes};
 use crate::proto::bitfield::Bitfield;
 use crate::proto::geometry::PieceIndex;
-use crate::proto::resume::{FileStamp, Resume};
+use crate::proto::resume::{FileStamp, Moved, Resume};
 
 /// Work for the keeper. All of one torrent is done in the order in which it was sent.
 #[derive(Debug)]
@@ -21,11 +25,47 @@ pub(crate) enum KeeperJob {
     /// Makes the files that no write would make.
     Prepare(Arc<Storage>),
     /// Reads the resume record and compares it with the files.
-    Load { storage: Arc<Storage>, state_dir: Option<PathBuf> },
+    Load { storage: Arc<Storage>, state_dir: Option<PathBuf>, also: Option<PathBuf> },
     /// Syncs the data, then writes the resume record.
     Save { storage: Arc<Storage>, state_dir: Option<PathBuf>, snapshot: Snapshot },
+    /// Brings the files to another place and writes the resume record.
+    Move(Move),
+    /// The files are in both places.
+    Moved(Move, Result<Option<Relocation>, DiskError>),
+    /// Looks whether files were changed by somebody else. Only those of which all pieces are in the set.
+    Look { storage: Arc<Storage>, have: Bitfield },
     /// Closes the files.
     Close(Arc<Storage>),
+}
+
+/// A torrent on its way.
+#[derive(Debug)]
+pub(crate) struct Move {
+    pub(crate) from: Arc<Storage>,
+    pub(crate) to: Arc<Storage>,
+    pub(crate) state_dir: Option<PathBuf>,
+    pub(crate) snapshot: Option<Snapshot>,
+    /// Set by whoever does not want it any more.
+    pub(crate) cancel: Arc<AtomicBool>,
+    /// The keeper's queue.
+    pub(crate) back: Sender<KeeperJob>,
+}
+
+impl Move {
+    /// Copying to another file system takes its time, in which the keeper has other things to do. Answers at once if
+    /// that cannot be begun.
+    fn copy_aside(self) -> Option<DiskAnswer> {
+        let key = self.from.key();
+        let path = self.to.root().to_path_buf();
+        let mover = thread::Builder::new().name("kt-move".to_owned()).spawn(move || {
+            let relocated = relocate(&self.from, &self.to, &self.cancel);
+            let back = self.back.clone();
+            // Refused only when the keeper has ended, and then nobody waits for it.
+            let _ = back.send(KeeperJob::Moved(self, relocated));
+        });
+        let e = mover.err()?;
+        Some(DiskAnswer::Moved { key, result: Err(DiskError::from_io("move to", &path, e)) })
+    }
 }
 
 /// The keeper thread.
@@ -52,10 +92,22 @@ impl Keeper {
                 KeeperJob::Prepare(storage) => {
                     DiskAnswer::Prepared { key: storage.key(), error: storage.make_empty_files().err() }
                 }
-                KeeperJob::Load { storage, state_dir } => self.load(&storage, state_dir),
+                KeeperJob::Load { storage, state_dir, also } => self.load(storage, state_dir, also),
                 KeeperJob::Save { storage, state_dir, snapshot } => {
                     let error = self.save(&storage, state_dir, snapshot).err();
                     DiskAnswer::Saved { key: storage.key(), error }
+                }
+                KeeperJob::Move(job) if job.from.root() == job.to.root() => {
+                    let relocated = relocate(&job.from, &job.to, &job.cancel);
+                    self.moved(job, relocated)
+                }
+                KeeperJob::Move(job) => match job.copy_aside() {
+                    None => continue,
+                    Some(answer) => answer,
+                },
+                KeeperJob::Moved(job, relocated) => self.moved(job, relocated),
+                KeeperJob::Look { storage, have } => {
+                    DiskAnswer::Looked { key: storage.key(), changed: self.look(&storage, &have) }
                 }
                 KeeperJob::Close(storage) => {
                     storage.close_files();
@@ -70,10 +122,32 @@ impl Keeper {
     /// What the record vouches for, and what has to be hashed because there is no record that speaks of the files as
     /// they are now. The record is input like any other: what it says about pieces holds only for files whose size
     /// and time of change it names correctly.
-    fn load(&mut self, storage: &Storage, state_dir: Option<PathBuf>) -> DiskAnswer {
-        let key = storage.key();
+    ///
+    /// The record also says where the files are if they were moved. If there is neither a record nor any file, they may
+    /// be in the folder `also`, to which the torrent goes when it is complete.
+    fn load(
+        &mut self,
+        asked: Arc<Storage>,
+        state_dir: Option<PathBuf>,
+        also: Option<PathBuf>,
+    ) -> DiskAnswer {
+        let key = asked.key();
+        let mut storage = Arc::clone(&asked);
+        let mut record = read_record(&storage, state_dir.as_deref());
+        if record.is_none()
+            && let Some(also) = also.filter(|_| !storage.has_any_file())
+        {
+            let there = storage.at(also, BTreeMap::new());
+            let found = read_record(&there, state_dir.as_deref());
+            if found.is_some() || there.has_any_file() {
+                (storage, record) = (Arc::new(there), found);
+            }
+        }
+        if let Some(place) = record.as_ref().and_then(|record| place_of(&storage, record, state_dir.is_some())) {
+            storage = Arc::new(place);
+        }
+        let storage = &storage;
         let count = storage.geometry().piece_count();
-        let record = read_record(storage, state_dir);
         let mut have = record.as_ref().map_or_else(|| Bitfield::new(count), |record| record.have.clone());
         // Without a record everything, also pieces that are nothing but padding.
         let mut recheck = if record.is_some() { Bitfield::new(count) } else { Bitfield::full(count) };
@@ -99,7 +173,70 @@ impl Keeper {
         self.stamps.insert(key, Stamps { files: stamps, again: BTreeSet::new() });
         let totals = record
             .map_or_else(Totals::default, |r| Totals { uploaded: r.uploaded, downloaded: r.downloaded });
-        DiskAnswer::Resumed { key, have, recheck, totals }
+        let moved = (!Arc::ptr_eq(storage, &asked)).then(|| Arc::clone(storage));
+        DiskAnswer::Resumed { key, have, recheck, totals, storage: moved }
+    }
+
+    /// Data, then the record, then the old names: whenever this ends, the record speaks of a place that is whole.
+    fn moved(&mut self, job: Move, relocated: Result<Option<Relocation>, DiskError>) -> DiskAnswer {
+        let key = job.from.key();
+        let Move { from, to, state_dir, snapshot, .. } = job;
+        let result =
+            relocated.and_then(|relocation| self.record_move(&from, &to, state_dir, snapshot, relocation));
+        // Handles of the old place are of no more use.
+        from.close_files();
+        DiskAnswer::Moved { key, result: result.map(|()| to) }
+    }
+
+    fn record_move(
+        &mut self,
+        from: &Storage,
+        to: &Storage,
+        state_dir: Option<PathBuf>,
+        snapshot: Option<Snapshot>,
+        relocation: Option<Relocation>,
+    ) -> Result<(), DiskError> {
+        let old_record = state_dir.is_none().then(|| record_name(from));
+        let recorded = match snapshot {
+            Some(snapshot) => self.save(to, state_dir, snapshot),
+            // Nothing is known yet but what an earlier run left.
+            None => match read_record(from, state_dir.as_deref()) {
+                Some(record) => write_record(to, state_dir, record),
+                None => Ok(()),
+            },
+        };
+        let Some(relocation) = relocation else { return recorded };
+        if let Err(e) = recorded {
+            relocation.undo();
+            return Err(e);
+        }
+        relocation.leave();
+        if let Some(name) = old_record {
+            relocation.leave_behind(&name);
+        }
+        Ok(())
+    }
+
+    /// Files that are not as they were when they were last recorded, and whether they are missing.
+    fn look(&mut self, storage: &Storage, have: &Bitfield) -> Vec<(usize, bool)> {
+        let Some(stamps) = self.stamps.get_mut(&storage.key()) else { return Vec::new() };
+        let mut changed = Vec::new();
+        for i in 0..stamps.files.len() {
+            let Some(then) = stamps.files[i] else { continue };
+            let settled = !stamps.again.contains(&i) && storage.pieces_of(i).all(|piece| have.get(piece));
+            if !settled {
+                continue;
+            }
+            // A file that cannot be looked at is left to whoever reads it.
+            let Ok(now) = storage.stamp(i) else { continue };
+            // In this order: who writes sets the mark before the piece is counted.
+            if now != Some(then) && !storage.dirty().contains(&i) {
+                changed.push((i, now.is_none()));
+                stamps.files[i] = None;
+                stamps.again.insert(i);
+            }
+        }
+        changed
     }
 
     fn save(
@@ -147,18 +284,72 @@ impl Keeper {
         let files = stamps.files.clone();
         let info_hash = storage.metainfo().info_hash();
         let Snapshot { have, totals: Totals { uploaded, downloaded }, .. } = snapshot;
-        let record = Resume { info_hash, have, files, uploaded, downloaded };
-        let path = state_dir.unwrap_or_else(|| storage.root().to_path_buf());
-        let error = |e| DiskError::from_io("write", &path.join(record_name(storage)), e);
-        let dir = Dir::open(&path, true).map_err(error)?;
-        dir.replace(&record_name(storage), &record.encode()).map_err(error)
+        let (moved, names) = (None, BTreeMap::new());
+        let record = Resume { info_hash, have, files, uploaded, downloaded, moved, names };
+        write_record(storage, state_dir, record)
     }
 }
 
+/// Writes a record, with the place as it is.
+fn write_record(
+    storage: &Storage,
+    state_dir: Option<PathBuf>,
+    mut record: Resume,
+) -> Result<(), DiskError> {
+    let bytes = |path: &Path| path.as_os_str().as_encoded_bytes().to_vec();
+    // A record beside the data needs not say where it is, and would not be believed.
+    let moved = state_dir.is_some() && storage.home() != storage.root();
+    record.moved = moved.then(|| Moved { home: bytes(storage.home()), dir: bytes(storage.root()) });
+    let text = |(file, path): (usize, PathBuf)| Some((u32::try_from(file).ok()?, path.to_str()?.to_owned()));
+    record.names = storage.names().into_iter().filter_map(text).collect();
+    let path = state_dir.unwrap_or_else(|| storage.root().to_path_buf());
+    let error = |e| DiskError::from_io("write", &path.join(record_name(storage)), e);
+    let dir = Dir::open(&path, true).map_err(error)?;
+    dir.replace(&record_name(storage), &record.encode()).map_err(error)
+}
+
+/// Where a record says that the files are, if that is not where they are looked for.
+///
+/// A folder is taken only from a record in the folder for records, where no torrent writes: beside the data a torrent
+/// could bring a file with the name of another one's record, and lead it anywhere. It counts only for whoever wants the
+/// torrent in the same folder as before.
+fn place_of(storage: &Storage, record: &Resume, own_folder: bool) -> Option<Storage> {
+    let mut root = storage.root().to_path_buf();
+    if let Some(moved) = record.moved.as_ref().filter(|_| own_folder)
+        && moved.home == storage.home().as_os_str().as_encoded_bytes()
+        && let Some(dir) = path_from(&moved.dir)
+    {
+        root = dir;
+    }
+    let mut names = BTreeMap::new();
+    for (file, name) in &record.names {
+        let file = *file as usize;
+        match checked_name(storage.metainfo(), &names, file, name) {
+            Ok(path) => {
+                names.insert(file, path);
+            }
+            Err(e) => log::warn!("a name in the record of {} is not used: {e}", storage.metainfo().info_hash()),
+        }
+    }
+    (root != storage.root() || !names.is_empty()).then(|| storage.at(root, names))
+}
+
+#[cfg(unix)]
+fn path_from(bytes: &[u8]) -> Option<PathBuf> {
+    use std::os::unix::ffi::OsStrExt;
+
+    Some(PathBuf::from(std::ffi::OsStr::from_bytes(bytes)))
+}
+
+#[cfg(not(unix))]
+fn path_from(bytes: &[u8]) -> Option<PathBuf> {
+    std::str::from_utf8(bytes).ok().map(PathBuf::from)
+}
+
 /// The resume record of a torrent, if there is one that can be read and is about this torrent.
-fn read_record(storage: &Storage, state_dir: Option<PathBuf>) -> Option<Resume> {
-    let dir = state_dir.unwrap_or_else(|| storage.root().to_path_buf());
-    let file = Dir::open(&dir, false).and_then(|dir| {
+fn read_record(storage: &Storage, state_dir: Option<&Path>) -> Option<Resume> {
+    let dir = state_dir.unwrap_or_else(|| storage.root());
+    let file = Dir::open(dir, false).and_then(|dir| {
         let name = record_name(storage);
         dir.open_file(name.as_ref(), Access::Read)
     });

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::event::{AddError, AddTorrent, CheckPolicy, Event, TorrentId};
+use super::places::Op;
 use super::slot::{Check, Phase, Slot};
 use super::{Engine, index_of};
 use crate::disk::{StorageKey, Totals};
@@ -27,8 +28,6 @@ impl Engine {
         self.last_id = self.last_id.checked_add(1).ok_or(AddError::Numbers)?;
         let id = TorrentId(self.last_id);
         let storage = self.disk.open(StorageKey(id.0), add.metainfo.clone(), add.dir.clone());
-        let geometry = add.metainfo.geometry();
-        let policy = add.check;
         let t = self.torrents.insert(Slot {
             id,
             metainfo: add.metainfo.clone(),
@@ -50,22 +49,20 @@ impl Engine {
             error: None,
             before: Totals::default(),
             waiting_to_dial: false,
+            reads: 0,
+            ops: None,
+            doubt: None,
+            trouble: None,
+            look_at: None,
+            unsaved: false,
         });
         self.by_id.insert(id, t);
         self.by_hash.insert(info_hash, t);
-        let now = Instant::now();
-        match policy {
-            CheckPolicy::Resume => {
-                let slot = &mut self.torrents[t];
-                slot.jobs += 1;
-                self.disk.load_resume(&slot.storage, self.settings.state_dir.clone());
-            }
-            CheckPolicy::Full => {
-                let count = geometry.piece_count();
-                self.start_check(now, t, Bitfield::new(count), Bitfield::full(count));
-            }
-            CheckPolicy::Trust => self.start(now, t, Bitfield::full(geometry.piece_count())),
-        }
+        // Whatever is believed of it: the record also says where the files are and what they are called.
+        let slot = &mut self.torrents[t];
+        slot.jobs += 1;
+        let also = slot.settings.move_on_complete.clone();
+        self.disk.load_resume(&slot.storage, self.settings.state_dir.clone(), also);
         self.touch(t);
         Ok(id)
     }
@@ -97,7 +94,18 @@ impl Engine {
         }
     }
 
-    /// The resume record is read: hashes what it does not vouch for.
+    /// The resume record is read: what is believed, and what has to be hashed.
+    pub(super) fn loaded(&mut self, now: Instant, t: usize, have: Bitfield, recheck: Bitfield) {
+        let slot = &self.torrents[t];
+        let count = slot.geometry().piece_count();
+        match slot.settings.check {
+            CheckPolicy::Resume => self.start_check(now, t, have, recheck),
+            CheckPolicy::Full => self.start_check(now, t, Bitfield::new(count), Bitfield::full(count)),
+            CheckPolicy::Trust => self.start_check(now, t, Bitfield::full(count), Bitfield::new(count)),
+        }
+    }
+
+    /// Hashes what is not vouched for.
     pub(super) fn start_check(&mut self, now: Instant, t: usize, have: Bitfield, recheck: Bitfield) {
         let slot = &mut self.torrents[t];
         if !matches!(slot.phase, Phase::Loading) {
@@ -109,8 +117,10 @@ impl Engine {
             return self.check_ended(now, t);
         }
         slot.jobs += 1;
-        let handle = self.disk.check(&slot.storage, recheck);
-        slot.phase = Phase::Checking(Check { handle, have, checked: 0, total, error: None });
+        let handle = self.disk.check(&slot.storage, recheck.clone());
+        let (wanted, interrupted) = (recheck, false);
+        slot.phase =
+            Phase::Checking(Check { handle, wanted, interrupted, have, checked: 0, total, error: None });
         let id = slot.id;
         self.emit(Event::Checking { id, checked: 0, total });
     }
@@ -160,7 +170,17 @@ impl Engine {
         }
         self.emit(Event::Checked { id, have: count, total });
         self.emit(Event::Started { id });
+        if count == total {
+            self.move_completed(t);
+        }
         self.touch(t);
+    }
+
+    /// Everything is there: brings it to where complete torrents go, if it is to go anywhere.
+    pub(super) fn move_completed(&mut self, t: usize) {
+        if let Some(dir) = self.torrents[t].settings.move_on_complete.clone() {
+            self.queue_op(t, Op::Move(dir));
+        }
     }
 
     /// Stops a torrent because of an error. It stays in the table, so that one can see why.
@@ -186,6 +206,7 @@ impl Engine {
             return;
         }
         self.quiet(now, t, "torrent stopped");
+        self.drop_ops(t);
         let until = now + self.settings.stop_timeout;
         self.torrents[t].phase = Phase::Stopping { until, closing: false };
         self.touch(t);
@@ -206,6 +227,10 @@ impl Engine {
             self.close(now, index_of(key), reason);
         }
         let slot = &mut self.torrents[t];
+        if let Some(doubt) = slot.doubt.take() {
+            doubt.cancel();
+        }
+        (slot.trouble, slot.look_at) = (None, None);
         if let Some(swarm) = slot.swarm.take() {
             slot.last_stats =
                 TorrentStats { down_rate: 0, up_rate: 0, peers: 0, seeds: 0, ..swarm.stats(now) };

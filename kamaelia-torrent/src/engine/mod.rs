@@ -10,11 +10,13 @@ mod event;
 mod files;
 mod life;
 mod links;
+mod places;
 mod settings;
 mod slot;
 mod swarm;
 mod timers;
 mod trackers;
+mod trouble;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::fmt;
@@ -34,13 +36,15 @@ use crate::net::listen;
 use crate::proto::buffer::BufferPool;
 use crate::proto::handshake::PeerId;
 use crate::proto::info_hash::InfoHash;
-use crate::proto::torrent::{PeerKey, PeerSource, PeerStats, Torrent};
+use crate::proto::torrent::{PeerKey, PeerSource, PeerStats, Torrent, TorrentStats};
 
 use links::Link;
 use slot::Slot;
 use timers::{Timer, Timers};
 
-pub use event::{AddError, AddTorrent, CheckPolicy, EngineError, Event, State, TorrentId, TorrentStatus};
+pub use event::{
+    AddError, AddTorrent, CheckPolicy, EngineError, Event, RequestError, State, TorrentId, TorrentStatus,
+};
 pub use settings::Settings;
 
 /// Any number of torrents, their peers, files and trackers.
@@ -330,6 +334,8 @@ impl Engine {
             self.dial(now, t);
             self.announce(now, t);
             self.save_if_due(now, t);
+            self.look_if_due(now, t);
+            self.go_on_with_ops(now, t);
             self.go_on_stopping(now, t);
             self.schedule(now, t);
         }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::event::{AddTorrent, State, TorrentId, TorrentStatus};
+use super::places::Ops;
+use super::trouble::{Doubt, Trouble};
 use crate::disk::{CheckHandle, Storage, Totals};
 use crate::proto::announce::{AnnounceStats, Announcer};
 use crate::proto::bitfield::Bitfield;
@@ -35,6 +37,10 @@ pub(super) enum Phase {
 /// A check that goes on.
 pub(super) struct Check {
     pub(super) handle: CheckHandle,
+    /// What is looked at.
+    pub(super) wanted: Bitfield,
+    /// It was cancelled, to go on when the files are in their new place.
+    pub(super) interrupted: bool,
     pub(super) have: Bitfield,
     pub(super) checked: u32,
     pub(super) total: u32,
@@ -75,6 +81,18 @@ pub(super) struct Slot {
     pub(super) before: Totals,
     /// It would dial if there were fewer connections.
     pub(super) waiting_to_dial: bool,
+    /// Those of `jobs` that only read blocks for peers.
+    pub(super) reads: usize,
+    /// The files are being moved, renamed or checked.
+    pub(super) ops: Option<Box<Ops>>,
+    /// Pieces that are hashed again, because their files changed.
+    pub(super) doubt: Option<Box<Doubt>>,
+    /// What is wrong at the disk.
+    pub(super) trouble: Option<Box<Trouble>>,
+    /// When the files are looked at for changes by others.
+    pub(super) look_at: Option<Instant>,
+    /// It was told that records cannot be saved.
+    pub(super) unsaved: bool,
 }
 
 impl Slot {
@@ -130,11 +148,17 @@ impl Slot {
     pub(super) fn state(&self) -> State {
         match &self.phase {
             Phase::Loading | Phase::Checking(_) => State::Checking,
+            Phase::Running if self.recheck_progress().is_some() => State::Checking,
             Phase::Running if self.have().is_some_and(Bitfield::is_full) => State::Seeding,
             Phase::Running => State::Downloading,
             Phase::Stopping { .. } => State::Stopped,
             Phase::Failed => State::Failed,
         }
+    }
+
+    /// Pieces looked at and to look at while everything is hashed again.
+    fn recheck_progress(&self) -> Option<(u32, u32)> {
+        self.doubt.as_ref()?.progress()
     }
 
     pub(super) fn status(&self, now: Instant) -> TorrentStatus {
@@ -143,7 +167,10 @@ impl Slot {
         let verified = self.verified();
         let progress = match &self.phase {
             Phase::Checking(check) if check.total > 0 => f64::from(check.checked) / f64::from(check.total),
-            _ => verified as f64 / geometry.total_len() as f64,
+            _ => match self.recheck_progress() {
+                Some((checked, total)) => f64::from(checked) / f64::from(total.max(1)),
+                None => verified as f64 / geometry.total_len() as f64,
+            },
         };
         TorrentStatus {
             id: self.id,
@@ -164,9 +191,10 @@ impl Slot {
             seeds: stats.seeds,
             pieces_have: self.have().map_or(0, Bitfield::count),
             piece_count: geometry.piece_count(),
-            save_path: self.storage.root().join(self.metainfo.name()),
+            save_path: self.storage.save_path(),
             tracker_message: self.tracker_message.clone(),
             error: self.error.clone(),
+            disk_error: self.trouble.as_ref().map(|trouble| trouble.error.clone()),
         }
     }
 
@@ -182,8 +210,8 @@ impl Slot {
             Phase::Stopping { until, closing: false } => Some(*until).filter(|until| *until > now),
             _ => None,
         };
-        let save = self.save_at.filter(|_| !self.saving);
-        [swarm, announcer, stop, save].into_iter().flatten().min()
+        let save = self.save_at.filter(|_| !self.saving && self.ops.is_none());
+        [swarm, announcer, stop, save, self.look_at].into_iter().flatten().min()
     }
 }
 

@@ -19,6 +19,7 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use sha1::{Digest, Sha1};
+use unicode_normalization::UnicodeNormalization;
 
 /// What the platform that will store the files cannot bear, beyond what is never allowed.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -57,6 +58,12 @@ pub enum PathError {
     /// Two files whose paths are the same where case does not count.
     #[error("paths {0:?} and {1:?} differ in upper and lower case only")]
     CaseClash(String, String),
+    /// A new name for a file that would have to be changed to be safe: choose another one.
+    #[error("file name {0:?} has characters that are not safe, or is too long")]
+    Unsafe(String),
+    /// The torrent has no file of this number.
+    #[error("there is no file {0}")]
+    NoSuchFile(usize),
     /// One path is a file and also the folder of another file.
     #[error("path {0:?} is both a file and a folder")]
     FileAndFolder(String),
@@ -210,9 +217,14 @@ fn shorten(safe: &str, original: &[u8]) -> String {
     format!("{}{tail}", &safe[..keep])
 }
 
-fn fold(path: &str) -> String {
-    // Upper and then lower: ß and ẞ, ſ and s, Greek final sigma come out the same.
-    path.to_uppercase().to_lowercase()
+/// The same for all paths that some file system takes for one: upper and lower case and Unicode form do not count.
+pub(crate) fn fold(path: &str) -> String {
+    if path.is_ascii() {
+        return path.to_ascii_lowercase();
+    }
+    // Upper and then lower: ß and ẞ, ſ and s, Greek final sigma come out the same. NFC: a letter with an accent is one
+    // character or two; case mapping can take such a pair apart, so it comes last.
+    path.nfd().collect::<String>().to_uppercase().to_lowercase().nfc().collect()
 }
 
 /// Longest component, bytes. File systems take 255; the rest is for suffixes such as that of a partial file.

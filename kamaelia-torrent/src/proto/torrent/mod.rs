@@ -9,6 +9,7 @@ mod candidates;
 mod check;
 mod connect;
 mod disk;
+mod doubt;
 mod messages;
 mod partial;
 mod requests;
@@ -70,6 +71,8 @@ pub struct Torrent {
     givers: usize,
     hungry: bool,
     disk_rests: Option<Instant>,
+    /// Pieces that were verified and are not there now; rare.
+    lost: Option<Box<doubt::Lost>>,
 
     choker: Choker,
     slots: usize,
@@ -115,6 +118,7 @@ impl Torrent {
             givers: 0,
             hungry: false,
             disk_rests: None,
+            lost: None,
             slots: choker.slots(&[]),
             choker,
             next_round: None,
