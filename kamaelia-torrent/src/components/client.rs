@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use axon::threaded::ThreadCx;
 use axon::{BoxError, Component, Cx, Ipc, Message, ports};
 
-use super::ipc::{AddPeers, CloseTorrent, CreateNewTorrent, RequestTag, TorrentEvent, TorrentStartFail};
+use super::ipc::{self, AddPeers, CloseTorrent, CreateNewTorrent, RequestTag, TorrentEvent, TorrentStartFail};
 use super::status::StatusSnapshot;
 use crate::engine::{AddError, AddTorrent, Engine, Event, Settings, TorrentId};
 use crate::proto::metainfo::Metainfo;
@@ -16,7 +16,9 @@ use crate::proto::metainfo::Metainfo;
 ports! {
     /// Boxes of a [`TorrentClient`].
     pub struct ClientPorts {
-        in  { /// Requests: [`CreateNewTorrent`] (or bare bytes or text), [`CloseTorrent`], [`AddPeers`].
+        in  { /// Requests: [`CreateNewTorrent`] (or bare bytes or text), [`CloseTorrent`], [`AddPeers`],
+              /// [`MoveTorrent`](super::MoveTorrent), [`RenameFile`](super::RenameFile),
+              /// [`RecheckTorrent`](super::RecheckTorrent), [`RetryDisk`](super::RetryDisk).
               inbox: Message,
               /// [`Ipc::Shutdown`] or a `shutdownMicroprocess` stops the client in order.
               control: Ipc }
@@ -232,7 +234,11 @@ impl Work<'_> {
             Ok(close) => self.close(close.torrent_id),
             Err(message) => match message.downcast::<AddPeers>() {
                 Ok(add) => self.engine.add_peers(add.torrent_id, &add.peers),
-                Err(other) => {
+                Err(message) => {
+                    let other = match ipc::serve_files(&mut self.engine, message) {
+                        Ok(refusal) => return refusal.into_iter().for_each(|event| self.send(event)),
+                        Err(other) => other,
+                    };
                     log::debug!("the torrent client ignores a message of type {}", other.type_name())
                 }
             },
@@ -269,6 +275,7 @@ impl Work<'_> {
         add.check = create.check;
         add.trackers = create.trackers;
         add.sequential = create.sequential;
+        add.move_on_complete = create.move_on_complete;
         let listen = self.engine.local_addr();
         let answer = match self.engine.add(add) {
             Ok(torrent_id) => TorrentEvent::NewTorrentCreated { torrent_id, save_folder, listen, tag },
@@ -309,7 +316,11 @@ impl Work<'_> {
                     log::info!("torrent {id}: peer {addr} has gone: {reason}");
                     self.note_peer(id, format!("{addr}: {reason}"));
                 }
-                _ => {}
+                other => {
+                    if let Some(event) = TorrentEvent::of_files(other) {
+                        self.send(event);
+                    }
+                }
             }
         }
     }

@@ -7,6 +7,11 @@ use std::sync::Arc;
 
 use axon::{Message, Service};
 
+mod files;
+
+pub use files::{MoveTorrent, RecheckTorrent, RenameFile, RetryDisk};
+pub(crate) use files::{files_request, serve_files};
+
 use super::status::StatusSnapshot;
 use crate::engine::{CheckPolicy, TorrentId};
 
@@ -50,6 +55,8 @@ pub struct CreateNewTorrent {
     pub trackers: bool,
     /// Whether pieces are taken in order.
     pub sequential: bool,
+    /// Where its files go when everything is there.
+    pub move_on_complete: Option<PathBuf>,
     /// Comes back in the answer.
     pub tag: Option<RequestTag>,
 }
@@ -64,6 +71,7 @@ impl CreateNewTorrent {
             check: CheckPolicy::default(),
             trackers: true,
             sequential: false,
+            move_on_complete: None,
             tag: None,
         }
     }
@@ -168,6 +176,53 @@ pub enum TorrentEvent {
         /// The figures.
         status: Arc<StatusSnapshot>,
     },
+    /// A request about a torrent could not be carried out; all is as it was. An addition to the original's messages.
+    RequestFailed {
+        /// The torrent.
+        torrent_id: TorrentId,
+        /// What was asked for, in a word.
+        request: &'static str,
+        /// Why not.
+        reason: String,
+    },
+    /// The files are in another folder now. An addition to the original's messages.
+    TorrentMoved {
+        /// The torrent.
+        torrent_id: TorrentId,
+        /// The folder that holds its file or folder.
+        dir: PathBuf,
+    },
+    /// A file has another name now. An addition to the original's messages.
+    FileRenamed {
+        /// The torrent.
+        torrent_id: TorrentId,
+        /// Number of the file.
+        index: usize,
+        /// Its path below the torrent's download folder.
+        path: PathBuf,
+    },
+    /// Somebody else changed or removed files; they are hashed again. An addition to the original's messages.
+    FilesChanged {
+        /// The torrent.
+        torrent_id: TorrentId,
+        /// The files, below the torrent's download folder.
+        files: Vec<PathBuf>,
+    },
+    /// The disk does not do what it should, and fetching rests, or it works again. An addition to the original's
+    /// messages.
+    DiskTrouble {
+        /// The torrent.
+        torrent_id: TorrentId,
+        /// What went wrong, naming the file; `None` when it works again.
+        error: Option<String>,
+    },
+    /// The resume record cannot be written; the torrent goes on. Told once. An addition to the original's messages.
+    RecordNotSaved {
+        /// The torrent.
+        torrent_id: TorrentId,
+        /// Why not.
+        reason: String,
+    },
 }
 
 impl TorrentEvent {
@@ -176,7 +231,7 @@ impl TorrentEvent {
         match self {
             Self::NewTorrentCreated { tag, .. } | Self::TorrentAlreadyDownloading { tag, .. } => *tag,
             Self::TorrentStartFail(fail) => fail.tag,
-            Self::TrackerReport { .. } | Self::TorrentStatusUpdate { .. } => None,
+            _ => None,
         }
     }
 
@@ -186,7 +241,13 @@ impl TorrentEvent {
             Self::NewTorrentCreated { torrent_id, .. }
             | Self::TorrentAlreadyDownloading { torrent_id, .. }
             | Self::TrackerReport { torrent_id, .. }
-            | Self::TorrentStatusUpdate { torrent_id, .. } => Some(*torrent_id),
+            | Self::TorrentStatusUpdate { torrent_id, .. }
+            | Self::RequestFailed { torrent_id, .. }
+            | Self::TorrentMoved { torrent_id, .. }
+            | Self::FileRenamed { torrent_id, .. }
+            | Self::FilesChanged { torrent_id, .. }
+            | Self::DiskTrouble { torrent_id, .. }
+            | Self::RecordNotSaved { torrent_id, .. } => Some(*torrent_id),
             Self::TorrentStartFail(fail) => fail.torrent_id,
         }
     }
@@ -195,7 +256,7 @@ impl TorrentEvent {
         match &mut self {
             Self::NewTorrentCreated { tag, .. } | Self::TorrentAlreadyDownloading { tag, .. } => *tag = new,
             Self::TorrentStartFail(fail) => fail.tag = new,
-            Self::TrackerReport { .. } | Self::TorrentStatusUpdate { .. } => {}
+            _ => {}
         }
         self
     }
@@ -223,6 +284,10 @@ impl fmt::Display for TorrentEvent {
             Self::TorrentStatusUpdate { torrent_id, status } => {
                 write!(f, "Torrent {torrent_id} status : {}%", status.percent())
             }
+            Self::RequestFailed { torrent_id, request, reason } => {
+                write!(f, "Torrent {torrent_id} {request} failed: {}", printable(reason))
+            }
+            other => other.fmt_files(f),
         }
     }
 }

@@ -27,6 +27,7 @@ pub use ipc::{
     AddPeers, CloseTorrent, CreateNewTorrent, MakeTorrent, RequestTag, ServiceMessage, TorrentEvent,
     TorrentStartFail,
 };
+pub use ipc::{MoveTorrent, RecheckTorrent, RenameFile, RetryDisk};
 pub use maker::{MakerPorts, TorrentMaker};
 pub use patron::{PatronPorts, TorrentPatron};
 pub use service::{ServicePorts, TorrentService, TorrentServices};

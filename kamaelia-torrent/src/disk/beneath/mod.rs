@@ -30,6 +30,11 @@ pub(crate) enum Access {
     Write,
 }
 
+/// A folder that cannot be made because a file has its name: "exists" is a riddle to whoever named it.
+fn not_a_folder(e: io::Error) -> io::Error {
+    if e.kind() == io::ErrorKind::AlreadyExists { io::ErrorKind::NotADirectory.into() } else { e }
+}
+
 /// What stands under a name.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Found {

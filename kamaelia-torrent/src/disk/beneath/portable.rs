@@ -20,7 +20,7 @@ impl Dir {
     /// Opens a folder named by the user. Makes it if `create`.
     pub(crate) fn open(path: &Path, create: bool) -> io::Result<Dir> {
         if create {
-            std::fs::create_dir_all(path)?;
+            std::fs::create_dir_all(path).map_err(super::not_a_folder)?;
         }
         if !std::fs::metadata(path)?.is_dir() {
             return Err(io::ErrorKind::NotADirectory.into());

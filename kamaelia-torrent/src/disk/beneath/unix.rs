@@ -23,7 +23,7 @@ impl Dir {
     /// Opens a folder named by the user; links in the user's own path are followed. Makes it if `create`.
     pub(crate) fn open(path: &Path, create: bool) -> io::Result<Dir> {
         if create {
-            std::fs::create_dir_all(path)?;
+            std::fs::create_dir_all(path).map_err(super::not_a_folder)?;
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(Dir { fd: rustix::fs::open(path, flags, Mode::empty())? })
