@@ -195,7 +195,7 @@ impl TorrentEvent {
         match self {
             Self::NewTorrentCreated { tag, .. } | Self::TorrentAlreadyDownloading { tag, .. } => *tag,
             Self::TorrentStartFail(fail) => fail.tag,
-            Self::TrackerReport { .. } | Self::RequestFailed { .. } | Self::TorrentStatusUpdate { .. } => None,
+            _ => None,
         }
     }
 
@@ -215,7 +215,7 @@ impl TorrentEvent {
         match &mut self {
             Self::NewTorrentCreated { tag, .. } | Self::TorrentAlreadyDownloading { tag, .. } => *tag = new,
             Self::TorrentStartFail(fail) => fail.tag = new,
-            Self::TrackerReport { .. } | Self::RequestFailed { .. } | Self::TorrentStatusUpdate { .. } => {}
+            _ => {}
         }
         self
     }
