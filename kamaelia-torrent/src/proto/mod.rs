@@ -11,6 +11,7 @@ pub mod choker;
 pub mod geometry;
 pub mod handshake;
 pub mod info_hash;
+pub mod limit;
 pub mod metainfo;
 pub mod path;
 pub mod peer;

@@ -146,11 +146,7 @@ impl Torrent {
             }
             self.disconnect(now, slot, PeerError::Replaced);
         } else if self.peers.len() >= self.cfg.max_peers {
-            let idle = |peer: &Peer| {
-                !peer.interested
-                    && !peer.interesting
-                    && now.saturating_duration_since(peer.relevant) >= super::timers::REPLACEABLE
-            };
+            let idle = |peer: &Peer| super::slots::idle(peer, now);
             let Some(slot) = self.peers.iter().find(|(_, peer)| idle(peer)).map(|(slot, _)| slot) else {
                 return Err(Refusal::Full);
             };
@@ -171,6 +167,7 @@ impl Torrent {
         self.release_all(slot);
         let peer = self.peers.try_remove(slot)?;
         self.by_key.remove(&peer.key);
+        self.interested -= usize::from(peer.interested);
         self.choker.forget(slot);
         for (_, partial) in &mut self.partials {
             if partial.owner == Some(slot) {

@@ -10,8 +10,10 @@ mod check;
 mod connect;
 mod disk;
 mod messages;
+mod pace;
 mod partial;
 mod requests;
+mod slots;
 mod sources;
 mod timers;
 mod types;
@@ -73,6 +75,12 @@ pub struct Torrent {
 
     choker: Choker,
     slots: usize,
+    /// Peers that want something of us.
+    interested: usize,
+    /// Blocks are sent only with leave.
+    metered: bool,
+    /// What may come in, bytes per second, if that is limited.
+    pace: Option<u64>,
     next_round: Option<Instant>,
 
     outputs: VecDeque<TorrentOutput>,
@@ -97,7 +105,7 @@ impl Torrent {
         assert_eq!(cfg.have.len(), pieces, "bitfield and geometry of different torrents");
         let mut rng = fastrand::Rng::with_seed(cfg.seed);
         let have = std::mem::replace(&mut cfg.have, Bitfield::new(0));
-        let choker = Choker::new(cfg.upload_slots, rng.fork());
+        let mut choker = Choker::new(cfg.upload_slots, rng.fork());
         let verified = have.iter_ones().map(|piece| u64::from(cfg.geometry.piece_size(piece))).sum();
         Torrent {
             everything: Arc::new(Bitfield::full(pieces)),
@@ -117,6 +125,9 @@ impl Torrent {
             disk_rests: None,
             slots: choker.slots(&[]),
             choker,
+            interested: 0,
+            metered: false,
+            pace: None,
             next_round: None,
             outputs: VecDeque::new(),
             wake: None,
