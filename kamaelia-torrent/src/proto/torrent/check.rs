@@ -35,6 +35,7 @@ impl Torrent {
             let state = match self.by_piece.contains_key(&piece) {
                 _ if self.have.get(piece) => PieceState::Have,
                 true => PieceState::Active,
+                false if self.is_urgent(piece) => PieceState::Active,
                 false => PieceState::Wanted,
             };
             assert_eq!(self.picker.state(piece), state, "piece {piece}");
@@ -50,6 +51,7 @@ impl Torrent {
             assert!(peer.asked.is_empty() || peer.fast || !peer.choking_us, "asked although choked");
             assert!(peer.reading > 0 || peer.queue.is_empty(), "requests lie about");
         }
+        self.assert_urgent_consistent();
         let givers = self.peers.iter().filter(|(_, peer)| peer.interesting && !peer.choking_us).count();
         assert_eq!(self.givers, givers);
         let verified: u64 =

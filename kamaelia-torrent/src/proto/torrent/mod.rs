@@ -16,6 +16,7 @@ mod sources;
 mod timers;
 mod types;
 mod upload;
+mod urgent;
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -32,6 +33,7 @@ pub use types::{
     CheckResult, Direction, PeerError, PeerKey, PeerSource, PeerStats, Refusal, TorrentConfig, TorrentOutput,
     TorrentStats,
 };
+use urgent::Urgent;
 
 use super::{
     bitfield::Bitfield,
@@ -66,6 +68,8 @@ pub struct Torrent {
     news: u64,
     /// Pieces that failed: fetched before all others, each from one peer.
     retry: Vec<PieceIndex>,
+    /// Pieces with a deadline, if there are any.
+    urgent: Option<Box<Urgent>>,
     /// Peers that send to us, for their share of memory.
     givers: usize,
     hungry: bool,
@@ -112,6 +116,7 @@ impl Torrent {
             free_blocks: 0,
             news: 0,
             retry: Vec::new(),
+            urgent: None,
             givers: 0,
             hungry: false,
             disk_rests: None,
