@@ -210,10 +210,13 @@ impl Torrent {
             self.disconnect(now, slot, PeerError::BadData);
         }
         // What it sent and what is still here is fetched again.
+        let mut free_again = Vec::new();
         for (_, partial) in &mut self.partials {
             let before = partial.free();
             self.wasted += partial.discard(id);
             self.free_blocks += partial.free() - before;
+            free_again.extend((partial.free() > before).then_some(partial.piece));
         }
+        free_again.into_iter().for_each(|piece| self.urgent_again(piece));
     }
 }
