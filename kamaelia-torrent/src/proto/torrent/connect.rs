@@ -4,6 +4,7 @@ use std::{net::SocketAddr, time::Instant};
 
 use super::{Direction, Message, PeerError, PeerKey, PeerSource, Refusal, SourceId, Torrent, TorrentOutput};
 use crate::proto::{
+    extension::{self, ExtensionHandshake},
     handshake::Handshake,
     peer::{Opening, Peer},
 };
@@ -84,7 +85,7 @@ impl Torrent {
             source,
             nothing: self.nothing.clone(),
             first_requests: self.cfg.min_requests,
-            most_requests: self.cfg.max_requests,
+            most_requests: self.cfg.max_requests.min(extension::UNTOLD_QUEUE),
         };
         let peer = Peer::new(now, opening);
         let (fast, deadline) = (peer.fast, peer.deadline());
@@ -99,6 +100,11 @@ impl Torrent {
             self.send(now, slot, &Message::HaveNone);
         } else if !self.have.is_empty_set() {
             self.send(now, slot, &Message::Bitfield(self.have.to_wire()));
+        }
+        if handshake.reserved.extended() {
+            // Behind the bitfield, which some clients take only as the first message.
+            let ours = ExtensionHandshake::ours().encode();
+            self.send(now, slot, &Message::Extended(extension::HANDSHAKE, ours));
         }
         Ok(())
     }
