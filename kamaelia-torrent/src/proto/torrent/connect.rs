@@ -194,6 +194,9 @@ impl Torrent {
         }
         self.candidates.due(now);
         self.count_givers();
+        if self.peers.is_empty() {
+            self.rest();
+        }
         self.refill_slots(now);
         // Others may take over what it was asked for.
         self.wake_at(now);

@@ -164,6 +164,16 @@ impl Torrent {
         peer.sent_at = now;
     }
 
+    /// Gives back memory that is of use only while somebody is connected: of ten thousand torrents most rest.
+    fn rest(&mut self) {
+        self.picker.rest();
+        self.by_key.shrink_to_fit();
+        self.by_piece.shrink_to_fit();
+        self.peers.shrink_to_fit();
+        self.partials.shrink_to_fit();
+        self.outputs.shrink_to_fit();
+    }
+
     /// Pieces that are verified and written.
     pub fn have(&self) -> &Bitfield {
         &self.have
