@@ -5,6 +5,7 @@
 mod args;
 mod check;
 mod demo;
+mod disk_news;
 mod graph;
 mod interrupt;
 mod loneliness;

@@ -12,6 +12,7 @@ use kamaelia_torrent::engine::TorrentId;
 use kamaelia_torrent::proto::info_hash::InfoHash;
 use serde_json::json;
 
+use super::disk_news::DiskNews;
 use super::loneliness::Loneliness;
 use super::output::Output;
 use super::units::{bytes, duration};
@@ -88,6 +89,7 @@ struct Torrent {
     complete_since: Option<Instant>,
     over: bool,
     loneliness: Loneliness,
+    disk: DiskNews,
     /// What was said of each tracker last.
     tracker_said: HashMap<String, String>,
 }
@@ -104,6 +106,7 @@ impl Torrent {
             complete_since: None,
             over: false,
             loneliness: Loneliness::new(wanted.has_sources),
+            disk: DiskNews { moves: wanted.request.move_on_complete.is_some(), ..DiskNews::default() },
             tracker_said: HashMap::new(),
         }
     }
@@ -147,6 +150,11 @@ impl Component for Session {
         }
         self.output.borrow_mut().finish();
         let mut report = self.report.borrow_mut();
+        for t in torrents.iter().filter(|t| !t.over) {
+            let trouble = t.disk.trouble.as_ref().filter(|_| t.complete_since.is_none());
+            report.failures.extend(trouble.map(|error| format!("{}: {error}", t.label)));
+        }
+        report.failures.extend(torrents.iter().filter_map(|t| t.disk.failure.clone()));
         report.complete = report.failures.is_empty() && torrents.iter().all(|t| t.complete_since.is_some());
         let _ = cx.finished.send(Ipc::producer_finished());
     }
@@ -213,6 +221,27 @@ impl Session {
                     self.follow(t, *torrent_id, status);
                 }
             }
+            TorrentEvent::TorrentMoved { torrent_id, .. }
+            | TorrentEvent::DiskTrouble { torrent_id, .. }
+            | TorrentEvent::FilesChanged { torrent_id, .. }
+            | TorrentEvent::RecordNotSaved { torrent_id, .. }
+            | TorrentEvent::RequestFailed { torrent_id, request: "MoveTorrent", .. } => {
+                let retries = matches!(self.share, Share::UntilStopped);
+                for t in torrents.iter_mut().filter(|t| t.id == Some(*torrent_id)) {
+                    let Some(line) = t.disk.hear(&t.label, *torrent_id, event, retries) else { continue };
+                    if line.complaint {
+                        self.output.borrow().complain(&line.text, &line.object);
+                    } else {
+                        self.output.borrow().say(&line.text, line.object);
+                    }
+                }
+            }
+            TorrentEvent::RequestFailed { torrent_id, request, reason } => {
+                let text = format!("torrent {torrent_id}: {request}: {reason}");
+                let object =
+                    json!({"event": "request_failed", "id": torrent_id.0, "request": request, "error": reason});
+                self.output.borrow().complain(&text, &object);
+            }
             _ => {}
         }
     }
@@ -275,7 +304,13 @@ impl Session {
         if t.over {
             return true;
         }
-        let Some(since) = t.complete_since else { return false };
+        let Some(since) = t.complete_since else {
+            // The disk does not take it, and whoever waits for the end cannot do anything about that while we try.
+            return t.disk.trouble.is_some() && !matches!(self.share, Share::UntilStopped);
+        };
+        if t.disk.moves {
+            return false;
+        }
         t.over = match self.share {
             Share::Not => true,
             Share::UntilStopped => false,

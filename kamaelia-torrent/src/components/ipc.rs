@@ -10,7 +10,8 @@ use axon::{Message, Service};
 mod files;
 
 pub use files::{MoveTorrent, RecheckTorrent, RenameFile, RetryDisk};
-pub(crate) use files::{files_request, serve_files};
+use files::files_request;
+pub(crate) use files::serve_files;
 
 use super::status::StatusSnapshot;
 use crate::engine::{CheckPolicy, TorrentId};
@@ -125,6 +126,15 @@ impl fmt::Display for AddPeers {
     }
 }
 
+/// The torrent that a request is about and the name of the request, for those that only the torrent's owners may make
+/// and that are answered by [`TorrentEvent::RequestFailed`] if they cannot be done.
+pub(crate) fn about(message: &Message) -> Option<(TorrentId, &'static str)> {
+    if let Some(request) = message.downcast_ref::<AddPeers>() {
+        return Some((request.torrent_id, "AddPeers"));
+    }
+    files_request(message)
+}
+
 /// A torrent did not start, or stopped because of an error (TO-IPC-09, D-31).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TorrentStartFail {
@@ -169,21 +179,22 @@ pub enum TorrentEvent {
         /// How many peers it named, or what went wrong; it is asked again in any case.
         result: Result<usize, String>,
     },
+    /// A request about a torrent was not done: there is none of that number, or the request makes no sense. Nothing was
+    /// changed by it. An addition to the original's messages.
+    RequestFailed {
+        /// The torrent that was named.
+        torrent_id: TorrentId,
+        /// Name of the request's type.
+        request: &'static str,
+        /// Why not.
+        reason: String,
+    },
     /// How a torrent is doing (TO-IPC-10).
     TorrentStatusUpdate {
         /// The torrent.
         torrent_id: TorrentId,
         /// The figures.
         status: Arc<StatusSnapshot>,
-    },
-    /// A request about a torrent could not be carried out; all is as it was. An addition to the original's messages.
-    RequestFailed {
-        /// The torrent.
-        torrent_id: TorrentId,
-        /// What was asked for, in a word.
-        request: &'static str,
-        /// Why not.
-        reason: String,
     },
     /// The files are in another folder now. An addition to the original's messages.
     TorrentMoved {
@@ -281,11 +292,11 @@ impl fmt::Display for TorrentEvent {
                     Err(reason) => f.write_str(&printable(reason)),
                 }
             }
+            Self::RequestFailed { torrent_id, request, reason } => {
+                write!(f, "Torrent {torrent_id} {request}: {}", printable(reason))
+            }
             Self::TorrentStatusUpdate { torrent_id, status } => {
                 write!(f, "Torrent {torrent_id} status : {}%", status.percent())
-            }
-            Self::RequestFailed { torrent_id, request, reason } => {
-                write!(f, "Torrent {torrent_id} {request} failed: {}", printable(reason))
             }
             other => other.fmt_files(f),
         }

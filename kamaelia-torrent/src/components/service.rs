@@ -11,7 +11,7 @@ use axon::{
 
 use super::client::TorrentClient;
 use super::ipc::{
-    self, AddPeers, CloseTorrent, CreateNewTorrent, RequestTag, ServiceMessage, TorrentEvent, TorrentStartFail,
+    CloseTorrent, CreateNewTorrent, RequestTag, ServiceMessage, TorrentEvent, TorrentStartFail, about,
 };
 use crate::engine::TorrentId;
 
@@ -259,15 +259,13 @@ impl TorrentService {
             Ok(close) => self.disown(cx, close.torrent_id, &reply),
             Err(message) => {
                 // Only those who asked for a torrent may change it.
-                let about = message.downcast_ref::<AddPeers>().map(|add| add.torrent_id);
-                let about = about.map(|id| (id, "add peers")).or_else(|| ipc::files_request(&message));
-                let owns = |id| self.owners.get(&id).is_some_and(|o| o.contains(&reply));
-                if let Some((torrent_id, request)) = about.filter(|(id, _)| !owns(*id)) {
-                    let reason = format!("torrent {torrent_id} was not asked for here");
-                    self.send_to(&reply, TorrentEvent::RequestFailed { torrent_id, request, reason });
-                } else {
-                    let _ = cx.outbox.send(message);
+                if let Some((torrent_id, request)) = about(&message)
+                    && !self.owners.get(&torrent_id).is_some_and(|owners| owners.contains(&reply))
+                {
+                    let reason = "this patron has no torrent of this number".to_owned();
+                    return self.send_to(&reply, TorrentEvent::RequestFailed { torrent_id, request, reason });
                 }
+                let _ = cx.outbox.send(message);
             }
         }
     }
@@ -321,8 +319,8 @@ impl TorrentService {
                 }
             }
             // One without an owner is dropped (D-46).
-            other => {
-                let owners = other.torrent_id().and_then(|id| self.owners.get(&id));
+            _ => {
+                let owners = event.torrent_id().and_then(|id| self.owners.get(&id));
                 for owner in owners.into_iter().flatten() {
                     self.send_to(owner, event.clone());
                 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 
 use crate::disk::Totals;
@@ -49,6 +50,10 @@ pub struct AddTorrent {
     pub sequential: bool,
     /// Where the files go when everything is there. A torrent of which nothing is in `dir` is looked for here.
     pub move_on_complete: Option<PathBuf>,
+    /// Most bytes per second from its peers.
+    pub down_limit: Option<NonZeroU64>,
+    /// Most bytes per second to its peers.
+    pub up_limit: Option<NonZeroU64>,
 }
 
 impl AddTorrent {
@@ -62,6 +67,8 @@ impl AddTorrent {
             trackers: true,
             sequential: false,
             move_on_complete: None,
+            down_limit: None,
+            up_limit: None,
         }
     }
 }
@@ -203,7 +210,7 @@ pub enum Event {
     RequestFailed {
         /// The torrent.
         id: TorrentId,
-        /// What was asked for: `move`, `rename` or `recheck`.
+        /// What was asked for, by the name of its message: `MoveTorrent`, `RenameFile`, `RecheckTorrent`.
         request: &'static str,
         /// Why not, naming the file.
         reason: String,

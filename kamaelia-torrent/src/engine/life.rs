@@ -55,9 +55,11 @@ impl Engine {
             trouble: None,
             look_at: None,
             unsaved: false,
+            slot_cap: 0,
         });
         self.by_id.insert(id, t);
         self.by_hash.insert(info_hash, t);
+        self.begin_limits(Instant::now(), t);
         // Whatever is believed of it: the record also says where the files are and what they are called.
         let slot = &mut self.torrents[t];
         slot.jobs += 1;
@@ -149,7 +151,7 @@ impl Engine {
         config.private = slot.metainfo.private();
         config.seed = self.rng.u64(..);
         config.max_peers = self.settings.max_peers_per_torrent;
-        config.upload_slots = self.settings.upload_slots;
+        config.upload_slots = self.settings.upload_slots_per_torrent;
         config.sequential = slot.settings.sequential;
         let mut swarm = Torrent::new(config, now);
         swarm.add_candidates(now, &std::mem::take(&mut slot.early_peers), PeerSource::User);
@@ -168,6 +170,7 @@ impl Engine {
             announcer.start(now);
             slot.announcer = Some(announcer);
         }
+        self.start_limits(now, t);
         self.emit(Event::Checked { id, have: count, total });
         self.emit(Event::Started { id });
         if count == total {
@@ -264,6 +267,7 @@ impl Engine {
         let id = TorrentId(key.0);
         if let Some(t) = self.by_id.remove(&id) {
             let slot = self.torrents.remove(t);
+            self.forget_limits(t);
             self.by_hash.remove(&slot.info_hash());
             self.emit(Event::Stopped { id });
         }

@@ -44,9 +44,9 @@ enum Held {
 impl Op {
     fn name(&self) -> &'static str {
         match self {
-            Op::Move(_) => "move",
-            Op::Rename(..) => "rename",
-            Op::Recheck => "recheck",
+            Op::Move(_) => "MoveTorrent",
+            Op::Rename(..) => "RenameFile",
+            Op::Recheck => "RecheckTorrent",
         }
     }
 }

@@ -93,6 +93,8 @@ pub(super) struct Slot {
     pub(super) look_at: Option<Instant>,
     /// It was told that records cannot be saved.
     pub(super) unsaved: bool,
+    /// Upload slots that it has of those for all torrents, if they are limited.
+    pub(super) slot_cap: usize,
 }
 
 impl Slot {

@@ -70,11 +70,11 @@ impl fmt::Display for RetryDisk {
 
 /// The torrent that a message of this file is about, and what it asks for.
 pub(crate) fn files_request(message: &Message) -> Option<(TorrentId, &'static str)> {
-    let moving = message.downcast_ref::<MoveTorrent>().map(|m| (m.torrent_id, "move"));
+    let moving = message.downcast_ref::<MoveTorrent>().map(|m| (m.torrent_id, "MoveTorrent"));
     moving
-        .or_else(|| message.downcast_ref::<RenameFile>().map(|m| (m.torrent_id, "rename")))
-        .or_else(|| message.downcast_ref::<RecheckTorrent>().map(|m| (m.torrent_id, "recheck")))
-        .or_else(|| message.downcast_ref::<RetryDisk>().map(|m| (m.torrent_id, "retry disk")))
+        .or_else(|| message.downcast_ref::<RenameFile>().map(|m| (m.torrent_id, "RenameFile")))
+        .or_else(|| message.downcast_ref::<RecheckTorrent>().map(|m| (m.torrent_id, "RecheckTorrent")))
+        .or_else(|| message.downcast_ref::<RetryDisk>().map(|m| (m.torrent_id, "RetryDisk")))
 }
 
 /// Passes a message of this file on to the engine; gives back any other. Answers what there is to say at once.

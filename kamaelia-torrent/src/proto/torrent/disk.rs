@@ -21,6 +21,7 @@ impl Torrent {
             CheckResult::Bad(hashes) => self.bad(now, piece, senders, hashes),
             CheckResult::Failed(error) => {
                 self.picker.set_state(piece, PieceState::Wanted);
+                self.urgent_afresh(piece);
                 self.news += 1;
                 self.disk_failed(now, error);
             }
@@ -61,6 +62,7 @@ impl Torrent {
         self.wasted += u64::from(self.cfg.geometry.piece_size(piece));
         self.picker.set_state(piece, PieceState::Wanted);
         self.retry.push(piece);
+        self.urgent_afresh(piece);
         self.news += 1;
         self.wake_at(now);
         match only(&senders) {

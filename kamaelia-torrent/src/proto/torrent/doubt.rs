@@ -96,6 +96,7 @@ impl Torrent {
         }
         self.verified += u64::from(self.cfg.geometry.piece_size(piece));
         self.picker.set_state(piece, PieceState::Have);
+        self.urgent_done(now, piece);
         self.outputs.push_back(TorrentOutput::Verified(piece));
         let mut told_before = None;
         if let Some(lost) = &mut self.lost {
