@@ -180,6 +180,19 @@ fn a_move_in_the_middle_of_a_check_goes_on_with_the_check_there() {
     torrent.verify(to.path());
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn names_that_differ_in_case_are_left_alone_where_they_can_be_told_apart() {
+    let torrent = multi("t", vec![file("a", 50_000, 1), file("A", 60_000, 2)], 32_768);
+    let dir = tempfile::tempdir().unwrap();
+    torrent.store(dir.path());
+    let (node, _) = seed(&torrent.metainfo, dir.path());
+    serves_everything(&torrent, &node);
+    node.stop();
+    // Folder and record; what was made to find out is gone.
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+}
+
 #[test]
 fn names_that_are_not_safe_or_taken_are_refused() {
     let torrent = folder();

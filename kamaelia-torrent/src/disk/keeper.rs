@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crossbeam_channel::{Receiver, Sender};
 
 use super::beneath::{Access, Dir};
-use super::names::checked_name;
+use super::names::{checked_name, tell_apart};
 use super::relocate::{Relocation, relocate};
 use super::{Answers, DiskAnswer, DiskError, Snapshot, Storage, StorageKey, Totals, Writes};
 use crate::proto::bitfield::Bitfield;
@@ -145,6 +145,9 @@ impl Keeper {
         }
         if let Some(place) = record.as_ref().and_then(|record| place_of(&storage, record, state_dir.is_some())) {
             storage = Arc::new(place);
+        }
+        if let Some(told_apart) = tell_apart(&storage) {
+            storage = Arc::new(told_apart);
         }
         let storage = &storage;
         let count = storage.geometry().piece_count();
