@@ -48,9 +48,9 @@ fn elsewhere() -> Option<tempfile::TempDir> {
     use std::os::unix::fs::MetadataExt;
 
     let here = fs::metadata(std::env::temp_dir()).ok()?.dev();
-    ["/dev/shm", "/var/tmp", "."].into_iter().find_map(|dir| {
-        (fs::metadata(dir).ok()?.dev() != here).then(|| tempfile::tempdir_in(dir).ok())?
-    })
+    ["/dev/shm", "/var/tmp", "."]
+        .into_iter()
+        .find_map(|dir| (fs::metadata(dir).ok()?.dev() != here).then(|| tempfile::tempdir_in(dir).ok())?)
 }
 
 #[test]
@@ -435,7 +435,8 @@ fn a_torrent_that_failed_starts_again_when_it_is_checked_again() {
     fs::remove_file(&a).unwrap();
     fs::create_dir(&a).unwrap();
     let mut node = Node::start(settings());
-    let add = AddTorrent { check: CheckPolicy::Full, ..AddTorrent::new(torrent.metainfo.clone(), dir.path()) };
+    let add =
+        AddTorrent { check: CheckPolicy::Full, ..AddTorrent::new(torrent.metainfo.clone(), dir.path()) };
     let id = node.add(add);
     let failed = node.wait("failure", |e| matches!(e, Event::Failed { .. }));
     assert!(format!("{failed:?}").contains("t/a"), "{failed:?}");

@@ -37,7 +37,11 @@ impl DiskNews {
             TorrentEvent::TorrentMoved { dir, .. } => {
                 self.moves = false;
                 let dir = dir.display().to_string();
-                (format!("moved to {dir}"), json!({"event": "moved", "id": id, "torrent": label, "dir": dir}), false)
+                (
+                    format!("moved to {dir}"),
+                    json!({"event": "moved", "id": id, "torrent": label, "dir": dir}),
+                    false,
+                )
             }
             TorrentEvent::RequestFailed { request: "MoveTorrent", reason, .. } if self.moves => {
                 self.moves = false;

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use axon::threaded::ThreadCx;
 use axon::{BoxError, Component, Cx, Ipc, Message, ports};
 
-use super::ipc::{self, AddPeers, CloseTorrent, CreateNewTorrent, RequestTag, TorrentEvent, TorrentStartFail};
+use super::ipc::{
+    self, AddPeers, CloseTorrent, CreateNewTorrent, RequestTag, TorrentEvent, TorrentStartFail,
+};
 use super::status::StatusSnapshot;
 use crate::engine::{AddError, AddTorrent, Engine, Event, Settings, TorrentId};
 use crate::proto::metainfo::Metainfo;

@@ -9,9 +9,9 @@ use axon::{Message, Service};
 
 mod files;
 
-pub use files::{MoveTorrent, RecheckTorrent, RenameFile, RetryDisk};
 use files::files_request;
 pub(crate) use files::serve_files;
+pub use files::{MoveTorrent, RecheckTorrent, RenameFile, RetryDisk};
 
 use super::status::StatusSnapshot;
 use crate::engine::{CheckPolicy, TorrentId};

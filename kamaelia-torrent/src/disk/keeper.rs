@@ -125,12 +125,7 @@ impl Keeper {
     ///
     /// The record also says where the files are if they were moved. If there is neither a record nor any file, they may
     /// be in the folder `also`, to which the torrent goes when it is complete.
-    fn load(
-        &mut self,
-        asked: Arc<Storage>,
-        state_dir: Option<PathBuf>,
-        also: Option<PathBuf>,
-    ) -> DiskAnswer {
+    fn load(&mut self, asked: Arc<Storage>, state_dir: Option<PathBuf>, also: Option<PathBuf>) -> DiskAnswer {
         let key = asked.key();
         let mut storage = Arc::clone(&asked);
         let mut record = read_record(&storage, state_dir.as_deref());
@@ -143,7 +138,9 @@ impl Keeper {
                 (storage, record) = (Arc::new(there), found);
             }
         }
-        if let Some(place) = record.as_ref().and_then(|record| place_of(&storage, record, state_dir.is_some())) {
+        if let Some(place) =
+            record.as_ref().and_then(|record| place_of(&storage, record, state_dir.is_some()))
+        {
             storage = Arc::new(place);
         }
         if let Some(told_apart) = tell_apart(&storage) {
@@ -294,11 +291,7 @@ impl Keeper {
 }
 
 /// Writes a record, with the place as it is.
-fn write_record(
-    storage: &Storage,
-    state_dir: Option<PathBuf>,
-    mut record: Resume,
-) -> Result<(), DiskError> {
+fn write_record(storage: &Storage, state_dir: Option<PathBuf>, mut record: Resume) -> Result<(), DiskError> {
     let bytes = |path: &Path| path.as_os_str().as_encoded_bytes().to_vec();
     // A record beside the data needs not say where it is, and would not be believed.
     let moved = state_dir.is_some() && storage.home() != storage.root();
@@ -331,7 +324,9 @@ fn place_of(storage: &Storage, record: &Resume, own_folder: bool) -> Option<Stor
             Ok(path) => {
                 names.insert(file, path);
             }
-            Err(e) => log::warn!("a name in the record of {} is not used: {e}", storage.metainfo().info_hash()),
+            Err(e) => {
+                log::warn!("a name in the record of {} is not used: {e}", storage.metainfo().info_hash())
+            }
         }
     }
     (root != storage.root() || !names.is_empty()).then(|| storage.at(root, names))

@@ -100,7 +100,9 @@ fn plan(from: &Storage, to: &Storage, old: &Dir, new: &Dir) -> Result<Vec<Item>,
             (Some(a), Some(b)) if same_folder && is_same_file(&a, &b) && is_spelling(&path, &next) => {
                 plan.push(Item { from: path, to: next, done: false });
             }
-            (Some(a), Some(b)) if b.is_file && (is_same_file(&a, &b) || (a.len, a.mtime) == (b.len, b.mtime)) => {
+            (Some(a), Some(b))
+                if b.is_file && (is_same_file(&a, &b) || (a.len, a.mtime) == (b.len, b.mtime)) =>
+            {
                 plan.push(Item { from: path, to: next, done: true });
             }
             (_, Some(_)) => return Err(DiskError::Exists { path: target }),

@@ -30,7 +30,7 @@ pub struct Storage {
     /// Where it was to be kept, if that is another folder now.
     home: Option<PathBuf>,
     /// Files with another name than the torrent gives them.
-    names: Option<Box<BTreeMap<usize, PathBuf>>>,
+    names: Option<Arc<BTreeMap<usize, PathBuf>>>,
     /// Counts the places of a torrent: open files of one are not those of another.
     place: u32,
 }
@@ -58,7 +58,7 @@ impl Storage {
             cache: Arc::clone(&self.cache),
             dir: OnceLock::new(),
             dirty: Arc::clone(&self.dirty),
-            names: (!names.is_empty()).then(|| Box::new(names)),
+            names: (!names.is_empty()).then(|| Arc::new(names)),
             place: self.place + 1,
         }
     }
@@ -81,7 +81,10 @@ impl Storage {
     /// Where a file lies below [`root`](Storage::root). Unknown numbers have an empty path.
     pub fn file_path(&self, file: usize) -> &Path {
         let other = self.names.as_ref().and_then(|names| names.get(&file));
-        other.map(PathBuf::as_path).or_else(|| Some(&*self.metainfo.files().get(file)?.path)).unwrap_or(Path::new(""))
+        other
+            .map(PathBuf::as_path)
+            .or_else(|| Some(&*self.metainfo.files().get(file)?.path))
+            .unwrap_or(Path::new(""))
     }
 
     /// The torrent's file or folder.

@@ -11,9 +11,9 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use super::Engine;
 use super::event::{Event, RequestError, TorrentId};
 use super::slot::Phase;
-use super::Engine;
 use crate::disk::{CheckHandle, DiskError, StorageKey};
 use crate::proto::bitfield::Bitfield;
 use crate::proto::geometry::{BlockRequest, PieceIndex};
@@ -161,7 +161,8 @@ impl Engine {
         if taken.is_empty_set() {
             return;
         }
-        let paths: Vec<PathBuf> = files.iter().map(|(file, _)| slot.storage.file_path(*file).into()).collect();
+        let paths: Vec<PathBuf> =
+            files.iter().map(|(file, _)| slot.storage.file_path(*file).into()).collect();
         let id = slot.id;
         log::warn!("torrent {id}: changed by somebody else: {paths:?}");
         self.doubt_pieces(t, taken, removed, false);
@@ -189,7 +190,17 @@ impl Engine {
         let doubt = slot.doubt.get_or_insert_with(|| {
             let (pieces, more) = (Bitfield::new(pieces.len()), None);
             let (checked, total, insist) = (0, 0, false);
-            Box::new(Doubt { pieces, handle: None, more, checked, total, whole, removed, insist, error: None })
+            Box::new(Doubt {
+                pieces,
+                handle: None,
+                more,
+                checked,
+                total,
+                whole,
+                removed,
+                insist,
+                error: None,
+            })
         });
         doubt.removed |= removed;
         let to = match doubt.handle {
@@ -291,7 +302,9 @@ impl Engine {
             return;
         }
         slot.look_at = None;
-        let Some(swarm) = slot.swarm.as_ref().filter(|_| matches!(slot.phase, Phase::Running)) else { return };
+        let Some(swarm) = slot.swarm.as_ref().filter(|_| matches!(slot.phase, Phase::Running)) else {
+            return;
+        };
         if slot.doubt.is_some() {
             return self.check_doubts(t);
         }

@@ -162,7 +162,9 @@ pub(crate) fn refuse_clashes<'a>(
 /// those that have to give way. Which, and what they are called then, depends on the paths and their order only.
 ///
 /// The first file keeps its path; one whose path is the folder of another always gives way.
-pub(crate) fn told_apart<'a>(paths: impl Iterator<Item = (usize, &'a str)> + Clone) -> BTreeMap<usize, String> {
+pub(crate) fn told_apart<'a>(
+    paths: impl Iterator<Item = (usize, &'a str)> + Clone,
+) -> BTreeMap<usize, String> {
     let folding = Rules { windows_names: false, ignore_case: true };
     if refuse_clashes(folding, paths.clone().map(|(_, path)| path)).is_ok() {
         return BTreeMap::new();
@@ -266,7 +268,9 @@ fn marked(safe: &str, original: &[u8]) -> String {
 
 /// A name that this program gives to what it keeps beside the data of a torrent.
 fn is_record(name: &str) -> bool {
-    let Some((hash, kind)) = name.strip_prefix('.').and_then(|rest| rest.split_once('.')) else { return false };
+    let Some((hash, kind)) = name.strip_prefix('.').and_then(|rest| rest.split_once('.')) else {
+        return false;
+    };
     let kind = kind.to_ascii_lowercase();
     hash.len() == 40
         && hash.bytes().all(|b| b.is_ascii_hexdigit())
@@ -403,7 +407,9 @@ mod tests {
     #[test]
     fn a_torrent_cannot_bring_a_record_of_another() {
         let record = format!(".{}.resume", "0a".repeat(20));
-        for name in [&record, &record.to_uppercase(), &format!("{record}.new"), &record.replace("resume", "parts")] {
+        for name in
+            [&record, &record.to_uppercase(), &format!("{record}.new"), &record.replace("resume", "parts")]
+        {
             assert_eq!(Rules::UNIX.component(name.as_bytes()).unwrap(), format!("_{name}"));
         }
         assert_eq!(Rules::UNIX.component(b".abc.resume").unwrap(), ".abc.resume");

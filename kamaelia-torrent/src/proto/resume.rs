@@ -152,7 +152,11 @@ impl Resume {
             files,
             uploaded: total("uploaded")?,
             downloaded: total("downloaded")?,
-            moved: root.get("moved").map(moved).map(|m| m.ok_or(ResumeError::Missing("moved"))).transpose()?,
+            moved: root
+                .get("moved")
+                .map(moved)
+                .map(|m| m.ok_or(ResumeError::Missing("moved")))
+                .transpose()?,
             names: match root.get("names") {
                 None => BTreeMap::new(),
                 Some(list) => names(list, file_count).ok_or(ResumeError::Missing("names"))?,

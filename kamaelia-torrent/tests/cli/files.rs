@@ -134,7 +134,8 @@ fn make_says_what_is_wrong_and_where() {
 
 #[test]
 fn a_complete_download_goes_where_it_was_told_to() {
-    let torrent = support::multi("t", vec![support::file("a", 50_000, 1), support::file("b/c", 50_000, 2)], 16_384);
+    let torrent =
+        support::multi("t", vec![support::file("a", 50_000, 1), support::file("b/c", 50_000, 2)], 16_384);
     let place = Place::new();
     let (_seed, addr) = place.seed(&torrent, &[]);
     let file = place.torrent("t.torrent", &torrent.bytes);

@@ -66,6 +66,7 @@ impl Dir {
     }
 
     /// What stands at `path`, without following a link; `None` if nothing does.
+    #[allow(clippy::unnecessary_cast, reason = "the types are not the same on all systems")]
     pub(crate) fn look(&self, path: &Path) -> io::Result<Option<Found>> {
         let (parent, name) = match self.parent(path, false) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),

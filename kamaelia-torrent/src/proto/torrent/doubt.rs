@@ -56,7 +56,8 @@ impl Torrent {
         for slot in self.peers.iter().map(|(slot, _)| slot).collect::<Vec<_>>() {
             self.refuse_lost(now, slot, &taken);
             let Some(peer) = self.peers.get_mut(slot) else { continue };
-            let more = taken.iter_ones().filter(|piece| peer.has.get(*piece) && self.picker.is_wanted(*piece));
+            let more =
+                taken.iter_ones().filter(|piece| peer.has.get(*piece) && self.picker.is_wanted(*piece));
             peer.wanted += more.count() as u32;
             self.update_interest(now, slot);
         }
