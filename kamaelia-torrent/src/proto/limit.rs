@@ -42,6 +42,8 @@ pub struct Limiter {
     own: usize,
     /// Lanes in which somebody waits.
     active: usize,
+    /// The lane whose turn it is, if it has not used it up.
+    current: Option<usize>,
     /// Those of them whose turn comes, in order.
     ring: VecDeque<usize>,
     /// Those of them whose own bucket has to fill first.
@@ -62,6 +64,8 @@ pub struct Grant {
 #[derive(Debug, Default)]
 struct Lane {
     bucket: Option<Bucket>,
+    /// What is left of its turn, bytes: a peer that wants little must not cost the others of its torrent.
+    credit: f64,
     waiting: VecDeque<PeerKey>,
     place: Place,
 }
@@ -115,6 +119,7 @@ impl Limiter {
         self.own -= usize::from(gone.bucket.is_some());
         match gone.place {
             Place::Out => return,
+            Place::Ring if self.current == Some(lane) => self.current = None,
             Place::Ring => self.ring.retain(|other| *other != lane),
             // Left in the heap, where it will not be found to be resting any more.
             Place::Resting(_) => {}
@@ -141,8 +146,23 @@ impl Limiter {
             Some(bucket) if self.active > 0 => bucket.offer(now)?,
             _ => MOST_GRANT,
         };
-        while let Some(lane) = self.ring.pop_front() {
+        loop {
+            let lane = match self.current.take() {
+                Some(lane) => lane,
+                None => {
+                    let lane = self.ring.pop_front()?;
+                    if let Some(at) = self.lanes.get_mut(&lane) {
+                        at.credit = (at.credit + f64::from(total)).min(2.0 * f64::from(total));
+                    }
+                    lane
+                }
+            };
             let Some(at) = self.lanes.get_mut(&lane) else { continue };
+            // The crumbs of a turn wait for the next one, which makes this come to an end.
+            if at.credit < f64::from(total) / 4.0 {
+                self.ring.push_back(lane);
+                continue;
+            }
             let own = match &mut at.bucket {
                 None => MOST_GRANT,
                 Some(bucket) => match bucket.offer(now) {
@@ -156,18 +176,17 @@ impl Limiter {
                 },
             };
             let Some(key) = at.waiting.pop_front() else { continue };
-            let bytes = total.min(own);
+            // At least 1, because of the above.
+            let bytes = total.min(own).min(at.credit.ceil() as u32);
             if at.waiting.is_empty() {
                 at.place = Place::Out;
                 self.active -= 1;
             } else {
-                self.ring.push_back(lane);
+                self.current = Some(lane);
             }
             self.take(lane, f64::from(bytes));
-            self.tidy(lane);
             return Some(Grant { lane, key, bytes });
         }
-        None
     }
 
     /// What a grant allowed and nobody used.
@@ -192,7 +211,7 @@ impl Limiter {
     /// When [`next`](Limiter::next) has something to give to those who wait; `None` if nobody does.
     pub fn deadline(&self, now: Instant) -> Option<Instant> {
         let lane = match self.resting.peek() {
-            _ if !self.ring.is_empty() => now,
+            _ if !self.ring.is_empty() || self.current.is_some() => now,
             Some(Reverse((at, _))) => *at,
             None => return None,
         };
@@ -208,7 +227,11 @@ impl Limiter {
     }
 
     fn take(&mut self, lane: usize, bytes: f64) {
-        let own = self.lanes.get_mut(&lane).and_then(|at| at.bucket.as_mut());
+        let at = self.lanes.get_mut(&lane);
+        let own = at.and_then(|at| {
+            at.credit = (at.credit - bytes).max(0.0);
+            at.bucket.as_mut()
+        });
         for bucket in self.total.iter_mut().chain(own) {
             bucket.tokens = (bucket.tokens - bytes).min(bucket.capacity());
         }
@@ -228,9 +251,13 @@ impl Limiter {
         }
     }
 
-    /// Forgets a lane without limit in which nobody waits.
+    /// Forgets a lane without limit in which nobody waited lately.
     fn tidy(&mut self, lane: usize) {
-        if self.lanes.get(&lane).is_some_and(|at| at.bucket.is_none() && at.place == Place::Out) {
+        if self
+            .lanes
+            .get(&lane)
+            .is_some_and(|at| at.bucket.is_none() && at.place == Place::Out && at.credit == 0.0)
+        {
             self.lanes.remove(&lane);
         }
     }
