@@ -44,6 +44,8 @@ pub struct Limiter {
     active: usize,
     /// The lane whose turn it is, if it has not used it up.
     current: Option<usize>,
+    /// The lane of the last grant.
+    last: Option<usize>,
     /// Those of them whose turn comes, in order.
     ring: VecDeque<usize>,
     /// Those of them whose own bucket has to fill first.
@@ -134,8 +136,13 @@ impl Limiter {
         at.waiting.push_back(key);
         if at.place == Place::Out {
             at.place = Place::Ring;
-            self.ring.push_back(lane);
             self.active += 1;
+            if self.current.is_none() && self.last == Some(lane) {
+                // Its turn was not over.
+                self.current = self.last;
+            } else {
+                self.ring.push_back(lane);
+            }
         }
     }
 
@@ -184,6 +191,7 @@ impl Limiter {
             } else {
                 self.current = Some(lane);
             }
+            self.last = Some(lane);
             self.take(lane, f64::from(bytes));
             return Some(Grant { lane, key, bytes });
         }
@@ -481,6 +489,33 @@ mod tests {
         assert!(w.limiter.meters(3) && !w.limiter.meters(4) && w.limiter.is_on());
         w.limiter.set_lane(w.start, 3, None);
         assert!(!w.limiter.meters(3) && !w.limiter.is_on() && w.limiter.lanes.is_empty());
+    }
+
+    #[test]
+    fn blocks_that_do_not_fit_a_turn_are_shared_alike() {
+        const BLOCK: u64 = 16_397;
+        for limit in [20_000, 100_000, 1_000_000, 10_000_000] {
+            let start = Instant::now();
+            let mut limiter = Limiter::default();
+            limiter.set_total(start, rate(limit));
+            let mut had = [0_u64; 4];
+            // One peer in the first lane, three in the second.
+            (0..4).for_each(|key| limiter.ask(usize::from(key > 0), PeerKey(key)));
+            let mut now = start;
+            while now < start + Duration::from_secs(100) {
+                while let Some(grant) = limiter.next(now) {
+                    limiter.give_back(grant.lane, grant.bytes);
+                    let sent = (u64::from(grant.bytes) / BLOCK).max(1) * BLOCK;
+                    limiter.spend(grant.lane, sent);
+                    had[grant.key.0 as usize] += sent;
+                    limiter.ask(grant.lane, grant.key);
+                }
+                now = now.max(limiter.deadline(now).unwrap());
+            }
+            near(had.iter().sum(), 100.0 * limit as f64, 0.02);
+            near(had[0], 50.0 * limit as f64, 0.05);
+            had[1..].iter().for_each(|share| near(*share, 50.0 / 3.0 * limit as f64, 0.06));
+        }
     }
 
     #[test]
