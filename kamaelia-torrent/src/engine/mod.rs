@@ -120,6 +120,7 @@ impl Engine {
             preallocate: settings.preallocate,
             // Parts kept for their turn come out of the same budget as those in the making.
             ahead_bytes: settings.memory / 8,
+            hook: settings.disk_hook.clone(),
         };
         let ring = Arc::clone(&waker);
         let disk = Disk::new(config, Arc::new(move || wake(&ring)))?;

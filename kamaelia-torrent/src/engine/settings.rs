@@ -5,6 +5,7 @@ use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::disk::DiskHook;
 use crate::proto::buffer;
 
 /// Settings of an [`Engine`](super::Engine). [`Default`] is right for a program that shares a few torrents.
@@ -55,6 +56,9 @@ pub struct Settings {
     pub stop_timeout: Duration,
     /// Seed of every random choice; `None` takes one from the system. The peer id is random in any case.
     pub seed: Option<u64>,
+    /// What happens before each access to a file, for benchmarks and tests: a slow disk, or one that fails.
+    #[doc(hidden)]
+    pub disk_hook: Option<DiskHook>,
 }
 
 impl Default for Settings {
@@ -81,6 +85,7 @@ impl Default for Settings {
             save_interval: Duration::from_secs(5),
             stop_timeout: Duration::from_secs(3),
             seed: None,
+            disk_hook: None,
         }
     }
 }

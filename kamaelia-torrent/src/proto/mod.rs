@@ -8,6 +8,7 @@ pub mod bencode;
 pub mod bitfield;
 pub mod buffer;
 pub mod choker;
+pub mod extension;
 pub mod geometry;
 pub mod handshake;
 pub mod info_hash;

@@ -65,6 +65,8 @@ pub(crate) struct Peer {
     pub(crate) last_piece: Option<PieceIndex>,
     /// There was nothing more to ask of it when the torrent's news were this.
     pub(crate) nothing_at: Option<u64>,
+    /// There was nothing urgent to ask of it when the torrent's news were this.
+    pub(crate) no_urgent_at: Option<u64>,
     /// When a block came, the first of those open was asked for, or the peer was found to be late.
     pub(crate) progress: Instant,
     /// When a block came, or could have come.
@@ -199,6 +201,7 @@ impl Peer {
             current: None,
             last_piece: None,
             nothing_at: None,
+            no_urgent_at: None,
             progress: now,
             useful: now,
             rejects: 0,

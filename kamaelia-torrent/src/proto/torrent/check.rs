@@ -35,6 +35,7 @@ impl Torrent {
             let state = match self.by_piece.contains_key(&piece) {
                 _ if self.have.get(piece) => PieceState::Have,
                 true => PieceState::Active,
+                false if self.is_urgent(piece) => PieceState::Active,
                 false => PieceState::Wanted,
             };
             assert_eq!(self.picker.state(piece), state, "piece {piece}");
@@ -51,6 +52,7 @@ impl Torrent {
             let served = peer.reading > 0 || peer.asks_leave;
             assert!(served || peer.queue.is_empty(), "requests lie about");
         }
+        self.assert_urgent_consistent();
         let givers = self.peers.iter().filter(|(_, peer)| peer.interesting && !peer.choking_us).count();
         assert_eq!(self.givers, givers);
         let interested = self.peers.iter().filter(|(_, peer)| peer.interested).count();

@@ -18,6 +18,7 @@ mod sources;
 mod timers;
 mod types;
 mod upload;
+mod urgent;
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -34,6 +35,7 @@ pub use types::{
     CheckResult, Direction, PeerError, PeerKey, PeerSource, PeerStats, Refusal, TorrentConfig, TorrentOutput,
     TorrentStats,
 };
+use urgent::Urgent;
 
 use super::{
     bitfield::Bitfield,
@@ -68,6 +70,8 @@ pub struct Torrent {
     news: u64,
     /// Pieces that failed: fetched before all others, each from one peer.
     retry: Vec<PieceIndex>,
+    /// Pieces with a deadline, if there are any.
+    urgent: Option<Box<Urgent>>,
     /// Peers that send to us, for their share of memory.
     givers: usize,
     hungry: bool,
@@ -120,6 +124,7 @@ impl Torrent {
             free_blocks: 0,
             news: 0,
             retry: Vec::new(),
+            urgent: None,
             givers: 0,
             hungry: false,
             disk_rests: None,
@@ -157,6 +162,16 @@ impl Torrent {
         peer.out.shrink_to(KEPT_OUTPUT);
         peer.out_since = None;
         peer.sent_at = now;
+    }
+
+    /// Gives back memory that is of use only while somebody is connected: of ten thousand torrents most rest.
+    fn rest(&mut self) {
+        self.picker.rest();
+        self.by_key.shrink_to_fit();
+        self.by_piece.shrink_to_fit();
+        self.peers.shrink_to_fit();
+        self.partials.shrink_to_fit();
+        self.outputs.shrink_to_fit();
     }
 
     /// Pieces that are verified and written.

@@ -6,6 +6,7 @@ use super::{BLOCK_LEN, Message, PeerError, PeerKey, Torrent, TorrentOutput};
 use crate::proto::{
     buffer::PART_LEN,
     choker::{Candidate, ROUND},
+    extension::REQUEST_QUEUE,
     geometry::BlockRequest,
 };
 
@@ -271,6 +272,6 @@ const BLOCK_HEADER_LEN: u64 = 13;
 /// A run covers a second at the peer's rate, at least this many bytes and at most 256 KiB.
 const SHORT_RUN: u32 = 64 * 1024;
 
-/// A peer with this many requests open is not read until half of them are served: libtorrent's limit, but what is
-/// beyond waits instead of being dropped (rtorrent asks for tens of thousands and cannot be told about a drop).
-const MOST_QUEUED: usize = 2000;
+/// A peer with this many requests open is not read until half of them are served: what we told it (BEP 10), but what
+/// is beyond waits instead of being dropped (rtorrent asks for tens of thousands and cannot be told about a drop).
+const MOST_QUEUED: usize = REQUEST_QUEUE as usize;
