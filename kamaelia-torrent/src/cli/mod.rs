@@ -8,6 +8,7 @@ mod demo;
 mod disk_news;
 mod graph;
 mod interrupt;
+mod limits;
 mod loneliness;
 mod make;
 mod output;

@@ -1,5 +1,7 @@
 //! The client: the engine's event loop as a threaded component (Kamaelia: `TorrentClient.py`).
 
+mod limits;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,7 +22,8 @@ ports! {
     pub struct ClientPorts {
         in  { /// Requests: [`CreateNewTorrent`] (or bare bytes or text), [`CloseTorrent`], [`AddPeers`],
               /// [`MoveTorrent`](super::MoveTorrent), [`RenameFile`](super::RenameFile),
-              /// [`RecheckTorrent`](super::RecheckTorrent), [`RetryDisk`](super::RetryDisk).
+              /// [`RecheckTorrent`](super::RecheckTorrent), [`RetryDisk`](super::RetryDisk),
+              /// [`SetLimits`](super::SetLimits), [`SetConnectionLimits`](super::SetConnectionLimits).
               inbox: Message,
               /// [`Ipc::Shutdown`] or a `shutdownMicroprocess` stops the client in order.
               control: Ipc }
@@ -231,6 +234,7 @@ impl Work<'_> {
             Ok(create) => return self.create(create),
             Err(message) => message,
         };
+        let Err(message) = self.serve_limits(message) else { return };
         match message.downcast::<CloseTorrent>() {
             // An unknown number is ignored (D-33).
             Ok(close) => self.close(close.torrent_id),
@@ -286,6 +290,7 @@ impl Work<'_> {
         add.trackers = create.trackers;
         add.sequential = create.sequential;
         add.move_on_complete = create.move_on_complete;
+        (add.down_limit, add.up_limit) = (create.down_limit, create.up_limit);
         let listen = self.engine.local_addr();
         let answer = match self.engine.add(add) {
             Ok(torrent_id) => TorrentEvent::NewTorrentCreated { torrent_id, save_folder, listen, tag },

@@ -1,7 +1,10 @@
 //! The messages of the torrent components (Kamaelia: `TorrentIPC.py`; TO-IPC-01 to 10).
 
+mod limits;
+
 use std::fmt;
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -14,7 +17,9 @@ pub(crate) use files::serve_files;
 pub use files::{MoveTorrent, RecheckTorrent, RenameFile, RetryDisk};
 
 use super::status::StatusSnapshot;
-use crate::engine::{CheckPolicy, TorrentId};
+use crate::engine::{CheckPolicy, ConnectionLimits, Limits, TorrentId};
+
+pub use limits::{SetConnectionLimits, SetLimits};
 
 /// Marks a request, so that its answer can be told from others (D-31). Chosen by whoever asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -58,6 +63,10 @@ pub struct CreateNewTorrent {
     pub sequential: bool,
     /// Where its files go when everything is there.
     pub move_on_complete: Option<PathBuf>,
+    /// Most bytes per second from its peers; `None`: no limit of its own.
+    pub down_limit: Option<NonZeroU64>,
+    /// Most bytes per second to its peers; `None`: no limit of its own.
+    pub up_limit: Option<NonZeroU64>,
     /// Comes back in the answer.
     pub tag: Option<RequestTag>,
 }
@@ -73,6 +82,8 @@ impl CreateNewTorrent {
             trackers: true,
             sequential: false,
             move_on_complete: None,
+            down_limit: None,
+            up_limit: None,
             tag: None,
         }
     }
@@ -132,6 +143,9 @@ pub(crate) fn about(message: &Message) -> Option<(TorrentId, &'static str)> {
     if let Some(request) = message.downcast_ref::<AddPeers>() {
         return Some((request.torrent_id, "AddPeers"));
     }
+    if let Some(SetLimits { torrent_id: Some(id), .. }) = message.downcast_ref() {
+        return Some((*id, "SetLimits"));
+    }
     files_request(message)
 }
 
@@ -188,6 +202,19 @@ pub enum TorrentEvent {
         request: &'static str,
         /// Why not.
         reason: String,
+    },
+    /// What a torrent, or all together, may transfer from now on. An addition to the original's messages.
+    LimitsChanged {
+        /// The torrent; `None`: all together, of which every patron is told.
+        torrent_id: Option<TorrentId>,
+        /// The limits.
+        limits: Limits,
+    },
+    /// How many connections and upload slots there may be from now on; every patron is told. An addition to the
+    /// original's messages.
+    ConnectionLimitsChanged {
+        /// The limits.
+        limits: ConnectionLimits,
     },
     /// How a torrent is doing (TO-IPC-10).
     TorrentStatusUpdate {
@@ -260,7 +287,14 @@ impl TorrentEvent {
             | Self::DiskTrouble { torrent_id, .. }
             | Self::RecordNotSaved { torrent_id, .. } => Some(*torrent_id),
             Self::TorrentStartFail(fail) => fail.torrent_id,
+            Self::LimitsChanged { torrent_id, .. } => *torrent_id,
+            Self::ConnectionLimitsChanged { .. } => None,
         }
+    }
+
+    /// Whether it is about the client as a whole, so that every patron is told.
+    pub(crate) fn is_for_all(&self) -> bool {
+        matches!(self, Self::LimitsChanged { torrent_id: None, .. } | Self::ConnectionLimitsChanged { .. })
     }
 
     pub(crate) fn with_tag(mut self, new: Option<RequestTag>) -> Self {
@@ -294,6 +328,12 @@ impl fmt::Display for TorrentEvent {
             }
             Self::RequestFailed { torrent_id, request, reason } => {
                 write!(f, "Torrent {torrent_id} {request}: {}", printable(reason))
+            }
+            Self::LimitsChanged { torrent_id, limits } => {
+                write!(f, "Limits of {}: {}", limits::Whose(*torrent_id), limits::Rates(*limits))
+            }
+            Self::ConnectionLimitsChanged { limits } => {
+                write!(f, "Limits of connections: {}", limits::Connections(*limits))
             }
             Self::TorrentStatusUpdate { torrent_id, status } => {
                 write!(f, "Torrent {torrent_id} status : {}%", status.percent())

@@ -11,7 +11,7 @@
 //! | reserved on Windows (`CON`, `aux.c`), trailing dot or space, `<>:"\|?*` | changed on Windows only |
 //! | `.<40 hex digits>.` and `resume` or `parts`, our own records | `_` before it |
 //! | the same path twice, a file where another needs a folder | error |
-//! | paths that differ in upper and lower case or Unicode form (NFC, NFD) only | where the file system takes them for one, all but the first get a mark ([`told_apart`]) |
+//! | paths that differ in upper and lower case or Unicode form (NFC, NFD) only | where the file system takes them for one, all but the first get a mark |
 //!
 //! What Unix allows stays as it is on Unix, so that a torrent made of a source tree with an `aux.c` can be seeded
 //! from that tree. Elsewhere the rules of Windows and macOS are added by [`Rules`].
