@@ -269,5 +269,99 @@ fn is_spelling(a: &Path, b: &Path) -> bool {
     a != b && fold(a).is_some() && fold(a) == fold(b)
 }
 
-/// Bytes copied at a time: holes are looked for in between.
-const COPY_RUN: u64 = 64 << 20;
+/// Bytes copied at a time. Holes are looked for in between, so that one of them grows by less than this is short.
+const COPY_RUN: u64 = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::ops::ControlFlow;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::disk::StorageKey;
+    use crate::disk::cache::FileCache;
+    use crate::make::Maker;
+
+    /// A torrent of three files, one of them below a folder, and its storage.
+    fn torrent(dir: &Path) -> Storage {
+        std::fs::create_dir_all(dir.join("t/sub")).unwrap();
+        for (name, len) in [("t/a", 40_000), ("t/b", 70_000), ("t/sub/c", 9)] {
+            std::fs::write(dir.join(name), vec![len as u8; len]).unwrap();
+        }
+        let made = Maker::new(dir.join("t")).make(|_| ControlFlow::Continue(())).unwrap();
+        Storage::new(StorageKey(1), made.metainfo, dir.into(), false, Arc::new(FileCache::new(4, None)))
+    }
+
+    fn is_whole(storage: &Storage) -> bool {
+        let files = storage.metainfo().files().iter().enumerate();
+        files.into_iter().all(|(i, f)| std::fs::metadata(storage.path(i)).is_ok_and(|m| m.len() == f.len))
+    }
+
+    fn go() -> AtomicBool {
+        AtomicBool::new(false)
+    }
+
+    #[test]
+    fn both_places_are_whole_until_the_old_one_is_left_and_a_crash_is_made_good() {
+        let (old, new) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let from = torrent(old.path());
+        let to = from.at(new.path().into(), BTreeMap::new());
+        // Killed before the record was written, and once more.
+        for _ in 0..2 {
+            relocate(&from, &to, &go()).unwrap().unwrap();
+            assert!(is_whole(&from) && is_whole(&to));
+        }
+        // Killed when some of the old names were gone: whoever believes the new record finds everything.
+        std::fs::remove_file(old.path().join("t/a")).unwrap();
+        assert!(is_whole(&to));
+        std::fs::hard_link(new.path().join("t/a"), old.path().join("t/a")).unwrap();
+        relocate(&from, &to, &go()).unwrap().unwrap().leave();
+        assert!(is_whole(&to));
+        assert_eq!(std::fs::read_dir(old.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_was_copied_goes_away_when_the_move_fails() {
+        let (old, new) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let from = torrent(old.path());
+        let to = from.at(new.path().into(), BTreeMap::new());
+        let relocation = relocate(&from, &to, &go()).unwrap().unwrap();
+        relocation.undo();
+        assert!(is_whole(&from));
+        assert_eq!(std::fs::read_dir(new.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_copy_has_holes_and_time_of_the_original_and_can_be_called_off() {
+        let (old, new) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let path = old.path().join("sparse");
+        let file = File::create(&path).unwrap();
+        beneath::write_all_at(&file, b"start", 0).unwrap();
+        beneath::write_all_at(&file, b"end", 200 << 20).unwrap();
+        file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::new(1_000_000_000, 7)).unwrap();
+        let dir = |path: &Path| Dir::open(path, false).unwrap();
+        let relocation =
+            Relocation { from: dir(old.path()), to: dir(new.path()), items: Vec::new(), made: Vec::new() };
+        relocation.copy("sparse".as_ref(), "copy".as_ref(), &go()).unwrap();
+        let (a, b) = (std::fs::metadata(&path).unwrap(), std::fs::metadata(new.path().join("copy")).unwrap());
+        assert_eq!((a.len(), a.modified().unwrap()), (b.len(), b.modified().unwrap()));
+        assert!(std::fs::read(&path).unwrap() == std::fs::read(new.path().join("copy")).unwrap());
+        #[cfg(target_os = "linux")]
+        {
+            use std::os::unix::fs::MetadataExt;
+            assert!(b.blocks() * 512 < 4 << 20, "{} blocks", b.blocks());
+        }
+        let off = AtomicBool::new(true);
+        relocation.copy("sparse".as_ref(), "other".as_ref(), &off).unwrap_err();
+    }
+
+    #[test]
+    fn a_new_spelling_is_a_single_rename() {
+        let old = tempfile::tempdir().unwrap();
+        let from = torrent(old.path());
+        let to = from.at(old.path().into(), [(0, PathBuf::from("t/A"))].into());
+        relocate(&from, &to, &go()).unwrap().unwrap().leave();
+        assert!(is_whole(&to) && !old.path().join("t/a").exists());
+    }
+}
