@@ -9,6 +9,7 @@ mod candidates;
 mod check;
 mod connect;
 mod disk;
+mod landing;
 mod messages;
 mod partial;
 mod requests;
@@ -24,6 +25,7 @@ use std::{
 };
 
 use candidates::Candidates;
+pub use landing::{Landing, MOST_SLICES};
 use partial::Partial;
 use slab::Slab;
 pub(crate) use sources::SourceId;
