@@ -12,6 +12,7 @@ pub mod extension;
 pub mod geometry;
 pub mod handshake;
 pub mod info_hash;
+pub mod limit;
 pub mod metainfo;
 pub mod path;
 pub mod peer;

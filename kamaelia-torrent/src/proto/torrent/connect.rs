@@ -152,11 +152,7 @@ impl Torrent {
             }
             self.disconnect(now, slot, PeerError::Replaced);
         } else if self.peers.len() >= self.cfg.max_peers {
-            let idle = |peer: &Peer| {
-                !peer.interested
-                    && !peer.interesting
-                    && now.saturating_duration_since(peer.relevant) >= super::timers::REPLACEABLE
-            };
+            let idle = |peer: &Peer| super::slots::idle(peer, now);
             let Some(slot) = self.peers.iter().find(|(_, peer)| idle(peer)).map(|(slot, _)| slot) else {
                 return Err(Refusal::Full);
             };
@@ -177,6 +173,7 @@ impl Torrent {
         self.release_all(slot);
         let peer = self.peers.try_remove(slot)?;
         self.by_key.remove(&peer.key);
+        self.interested -= usize::from(peer.interested);
         self.choker.forget(slot);
         for (_, partial) in &mut self.partials {
             if partial.owner == Some(slot) {
@@ -197,6 +194,9 @@ impl Torrent {
         }
         self.candidates.due(now);
         self.count_givers();
+        if self.peers.is_empty() {
+            self.rest();
+        }
         self.refill_slots(now);
         // Others may take over what it was asked for.
         self.wake_at(now);
@@ -219,10 +219,13 @@ impl Torrent {
             self.disconnect(now, slot, PeerError::BadData);
         }
         // What it sent and what is still here is fetched again.
+        let mut free_again = Vec::new();
         for (_, partial) in &mut self.partials {
             let before = partial.free();
             self.wasted += partial.discard(id);
             self.free_blocks += partial.free() - before;
+            free_again.extend((partial.free() > before).then_some(partial.piece));
         }
+        free_again.into_iter().for_each(|piece| self.urgent_again(piece));
     }
 }

@@ -144,7 +144,7 @@ impl Torrent {
                     && !peer.allowed_us.contains(&piece)
                 {
                     peer.allowed_us.push(piece);
-                    peer.nothing_at = None;
+                    (peer.nothing_at, peer.no_urgent_at) = (None, None);
                 }
             }
             // The bitfield may come after these.
@@ -245,7 +245,7 @@ impl Torrent {
             return if peer.floods.have.take(now) { Ok(()) } else { Err(PeerError::Flood("have")) };
         }
         Arc::make_mut(&mut peer.has).set(piece);
-        peer.nothing_at = None;
+        (peer.nothing_at, peer.no_urgent_at) = (None, None);
         if peer.has.is_full() {
             // From now on it is counted as a seed, not by piece; the last piece was not counted yet.
             let mut before = Bitfield::clone(&peer.has);
@@ -301,7 +301,7 @@ impl Torrent {
             return;
         }
         (peer.progress, peer.useful) = (now, now);
-        peer.nothing_at = None;
+        (peer.nothing_at, peer.no_urgent_at) = (None, None);
         // BEP 6: what was asked for before the choke has been rejected by now, except the allowed fast set. Some
         // clients forget to.
         let allowed = &peer.allowed_us;

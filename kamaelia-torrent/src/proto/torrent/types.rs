@@ -199,6 +199,10 @@ pub enum TorrentOutput {
     /// Hash each block of a piece that is verified; answer with
     /// [`Torrent::block_hashes`](super::Torrent::block_hashes).
     WantBlockHashes(PieceIndex),
+    /// The connection has blocks to be sent and needs leave:
+    /// [`Torrent::send_some`](super::Torrent::send_some). Only with a limit, see
+    /// [`Torrent::set_limits`](super::Torrent::set_limits).
+    WantsToSend(PeerKey),
     /// [`Torrent::take_output`](super::Torrent::take_output) has something for this connection.
     OutputReady(PeerKey),
     /// The connection may be read again.
