@@ -170,7 +170,8 @@ impl Torrent {
                 if *head != block_header(&expected.block) {
                     let gathered = self.gather(landing, i, left, overflow);
                     if let Some(peer) = self.peers.get_mut(slot) {
-                        peer.unsteady = UNSTEADY;
+                        peer.unsteadiness = (2 * peer.unsteadiness).clamp(1, UNSTEADIEST);
+                        peer.unsteady = peer.unsteadiness;
                     }
                     return self.decode(now, slot, decoder, &gathered);
                 }
@@ -185,6 +186,9 @@ impl Torrent {
             let last = decoder.block_went_on(here as u32);
             self.block_came(now, slot, here as u32, None, last);
             left -= here;
+        }
+        if let Some(peer) = self.peers.get_mut(slot) {
+            peer.unsteadiness /= 2;
         }
         self.decode(now, slot, decoder, &overflow[..left.min(overflow.len())])
     }
@@ -249,6 +253,148 @@ const MOST_BLOCKS: usize = (PART_LEN / BLOCK_LEN) as usize;
 /// Places of a [`Landing`] at most: the rest of a block, then blocks with their headers.
 pub const MOST_SLICES: usize = 1 + 2 * MOST_BLOCKS;
 
-/// A peer that sent something else is read this many times in the usual way: one that downloads, too, sends other
-/// messages now and then, and gathering costs more than copying.
-const UNSTEADY: u8 = 8;
+/// A peer that sent something else is read in the usual way once, then twice, and so on up to this many times, as
+/// long as it goes on like that: gathering costs more than copying, and one that downloads, too, sends other messages
+/// all the time.
+const UNSTEADIEST: u8 = 32;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::proto::{
+        geometry::{Geometry, PieceIndex},
+        handshake::{Handshake, PeerId, Reserved},
+        info_hash::InfoHash,
+        torrent::{CheckResult, Direction, TorrentConfig, TorrentOutput},
+        wire::{Event, Message},
+    };
+
+    const KEY: PeerKey = PeerKey(1);
+    const TOTAL: usize = 1_000_000;
+
+    /// What the peer does beside answering in order.
+    #[derive(Copy, Clone, Debug)]
+    enum Habit {
+        InOrder,
+        SaysHave,
+        SwapsBlocks,
+        /// Sends everything twice.
+        Repeats,
+    }
+
+    fn payload() -> Vec<u8> {
+        let mut data = vec![0; TOTAL];
+        fastrand::Rng::with_seed(1).fill(&mut data);
+        data
+    }
+
+    fn message(out: &mut Vec<u8>, geometry: &Geometry, payload: &[u8], block: &BlockRequest) {
+        let start = geometry.piece_offset(block.piece) as usize + block.begin as usize;
+        out.extend_from_slice(&block_header(block));
+        out.extend_from_slice(&payload[start..start + block.len as usize]);
+    }
+
+    /// Downloads everything in reads of at most these lengths; answers what was written and the part of the bytes
+    /// that went straight to their places.
+    fn download(habit: Habit, lengths: &[usize]) -> (Vec<u8>, f64) {
+        let now = Instant::now();
+        // Two parts and a bit; the last block of a piece is short.
+        let geometry = Geometry::new(TOTAL as u64, 600_000).unwrap();
+        let payload = payload();
+        let cfg = TorrentConfig::new(InfoHash([1; 20]), PeerId([1; 20]), geometry);
+        let mut torrent = Torrent::new(cfg, now);
+        let reserved = Reserved::OURS;
+        let handshake = Handshake { reserved, info_hash: InfoHash([1; 20]), peer_id: PeerId([2; 20]) };
+        let addr = "10.0.0.2:6881".parse().unwrap();
+        torrent.peer_connected(now, KEY, addr, Direction::Outgoing, &handshake).unwrap();
+        let mut pool = BufferPool::new(2 << 20);
+        let mut stream = Vec::new();
+        Message::HaveAll.encode(&mut stream);
+        Message::Unchoke.encode(&mut stream);
+        let (mut written, mut decoder, mut landing) = (vec![0; TOTAL], Decoder::new(2), Landing::default());
+        let (mut direct, mut lengths) = (0, lengths.iter().cycle());
+        let mut parts = BTreeMap::new();
+        while !torrent.is_seed() && !stream.is_empty() {
+            let mut rest = std::mem::take(&mut stream);
+            while !rest.is_empty() {
+                let most = rest.len().min(*lengths.next().unwrap());
+                let after = rest.split_off(most);
+                if torrent.land(KEY, &mut landing) {
+                    let mut left = &rest[..];
+                    landing.for_each_slice(|place| {
+                        let (here, tail) = left.split_at(left.len().min(place.len()));
+                        place[..here.len()].copy_from_slice(here);
+                        left = tail;
+                    });
+                    direct += rest.len() - left.len();
+                    torrent.landed(now, KEY, &mut landing, rest.len(), left, &mut pool).unwrap();
+                } else {
+                    torrent.receive(now, KEY, &rest, &mut pool).unwrap();
+                }
+                torrent.assert_consistent();
+                rest = after;
+                while let Some(output) = torrent.poll() {
+                    let TorrentOutput::Write { piece, offset, data, last } = output else { continue };
+                    let start = geometry.piece_offset(piece) as usize + offset as usize;
+                    written[start..start + data.len()].copy_from_slice(&data);
+                    *parts.entry(piece).or_insert(0) += data.len();
+                    pool.give(data);
+                    if last {
+                        assert_eq!(parts[&piece], geometry.piece_size(piece) as usize);
+                        torrent.piece_checked(now, piece, CheckResult::Good);
+                    }
+                }
+            }
+            torrent.fill(now, &mut pool);
+            let mut out = Vec::new();
+            torrent.take_output(now, KEY, &mut out);
+            let (mut asked, mut blocks) = (&out[..], Vec::new());
+            while let Some(event) = decoder.next(&mut asked).unwrap() {
+                if let Event::Message(Message::Request(block)) = event {
+                    blocks.push(block);
+                }
+            }
+            if matches!(habit, Habit::SwapsBlocks) {
+                blocks.chunks_mut(2).for_each(|two| two.reverse());
+            }
+            for (n, block) in blocks.iter().enumerate() {
+                if matches!(habit, Habit::SaysHave) && n % 3 == 1 {
+                    Message::Have(PieceIndex(0)).encode(&mut stream);
+                }
+                message(&mut stream, &geometry, &payload, block);
+                if matches!(habit, Habit::Repeats) && n == 5 {
+                    message(&mut stream, &geometry, &payload, block);
+                }
+            }
+        }
+        (written, direct as f64 / TOTAL as f64)
+    }
+
+    #[test]
+    fn nearly_all_blocks_that_come_in_order_go_straight_to_their_places() {
+        for lengths in [&[150_000][..], &[300_000], &[7, 16_390, 40_000]] {
+            let (written, direct) = download(Habit::InOrder, lengths);
+            assert!(written == payload());
+            assert!(direct > 0.9, "{direct} in reads of {lengths:?}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(40))]
+        #[test]
+        fn nothing_is_lost_whatever_comes(
+            habit in prop::sample::select(vec![
+                Habit::InOrder, Habit::SaysHave, Habit::SwapsBlocks, Habit::Repeats,
+            ]),
+            lengths in prop::collection::vec(prop_oneof![1..40usize, 10_000..40_000usize, 100_000..300_000usize], 1..6),
+        ) {
+            prop_assume!(lengths.iter().max() > Some(&5_000));
+            let (written, _) = download(habit, &lengths);
+            prop_assert!(written == payload());
+        }
+    }
+}
