@@ -405,6 +405,7 @@ mod tests {
         p.ask(0);
         assert!(p.begin(0, 1) && !p.begin(0, 2));
         assert!(!p.write(0, 2, 0, &[1]));
+        assert!(!p.can_land(0, 2, &p.block(0), false) && p.can_land(0, 1, &p.block(0), true));
         p.release(0);
         p.abandon(0, 1);
         assert!(!p.write(0, 1, 0, &[1]));

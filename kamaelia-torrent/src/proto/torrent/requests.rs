@@ -88,7 +88,9 @@ impl Torrent {
     /// Blocks that one peer may have open, so that all get their part of the memory.
     fn share(&self, pool: &BufferPool) -> u32 {
         let blocks = pool.budget() / BLOCK_LEN as usize;
-        ((blocks / (self.givers + 1)) as u32).max(LEAST_SHARE)
+        // Room is left for those who come next, and for what is at the disk.
+        let few = blocks * 3 / 4 / self.givers.max(1);
+        (few.max(blocks / (self.givers + 1)) as u32).max(LEAST_SHARE)
     }
 
     /// Whether every block that is still wanted was asked of somebody.
