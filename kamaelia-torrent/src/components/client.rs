@@ -1,5 +1,7 @@
 //! The client: the engine's event loop as a threaded component (Kamaelia: `TorrentClient.py`).
 
+mod reading;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,7 +12,7 @@ use axon::{BoxError, Component, Cx, Ipc, Message, ports};
 
 use super::ipc::{AddPeers, CloseTorrent, CreateNewTorrent, RequestTag, TorrentEvent, TorrentStartFail};
 use super::status::StatusSnapshot;
-use crate::engine::{AddError, AddTorrent, Engine, Event, Settings, TorrentId};
+use crate::engine::{AddError, AddTorrent, Engine, Event, ReadId, Settings, TorrentId};
 use crate::proto::metainfo::Metainfo;
 
 ports! {
@@ -126,6 +128,7 @@ impl TorrentClient {
             running: BTreeMap::new(),
             closing: BTreeSet::new(),
             deferred: VecDeque::new(),
+            reads: BTreeMap::new(),
             unsent: VecDeque::new(),
         };
         let mut next_tick = Instant::now();
@@ -209,6 +212,8 @@ struct Work<'a> {
     /// Requests that wait for one of these to stop, and those that came after: answers keep the order of the requests
     /// (TO-SRV-07).
     deferred: VecDeque<Message>,
+    /// Files that are being read, with the tags of the requests.
+    reads: BTreeMap<ReadId, RequestTag>,
     /// What did not fit into the queue towards the scheduler.
     unsent: VecDeque<TorrentEvent>,
 }
@@ -225,6 +230,10 @@ impl Work<'_> {
     fn serve(&mut self, message: Message) {
         let message = match CreateNewTorrent::from_message(message) {
             Ok(create) => return self.create(create),
+            Err(message) => message,
+        };
+        let message = match self.serve_reading(message) {
+            Ok(()) => return,
             Err(message) => message,
         };
         match message.downcast::<CloseTorrent>() {
@@ -309,6 +318,8 @@ impl Work<'_> {
                 Event::Tracker { id, url, result } => {
                     self.send(TorrentEvent::TrackerReport { torrent_id: id, tracker: url, result });
                 }
+                Event::FileData { id, read, data } => self.file_data(id, read, data),
+                Event::ReadEnded { id, read, error } => self.read_ended(id, read, error),
                 Event::DialFailed { id, addr, reason } => {
                     log::info!("torrent {id}: cannot connect to peer {addr}: {reason}");
                     self.note_peer(id, format!("{addr}: {reason}"));

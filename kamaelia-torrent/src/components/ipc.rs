@@ -1,5 +1,7 @@
 //! The messages of the torrent components (Kamaelia: `TorrentIPC.py`; TO-IPC-01 to 10).
 
+mod reading;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -7,8 +9,10 @@ use std::sync::Arc;
 
 use axon::{Message, Service};
 
+pub use reading::{ClearPieceDeadlines, ReadFile, SetPieceDeadline, StopReading};
+
 use super::status::StatusSnapshot;
-use crate::engine::{CheckPolicy, TorrentId};
+use crate::engine::{CheckPolicy, FileChunk, TorrentId};
 
 /// Marks a request, so that its answer can be told from others (D-31). Chosen by whoever asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -123,6 +127,12 @@ pub(crate) fn about(message: &Message) -> Option<(TorrentId, &'static str)> {
     if let Some(request) = message.downcast_ref::<AddPeers>() {
         return Some((request.torrent_id, "AddPeers"));
     }
+    if let Some(request) = message.downcast_ref::<SetPieceDeadline>() {
+        return Some((request.torrent_id, "SetPieceDeadline"));
+    }
+    if let Some(request) = message.downcast_ref::<ClearPieceDeadlines>() {
+        return Some((request.torrent_id, "ClearPieceDeadlines"));
+    }
     None
 }
 
@@ -180,6 +190,24 @@ pub enum TorrentEvent {
         /// Why not.
         reason: String,
     },
+    /// Bytes of a file, for who asked with [`ReadFile`]. An addition to the original's messages.
+    FileData {
+        /// The torrent.
+        torrent_id: TorrentId,
+        /// The tag of the request.
+        tag: RequestTag,
+        /// The bytes. Who keeps 1 MiB of them gets no more.
+        data: Arc<FileChunk>,
+    },
+    /// No more bytes of a file will come. The last answer to each [`ReadFile`].
+    ReadEnded {
+        /// The torrent.
+        torrent_id: TorrentId,
+        /// The tag of the request.
+        tag: RequestTag,
+        /// Why it ended early, or did not begin.
+        error: Option<String>,
+    },
     /// How a torrent is doing (TO-IPC-10).
     TorrentStatusUpdate {
         /// The torrent.
@@ -206,6 +234,8 @@ impl TorrentEvent {
             | Self::TorrentAlreadyDownloading { torrent_id, .. }
             | Self::TrackerReport { torrent_id, .. }
             | Self::RequestFailed { torrent_id, .. }
+            | Self::FileData { torrent_id, .. }
+            | Self::ReadEnded { torrent_id, .. }
             | Self::TorrentStatusUpdate { torrent_id, .. } => Some(*torrent_id),
             Self::TorrentStartFail(fail) => fail.torrent_id,
         }
@@ -242,6 +272,13 @@ impl fmt::Display for TorrentEvent {
             }
             Self::RequestFailed { torrent_id, request, reason } => {
                 write!(f, "Torrent {torrent_id} {request}: {}", printable(reason))
+            }
+            Self::FileData { torrent_id, data, .. } => {
+                write!(f, "Torrent {torrent_id} file data: {} bytes at {}", data.len(), data.offset())
+            }
+            Self::ReadEnded { torrent_id, error: None, .. } => write!(f, "Torrent {torrent_id} file read"),
+            Self::ReadEnded { torrent_id, error: Some(reason), .. } => {
+                write!(f, "Torrent {torrent_id} file not read: {}", printable(reason))
             }
             Self::TorrentStatusUpdate { torrent_id, status } => {
                 write!(f, "Torrent {torrent_id} status : {}%", status.percent())

@@ -160,6 +160,7 @@ impl Engine {
         }
         self.emit(Event::Checked { id, have: count, total });
         self.emit(Event::Started { id });
+        self.hurry_again(now, id);
         self.touch(t);
     }
 
@@ -173,6 +174,7 @@ impl Engine {
         let id = slot.id;
         slot.error = Some(error.clone());
         slot.save_at = None;
+        self.end_reads(id, &error);
         self.quiet(now, t, "torrent failed");
         let slot = &mut self.torrents[t];
         slot.phase = Phase::Failed;
@@ -185,6 +187,8 @@ impl Engine {
         if matches!(slot.phase, Phase::Stopping { .. }) {
             return;
         }
+        let id = slot.id;
+        self.end_reads(id, "the torrent was closed");
         self.quiet(now, t, "torrent stopped");
         let until = now + self.settings.stop_timeout;
         self.torrents[t].phase = Phase::Stopping { until, closing: false };

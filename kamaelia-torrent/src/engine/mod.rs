@@ -10,8 +10,10 @@ mod event;
 mod files;
 mod life;
 mod links;
+mod reader;
 mod settings;
 mod slot;
+mod stream;
 mod swarm;
 mod timers;
 mod trackers;
@@ -41,7 +43,9 @@ use slot::Slot;
 use timers::{Timer, Timers};
 
 pub use event::{AddError, AddTorrent, CheckPolicy, EngineError, Event, State, TorrentId, TorrentStatus};
+pub use reader::FileReader;
 pub use settings::Settings;
+pub use stream::{DEFAULT_AHEAD, FileChunk, FileRange, ReadError, ReadId};
 
 /// Any number of torrents, their peers, files and trackers.
 pub struct Engine {
@@ -86,6 +90,8 @@ pub struct Engine {
     asking: HashMap<u64, (TorrentId, u64)>,
     last_token: u64,
     events: VecDeque<Event>,
+    /// Who reads files while they come.
+    streams: stream::Streams,
     stopping: bool,
 }
 
@@ -156,6 +162,7 @@ impl Engine {
             asking: HashMap::new(),
             last_token: 0,
             events: VecDeque::new(),
+            streams: stream::Streams::default(),
             stopping: false,
             settings,
         })
@@ -217,6 +224,7 @@ impl Engine {
         }
         self.take_disk_answers(now);
         self.take_tracker_answers(now);
+        self.take_read_orders(now);
         self.run_timers(now);
         self.accept(now);
         // Each link once; those that are not through are at the end of the queue in the next turn.

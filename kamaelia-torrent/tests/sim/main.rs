@@ -4,5 +4,6 @@
 
 mod hostile;
 mod scripts;
+mod streaming;
 mod swarm;
 mod world;
