@@ -80,6 +80,10 @@ pub(crate) struct Peer {
     /// Reads at the disk or on their way to the network.
     pub(crate) reading: u32,
     pub(crate) paused: bool,
+    /// Since when it is not read because of a limit.
+    pub(crate) held: Option<Instant>,
+    /// It has asked for leave to be sent more.
+    pub(crate) asks_leave: bool,
     pub(crate) up: Rate,
     pub(crate) turn_sent: u64,
     pub(crate) choke_changed: Option<Instant>,
@@ -206,6 +210,8 @@ impl Peer {
             queue: VecDeque::new(),
             reading: 0,
             paused: false,
+            held: None,
+            asks_leave: false,
             up: Rate::new(now),
             turn_sent: 0,
             choke_changed: None,
@@ -237,12 +243,14 @@ impl Peer {
             return Some(PeerError::NotReading);
         }
         // A peer that we do not read cannot be heard.
-        if !self.paused && past(self.heard, IDLE) {
+        let unread = self.paused || self.held.is_some();
+        if !unread && past(self.heard, IDLE) {
             return Some(PeerError::Idle);
         }
         if self.pipeline.is_snubbed()
             && !self.asked.is_empty()
             && !self.interested
+            && !unread
             && past(self.useful, STALL)
         {
             return Some(PeerError::Stalled);
@@ -253,7 +261,9 @@ impl Peer {
 
     /// Whether it was asked for blocks and none came for too long.
     pub(crate) fn is_late(&self, now: Instant) -> bool {
-        !self.asked.is_empty() && now.saturating_duration_since(self.progress) >= REQUEST_TIME_OUT
+        self.held.is_none()
+            && !self.asked.is_empty()
+            && now.saturating_duration_since(self.progress) >= REQUEST_TIME_OUT
     }
 
     /// Whether a sign of life is due.
@@ -265,11 +275,11 @@ impl Peer {
     pub(crate) fn deadline(&self) -> Instant {
         let keep_alive = self.out.is_empty().then(|| self.sent_at + IDLE / 2);
         let unread = self.unread_since().map(|since| since + IDLE);
-        let unheard = (!self.paused).then(|| self.heard + IDLE);
+        let unheard = (!self.paused && self.held.is_none()).then(|| self.heard + IDLE);
         // With output that waits there is `unread`, without there is `keep_alive`.
         let first = [keep_alive, unread, unheard].into_iter().flatten().min();
         let mut at = first.unwrap_or(self.heard + IDLE);
-        if !self.asked.is_empty() {
+        if !self.asked.is_empty() && self.held.is_none() {
             at = at.min(self.progress + REQUEST_TIME_OUT);
         }
         if !self.interested && !self.interesting {

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Instant};
 use super::{Bitfield, Message, PeerError, PeerKey, PieceIndex, Torrent};
 use crate::proto::{
     buffer::BufferPool,
+    extension::{self, ExtensionHandshake},
     geometry::BlockRequest,
     peer::{
         Asked,
@@ -132,15 +133,32 @@ impl Torrent {
                     (peer.nothing_at, peer.no_urgent_at) = (None, None);
                 }
             }
-            // No DHT and no extensions here: nothing to do. The bitfield may come after these.
-            Message::Port(_) | Message::Unknown(..) | Message::Extended(..) => {
-                if let Some(peer) = self.peers.get_mut(slot) {
-                    peer.spoke = !first;
+            // The bitfield may come after these.
+            Message::Extended(number, payload) => {
+                peer.spoke = !first;
+                if number == extension::HANDSHAKE {
+                    self.extensions_of(slot, &payload);
                 }
             }
+            // No DHT here.
+            Message::Port(_) | Message::Unknown(..) => peer.spoke = !first,
             Message::KeepAlive => {}
         }
         Ok(())
+    }
+
+    /// A peer says what it can do beyond BEP 3. It may say so again later; what makes no sense is passed over.
+    fn extensions_of(&mut self, slot: usize, payload: &[u8]) {
+        let Some(peer) = self.peers.get_mut(slot) else { return };
+        match ExtensionHandshake::parse(payload) {
+            Ok(theirs) => {
+                if let Some(queue) = theirs.request_queue {
+                    peer.pipeline.set_limit(queue.min(self.cfg.max_requests));
+                    peer.nothing_at = None;
+                }
+            }
+            Err(e) => log::debug!("extension handshake of {}: {e}", peer.addr),
+        }
     }
 
     fn check_piece(&self, name: &'static str, piece: PieceIndex) -> Result<(), PeerError> {

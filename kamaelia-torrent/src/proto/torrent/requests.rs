@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::{
     BLOCK_LEN, Message, PeerError, PieceIndex, Torrent, TorrentOutput,
+    pace::LOOK_AGAIN,
     partial::{Partial, Take},
 };
 use crate::proto::{
@@ -43,7 +44,7 @@ impl Torrent {
 
     /// Asks a peer for as many blocks as its pipeline has room for.
     pub(super) fn ask(&mut self, now: Instant, slot: usize, pool: &mut BufferPool) {
-        let share = self.share(pool);
+        let share = self.share(pool).min(self.paced_share(slot));
         let Some(peer) = self.peers.get_mut(slot) else { return };
         let waits = peer.retry_at.is_some_and(|at| at > now) || peer.nothing_at == Some(self.news);
         if !peer.may_ask() || waits || self.disk_rests.is_some() {
@@ -56,6 +57,10 @@ impl Torrent {
         if open > 0 && open + batch > depth {
             return;
         }
+        if open == 0 && self.has_enough_open() {
+            return self.wake_at(now + LOOK_AGAIN);
+        }
+        let Some(peer) = self.peers.get_mut(slot) else { return };
         if open == 0 {
             peer.progress = now;
             if !peer.pipeline.is_snubbed() {

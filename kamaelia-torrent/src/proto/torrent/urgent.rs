@@ -325,7 +325,11 @@ impl Torrent {
     fn hasten(&mut self, now: Instant) {
         let Some(urgent) = self.urgent.as_ref() else { return };
         let usual = seconds(urgent.usual.unwrap_or(0.0));
-        let patience = LEAST_PATIENCE.max(2 * usual).min(MOST_PATIENCE);
+        let patience = match self.pace {
+            None => LEAST_PATIENCE.max(2 * usual).min(MOST_PATIENCE),
+            // What is late may be held back by ourselves.
+            Some(_) => MOST_PATIENCE,
+        };
         let late: Vec<PieceIndex> = urgent
             .asked
             .iter()
@@ -351,7 +355,7 @@ impl Torrent {
             .peers
             .iter()
             .filter(|(_, peer)| peer.interesting && !peer.choking_us && !peer.pipeline.is_snubbed())
-            .filter(|(_, peer)| peer.down.total() > 0 && !self.sources.on_parole(peer.source))
+            .filter(|(_, peer)| peer.down.total() > 0 && peer.held.is_none() && !self.sources.on_parole(peer.source))
             .map(|(slot, peer)| ((peer.asked.len() + 1) as f64 / (peer.down.at(now) + 1.0), slot))
             .collect();
         helpers.sort_by(|a, b| a.0.total_cmp(&b.0));
