@@ -37,7 +37,11 @@ fn collect(node: &mut Node, read: ReadId, offset: u64) -> (Vec<u8>, Option<Strin
     }
 }
 
-fn leech(torrent: &TestTorrent, dir: &std::path::Path, peers: Vec<std::net::SocketAddr>) -> (Node, TorrentId) {
+fn leech(
+    torrent: &TestTorrent,
+    dir: &std::path::Path,
+    peers: Vec<std::net::SocketAddr>,
+) -> (Node, TorrentId) {
     let node = Node::start(settings());
     let id = node.add(AddTorrent { peers, ..AddTorrent::new(torrent.metainfo.clone(), dir) });
     (node, id)
@@ -131,7 +135,10 @@ fn a_reader_waits_jumps_and_sees_what_a_file_would_have() {
     }
     assert_eq!(reader.seek(SeekFrom::Start(7_000_000)).unwrap(), 7_000_000);
     assert_eq!(reader.read(&mut start).unwrap(), 0);
-    assert_eq!(reader.seek(SeekFrom::Current(-8_000_000)).unwrap_err().kind(), std::io::ErrorKind::InvalidInput);
+    assert_eq!(
+        reader.seek(SeekFrom::Current(-8_000_000)).unwrap_err().kind(),
+        std::io::ErrorKind::InvalidInput
+    );
     reader.rewind().unwrap();
     let mut all = Vec::new();
     reader.read_to_end(&mut all).unwrap();

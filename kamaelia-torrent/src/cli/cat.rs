@@ -121,7 +121,8 @@ impl Component for Teller {
         loop {
             while let Some(event) = cx.inbox.try_recv() {
                 if let TorrentEvent::TorrentStatusUpdate { torrent_id, status } = &event {
-                    let follow = lonely.entry(*torrent_id).or_insert_with(|| Loneliness::new(self.has_sources));
+                    let follow =
+                        lonely.entry(*torrent_id).or_insert_with(|| Loneliness::new(self.has_sources));
                     if let Some(reason) = follow.look(status, Instant::now()) {
                         eprintln!("{}: {}", clean(&status.name), clean(&reason));
                     }
@@ -131,7 +132,9 @@ impl Component for Teller {
             }
             while let Some(message) = cx.control.try_recv() {
                 match message {
-                    Ipc::ErrorInformation(error) => self.report.borrow_mut().errors.extend(error.exception.clone()),
+                    Ipc::ErrorInformation(error) => {
+                        self.report.borrow_mut().errors.extend(error.exception.clone())
+                    }
                     message if message.is_producer_finished() => {
                         let _ = cx.written.send(Ipc::producer_finished());
                     }

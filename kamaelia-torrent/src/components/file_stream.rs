@@ -80,7 +80,8 @@ impl FileChoice {
                     std::iter::once(path).chain(ends).any(|end| matches_wildcards(name, end))
                 };
                 let path = |number: usize| files[number].path.to_string_lossy().replace('\\', "/");
-                let found: Vec<usize> = real().map(|(number, _)| number).filter(|n| means(&path(*n))).collect();
+                let found: Vec<usize> =
+                    real().map(|(number, _)| number).filter(|n| means(&path(*n))).collect();
                 match found[..] {
                     [] => Err(format!("no file is called {name:?}")),
                     [one] => Ok(one),
@@ -239,7 +240,9 @@ impl TorrentFileStream {
             while let Some(message) = cx.inbox.try_recv() {
                 match CreateNewTorrent::from_message(message) {
                     Ok(create) => run.queue.push_back(create),
-                    Err(other) => run.fail(cx, format!("a message of type {} is no torrent", other.type_name())),
+                    Err(other) => {
+                        run.fail(cx, format!("a message of type {} is no torrent", other.type_name()))
+                    }
                 }
             }
             while let Some(event) = cx.events.try_recv() {
@@ -323,14 +326,16 @@ impl Run {
                 if tag == Some(self.tag) =>
             {
                 current.id = Some(torrent_id);
-                let read = ReadFile { ahead: self.ahead, ..ReadFile::whole(torrent_id, current.file, self.tag) };
+                let read =
+                    ReadFile { ahead: self.ahead, ..ReadFile::whole(torrent_id, current.file, self.tag) };
                 let _ = cx.requests.send(Message::new(read));
             }
             TorrentEvent::ReadEnded { tag, ref error, .. } if tag == self.tag => {
                 current.ended.get_or_insert(error.clone());
             }
             TorrentEvent::TorrentStartFail(ref fail)
-                if fail.tag == Some(self.tag) || (fail.torrent_id.is_some() && fail.torrent_id == current.id) =>
+                if fail.tag == Some(self.tag)
+                    || (fail.torrent_id.is_some() && fail.torrent_id == current.id) =>
             {
                 current.ended.get_or_insert(Some(fail.reason.clone()));
                 // Its number is forgotten.
@@ -419,7 +424,8 @@ mod tests {
         let metainfo = Metainfo::parse(raw).unwrap();
         let find = |text: &str| FileChoice::from_text(text).find(&metainfo);
         assert_eq!(FileChoice::Longest.find(&metainfo), Ok(1), "the first of two, and no padding");
-        for (text, number) in [("0", 0), ("3", 3), ("b.ogg", 1), ("d/a*", 0), ("t/d/a.ogg", 0), ("*.txt", 3)] {
+        for (text, number) in [("0", 0), ("3", 3), ("b.ogg", 1), ("d/a*", 0), ("t/d/a.ogg", 0), ("*.txt", 3)]
+        {
             assert_eq!(find(text), Ok(number), "{text}");
         }
         assert_eq!(find("2").unwrap_err(), "file 2 is padding");

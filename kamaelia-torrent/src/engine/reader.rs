@@ -121,7 +121,10 @@ impl Seek for FileReader {
             SeekFrom::Current(by) => self.pos.checked_add_signed(by),
         };
         let pos = pos.ok_or_else(|| {
-            io::Error::new(io::ErrorKind::InvalidInput, format!("seek to before the start of the file: {to:?}"))
+            io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("seek to before the start of the file: {to:?}"),
+            )
         })?;
         let within = |chunk: &FileChunk| (chunk.offset()..chunk.offset() + chunk.len() as u64).contains(&pos);
         if pos != self.pos && !self.chunk.as_ref().is_some_and(within) {

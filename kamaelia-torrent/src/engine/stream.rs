@@ -644,9 +644,10 @@ impl Streams {
     /// Whether somebody else's deadlines reach over a piece.
     fn covers(&self, torrent: TorrentId, piece: PieceIndex, but: Option<ReadId>) -> bool {
         let reads = self.by_torrent.get(&torrent).into_iter().flatten();
-        reads.filter(|id| Some(**id) != but).filter_map(|id| self.reads.get(id)).any(|read| {
-            read.active && (piece_at(read.pos, read.piece_len)..read.hurried).contains(&piece.0)
-        })
+        reads
+            .filter(|id| Some(**id) != but)
+            .filter_map(|id| self.reads.get(id))
+            .any(|read| read.active && (piece_at(read.pos, read.piece_len)..read.hurried).contains(&piece.0))
     }
 
     fn remove(&mut self, id: ReadId) -> Option<Read> {

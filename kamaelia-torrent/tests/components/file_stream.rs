@@ -10,8 +10,8 @@ use std::time::Duration;
 use axon::prelude::*;
 use axon::tracker::Tracker as Cat;
 use kamaelia_torrent::components::{
-    ClearPieceDeadlines, CreateNewTorrent, ReadFile, RequestTag, SetPieceDeadline, StopReading, TorrentClient,
-    TorrentEvent, TorrentFileStream, TorrentPatron,
+    ClearPieceDeadlines, CreateNewTorrent, ReadFile, RequestTag, SetPieceDeadline, StopReading,
+    TorrentClient, TorrentEvent, TorrentFileStream, TorrentPatron,
 };
 use kamaelia_torrent::engine::{Settings, TorrentId};
 use kamaelia_torrent::make::Maker;
@@ -267,7 +267,8 @@ fn reads_by_message_end_with_one_answer_each() {
                 asked.set(true);
                 later.borrow_mut().drain(..).for_each(|m| inbox.inbox.deliver(m).unwrap());
             }
-            let ends = |a: &String| a.contains("file read") || a.contains("file not read") || a.contains("Deadline");
+            let ends =
+                |a: &String| a.contains("file read") || a.contains("file not read") || a.contains("Deadline");
             seen.answers().iter().filter(|a| ends(a)).count() >= 6
         }),
     };

@@ -86,7 +86,11 @@ fn take(stream: &mut TcpStream, queue: &Queue) -> Option<()> {
         let block = [1, 5, 9].map(|i| u32::from_be_bytes(body[i..i + 4].try_into().unwrap()));
         let mut asked = queue.0.lock().unwrap();
         let asked = asked.as_mut()?;
-        if *id == 6 { asked.push_back(block) } else { asked.retain(|other| *other != block) }
+        if *id == 6 {
+            asked.push_back(block)
+        } else {
+            asked.retain(|other| *other != block)
+        }
         queue.1.notify_all();
     }
     Some(())

@@ -12,10 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{
-    Message, PieceIndex, Torrent,
-    partial::Partial,
-};
+use super::{Message, PieceIndex, Torrent, partial::Partial};
 use crate::proto::{
     buffer::{BufferPool, PART_LEN},
     geometry::{BLOCK_LEN, BlockRequest},
@@ -74,7 +71,8 @@ impl Torrent {
         urgent.look_at = Some(now);
         if let Some(due) = urgent.pieces.get_mut(&piece) {
             let before = std::mem::replace(&mut due.at, at);
-            let list = if urgent.open.remove(&(before, piece)) { &mut urgent.open } else { &mut urgent.asked };
+            let list =
+                if urgent.open.remove(&(before, piece)) { &mut urgent.open } else { &mut urgent.asked };
             list.remove(&(before, piece));
             list.insert((at, piece));
             return true;
@@ -301,8 +299,12 @@ impl Torrent {
 
     /// Takes back requests for pieces without a deadline, but for the next blocks of each peer: they are on their way.
     fn preempt(&mut self, now: Instant) {
-        let slots: Vec<usize> =
-            self.peers.iter().filter(|(_, peer)| peer.asked.len() > ON_THEIR_WAY).map(|(slot, _)| slot).collect();
+        let slots: Vec<usize> = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| peer.asked.len() > ON_THEIR_WAY)
+            .map(|(slot, _)| slot)
+            .collect();
         for slot in slots {
             let Some(peer) = self.peers.get_mut(slot) else { continue };
             let next = peer.asked.drain(..ON_THEIR_WAY).collect::<Vec<Asked>>();
@@ -355,7 +357,9 @@ impl Torrent {
             .peers
             .iter()
             .filter(|(_, peer)| peer.interesting && !peer.choking_us && !peer.pipeline.is_snubbed())
-            .filter(|(_, peer)| peer.down.total() > 0 && peer.held.is_none() && !self.sources.on_parole(peer.source))
+            .filter(|(_, peer)| {
+                peer.down.total() > 0 && peer.held.is_none() && !self.sources.on_parole(peer.source)
+            })
             .map(|(slot, peer)| ((peer.asked.len() + 1) as f64 / (peer.down.at(now) + 1.0), slot))
             .collect();
         helpers.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -458,7 +462,10 @@ impl Torrent {
         let mut unstarted = 0;
         for (piece, due) in &urgent.pieces {
             let key = (due.at, *piece);
-            assert!(urgent.open.contains(&key) != urgent.asked.contains(&key), "piece {piece} is in one list");
+            assert!(
+                urgent.open.contains(&key) != urgent.asked.contains(&key),
+                "piece {piece} is in one list"
+            );
             let partial = self.by_piece.get(piece).and_then(|at| self.partials.get(*at));
             assert_eq!(partial.is_some(), due.started, "piece {piece} is begun");
             assert!(partial.is_none_or(|partial| partial.urgent));
