@@ -36,6 +36,8 @@ pub(crate) enum Command {
     /// Check what is there and share it until stopped
     #[command(after_long_help = JSON_EVENTS)]
     Seed(Seed),
+    /// Write a file of a torrent to standard output while it is downloaded
+    Cat(Cat),
     /// Make a .torrent file of a file or folder
     Make(Make),
     /// Compare files with their torrent and list what is missing or wrong
@@ -53,6 +55,8 @@ impl Command {
             Self::Demo(a) => a.json,
             Self::Get(a) => a.common.json,
             Self::Seed(a) => a.common.json,
+            // Its output is the file.
+            Self::Cat(_) => false,
             Self::Make(a) => a.json,
             Self::Check(a) => a.json,
             Self::Show(a) => a.json,
@@ -127,6 +131,15 @@ pub(crate) struct Get {
 pub(crate) struct Seed {
     #[command(flatten)]
     pub(crate) common: Common,
+}
+
+#[derive(ClapArgs, Debug)]
+pub(crate) struct Cat {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// The file: its number as in `show`, counted from 0, or its name, which may contain * and ?; without it the longest
+    #[arg(long, value_name = "N|GLOB")]
+    pub(crate) file: Option<String>,
 }
 
 #[derive(ClapArgs, Debug)]

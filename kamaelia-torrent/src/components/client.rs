@@ -1,6 +1,7 @@
 //! The client: the engine's event loop as a threaded component (Kamaelia: `TorrentClient.py`).
 
 mod limits;
+mod reading;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
@@ -12,7 +13,7 @@ use axon::{BoxError, Component, Cx, Ipc, Message, ports};
 
 use super::ipc::{AddPeers, CloseTorrent, CreateNewTorrent, RequestTag, TorrentEvent, TorrentStartFail};
 use super::status::StatusSnapshot;
-use crate::engine::{AddError, AddTorrent, Engine, Event, Settings, TorrentId};
+use crate::engine::{AddError, AddTorrent, Engine, Event, ReadId, Settings, TorrentId};
 use crate::proto::metainfo::Metainfo;
 
 ports! {
@@ -129,6 +130,7 @@ impl TorrentClient {
             running: BTreeMap::new(),
             closing: BTreeSet::new(),
             deferred: VecDeque::new(),
+            reads: BTreeMap::new(),
             unsent: VecDeque::new(),
         };
         let mut next_tick = Instant::now();
@@ -212,6 +214,8 @@ struct Work<'a> {
     /// Requests that wait for one of these to stop, and those that came after: answers keep the order of the requests
     /// (TO-SRV-07).
     deferred: VecDeque<Message>,
+    /// Files that are being read, with the tags of the requests.
+    reads: BTreeMap<ReadId, RequestTag>,
     /// What did not fit into the queue towards the scheduler.
     unsent: VecDeque<TorrentEvent>,
 }
@@ -231,6 +235,7 @@ impl Work<'_> {
             Err(message) => message,
         };
         let Err(message) = self.serve_limits(message) else { return };
+        let Err(message) = self.serve_reading(message) else { return };
         match message.downcast::<CloseTorrent>() {
             // An unknown number is ignored (D-33).
             Ok(close) => self.close(close.torrent_id),
@@ -314,6 +319,8 @@ impl Work<'_> {
                 Event::Tracker { id, url, result } => {
                     self.send(TorrentEvent::TrackerReport { torrent_id: id, tracker: url, result });
                 }
+                Event::FileData { id, read, data } => self.file_data(id, read, data),
+                Event::ReadEnded { id, read, error } => self.read_ended(id, read, error),
                 Event::DialFailed { id, addr, reason } => {
                     log::info!("torrent {id}: cannot connect to peer {addr}: {reason}");
                     self.note_peer(id, format!("{addr}: {reason}"));

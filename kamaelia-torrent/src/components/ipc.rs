@@ -1,6 +1,7 @@
 //! The messages of the torrent components (Kamaelia: `TorrentIPC.py`; TO-IPC-01 to 10).
 
 mod limits;
+mod reading;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -11,9 +12,10 @@ use std::sync::Arc;
 use axon::{Message, Service};
 
 use super::status::StatusSnapshot;
-use crate::engine::{CheckPolicy, ConnectionLimits, Limits, TorrentId};
+use crate::engine::{CheckPolicy, ConnectionLimits, FileChunk, Limits, TorrentId};
 
 pub use limits::{SetConnectionLimits, SetLimits};
+pub use reading::{ClearPieceDeadlines, ReadFile, SetPieceDeadline, StopReading};
 
 /// Marks a request, so that its answer can be told from others (D-31). Chosen by whoever asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -137,6 +139,12 @@ pub(crate) fn about(message: &Message) -> Option<(TorrentId, &'static str)> {
     if let Some(SetLimits { torrent_id: Some(id), .. }) = message.downcast_ref() {
         return Some((*id, "SetLimits"));
     }
+    if let Some(request) = message.downcast_ref::<SetPieceDeadline>() {
+        return Some((request.torrent_id, "SetPieceDeadline"));
+    }
+    if let Some(request) = message.downcast_ref::<ClearPieceDeadlines>() {
+        return Some((request.torrent_id, "ClearPieceDeadlines"));
+    }
     None
 }
 
@@ -207,6 +215,24 @@ pub enum TorrentEvent {
         /// The limits.
         limits: ConnectionLimits,
     },
+    /// Bytes of a file, for who asked with [`ReadFile`]. An addition to the original's messages.
+    FileData {
+        /// The torrent.
+        torrent_id: TorrentId,
+        /// The tag of the request.
+        tag: RequestTag,
+        /// The bytes. Who keeps 1 MiB of them gets no more.
+        data: Arc<FileChunk>,
+    },
+    /// No more bytes of a file will come. The last answer to each [`ReadFile`].
+    ReadEnded {
+        /// The torrent.
+        torrent_id: TorrentId,
+        /// The tag of the request.
+        tag: RequestTag,
+        /// Why it ended early, or did not begin.
+        error: Option<String>,
+    },
     /// How a torrent is doing (TO-IPC-10).
     TorrentStatusUpdate {
         /// The torrent.
@@ -233,6 +259,8 @@ impl TorrentEvent {
             | Self::TorrentAlreadyDownloading { torrent_id, .. }
             | Self::TrackerReport { torrent_id, .. }
             | Self::RequestFailed { torrent_id, .. }
+            | Self::FileData { torrent_id, .. }
+            | Self::ReadEnded { torrent_id, .. }
             | Self::TorrentStatusUpdate { torrent_id, .. } => Some(*torrent_id),
             Self::TorrentStartFail(fail) => fail.torrent_id,
             Self::LimitsChanged { torrent_id, .. } => *torrent_id,
@@ -282,6 +310,13 @@ impl fmt::Display for TorrentEvent {
             }
             Self::ConnectionLimitsChanged { limits } => {
                 write!(f, "Limits of connections: {}", limits::Connections(*limits))
+            }
+            Self::FileData { torrent_id, data, .. } => {
+                write!(f, "Torrent {torrent_id} file data: {} bytes at {}", data.len(), data.offset())
+            }
+            Self::ReadEnded { torrent_id, error: None, .. } => write!(f, "Torrent {torrent_id} file read"),
+            Self::ReadEnded { torrent_id, error: Some(reason), .. } => {
+                write!(f, "Torrent {torrent_id} file not read: {}", printable(reason))
             }
             Self::TorrentStatusUpdate { torrent_id, status } => {
                 write!(f, "Torrent {torrent_id} status : {}%", status.percent())

@@ -164,6 +164,7 @@ impl Engine {
         self.start_limits(now, t);
         self.emit(Event::Checked { id, have: count, total });
         self.emit(Event::Started { id });
+        self.hurry_again(now, id);
         self.touch(t);
     }
 
@@ -177,6 +178,7 @@ impl Engine {
         let id = slot.id;
         slot.error = Some(error.clone());
         slot.save_at = None;
+        self.end_reads(id, &error);
         self.quiet(now, t, "torrent failed");
         let slot = &mut self.torrents[t];
         slot.phase = Phase::Failed;
@@ -189,6 +191,8 @@ impl Engine {
         if matches!(slot.phase, Phase::Stopping { .. }) {
             return;
         }
+        let id = slot.id;
+        self.end_reads(id, "the torrent was closed");
         self.quiet(now, t, "torrent stopped");
         let until = now + self.settings.stop_timeout;
         self.torrents[t].phase = Phase::Stopping { until, closing: false };
