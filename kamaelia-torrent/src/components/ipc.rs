@@ -1,5 +1,7 @@
 //! The messages of the torrent components (Kamaelia: `TorrentIPC.py`; TO-IPC-01 to 10).
 
+mod session;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -8,7 +10,12 @@ use std::sync::Arc;
 use axon::{Message, Service};
 
 use super::status::StatusSnapshot;
-use crate::engine::{CheckPolicy, TorrentId};
+use crate::engine::{CheckPolicy, SessionStats, StopRule, TorrentId};
+
+pub use session::{
+    GetSessionStats, News, NewsKinds, PauseTorrent, ResumeTorrent, SetQueueLimits, SetQueuePosition,
+    SetStopRule, Subscribe,
+};
 
 /// Marks a request, so that its answer can be told from others (D-31). Chosen by whoever asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -50,6 +57,10 @@ pub struct CreateNewTorrent {
     pub trackers: bool,
     /// Whether pieces are taken in order.
     pub sequential: bool,
+    /// Whether it begins paused.
+    pub paused: bool,
+    /// When it has been shared enough; `None`: by the rule of the client's settings.
+    pub stop_rule: Option<StopRule>,
     /// Comes back in the answer.
     pub tag: Option<RequestTag>,
 }
@@ -64,6 +75,8 @@ impl CreateNewTorrent {
             check: CheckPolicy::default(),
             trackers: true,
             sequential: false,
+            paused: false,
+            stop_rule: None,
             tag: None,
         }
     }
@@ -123,6 +136,21 @@ pub(crate) fn about(message: &Message) -> Option<(TorrentId, &'static str)> {
     if let Some(request) = message.downcast_ref::<AddPeers>() {
         return Some((request.torrent_id, "AddPeers"));
     }
+    if let Some(request) = message.downcast_ref::<PauseTorrent>() {
+        return Some((request.torrent_id, "PauseTorrent"));
+    }
+    if let Some(request) = message.downcast_ref::<ResumeTorrent>() {
+        return Some((request.torrent_id, "ResumeTorrent"));
+    }
+    if let Some(request) = message.downcast_ref::<SetQueuePosition>() {
+        return Some((request.torrent_id, "SetQueuePosition"));
+    }
+    if let Some(request) = message.downcast_ref::<SetStopRule>() {
+        return Some((request.torrent_id, "SetStopRule"));
+    }
+    if let Some(request) = message.downcast_ref::<Subscribe>() {
+        return Some((request.torrent_id, "Subscribe"));
+    }
     None
 }
 
@@ -180,6 +208,22 @@ pub enum TorrentEvent {
         /// Why not.
         reason: String,
     },
+    /// Something happened to a torrent, and the patron [subscribed](Subscribe) to such news. An addition to the
+    /// original's messages.
+    News {
+        /// The torrent.
+        torrent_id: TorrentId,
+        /// What happened.
+        news: News,
+    },
+    /// The figures of all torrents of the client; the answer to [`GetSessionStats`]. An addition to the original's
+    /// messages.
+    SessionStats {
+        /// The figures.
+        stats: Arc<SessionStats>,
+        /// The request's tag.
+        tag: Option<RequestTag>,
+    },
     /// How a torrent is doing (TO-IPC-10).
     TorrentStatusUpdate {
         /// The torrent.
@@ -195,6 +239,7 @@ impl TorrentEvent {
         match self {
             Self::NewTorrentCreated { tag, .. } | Self::TorrentAlreadyDownloading { tag, .. } => *tag,
             Self::TorrentStartFail(fail) => fail.tag,
+            Self::SessionStats { tag, .. } => *tag,
             _ => None,
         }
     }
@@ -206,8 +251,10 @@ impl TorrentEvent {
             | Self::TorrentAlreadyDownloading { torrent_id, .. }
             | Self::TrackerReport { torrent_id, .. }
             | Self::RequestFailed { torrent_id, .. }
+            | Self::News { torrent_id, .. }
             | Self::TorrentStatusUpdate { torrent_id, .. } => Some(*torrent_id),
             Self::TorrentStartFail(fail) => fail.torrent_id,
+            Self::SessionStats { .. } => None,
         }
     }
 
@@ -215,6 +262,7 @@ impl TorrentEvent {
         match &mut self {
             Self::NewTorrentCreated { tag, .. } | Self::TorrentAlreadyDownloading { tag, .. } => *tag = new,
             Self::TorrentStartFail(fail) => fail.tag = new,
+            Self::SessionStats { tag, .. } => *tag = new,
             _ => {}
         }
         self
@@ -242,6 +290,12 @@ impl fmt::Display for TorrentEvent {
             }
             Self::RequestFailed { torrent_id, request, reason } => {
                 write!(f, "Torrent {torrent_id} {request}: {}", printable(reason))
+            }
+            Self::News { torrent_id, news } => write!(f, "Torrent {torrent_id} {news}"),
+            Self::SessionStats { stats, .. } => {
+                let (torrents, peers) = (stats.torrents, stats.peers);
+                let (down, up) = (stats.figures.downloaded, stats.figures.uploaded);
+                write!(f, "{torrents} torrents, {peers} peers, {down} bytes received, {up} bytes sent")
             }
             Self::TorrentStatusUpdate { torrent_id, status } => {
                 write!(f, "Torrent {torrent_id} status : {}%", status.percent())

@@ -24,8 +24,9 @@ pub use client::{ClientPorts, TorrentClient};
 pub use explainer::{BasicTorrentExplainer, ExplainerPorts};
 pub use http_client::{FetchFailed, HttpClientPorts, SimpleHttpClient};
 pub use ipc::{
-    AddPeers, CloseTorrent, CreateNewTorrent, MakeTorrent, RequestTag, ServiceMessage, TorrentEvent,
-    TorrentStartFail,
+    AddPeers, CloseTorrent, CreateNewTorrent, GetSessionStats, MakeTorrent, News, NewsKinds, PauseTorrent,
+    RequestTag, ResumeTorrent, ServiceMessage, SetQueueLimits, SetQueuePosition, SetStopRule, Subscribe,
+    TorrentEvent, TorrentStartFail,
 };
 pub use maker::{MakerPorts, TorrentMaker};
 pub use patron::{PatronPorts, TorrentPatron};

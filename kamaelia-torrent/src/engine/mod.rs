@@ -10,8 +10,12 @@ mod event;
 mod files;
 mod life;
 mod links;
+mod queue;
+mod rest;
+mod rules;
 mod settings;
 mod slot;
+mod stats;
 mod swarm;
 mod timers;
 mod trackers;
@@ -37,11 +41,19 @@ use crate::proto::info_hash::InfoHash;
 use crate::proto::torrent::{PeerKey, PeerSource, PeerStats, Torrent};
 
 use links::Link;
+use queue::Queue;
 use slot::Slot;
+use stats::Session;
 use timers::{Timer, Timers};
 
-pub use event::{AddError, AddTorrent, CheckPolicy, EngineError, Event, State, TorrentId, TorrentStatus};
+pub use event::{
+    AddError, AddTorrent, CheckPolicy, EngineError, Event, PauseCause, State, TorrentId, TorrentStatus,
+};
+pub use queue::{Activity, QueueLimits};
+pub use rest::ControlError;
+pub use rules::{StopRule, StopRuleError};
 pub use settings::Settings;
+pub use stats::{Figures, SessionStats};
 
 /// Any number of torrents, their peers, files and trackers.
 pub struct Engine {
@@ -86,6 +98,8 @@ pub struct Engine {
     asking: HashMap<u64, (TorrentId, u64)>,
     last_token: u64,
     events: VecDeque<Event>,
+    queue: Queue,
+    session: Session,
     stopping: bool,
 }
 
@@ -96,6 +110,7 @@ impl Engine {
     ///
     /// [`EngineError::Listen`] names the address that cannot be had.
     pub fn new(settings: Settings) -> Result<Engine, EngineError> {
+        settings.stop_rule.check().map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e))?;
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         let mut listener = None;
@@ -156,6 +171,8 @@ impl Engine {
             asking: HashMap::new(),
             last_token: 0,
             events: VecDeque::new(),
+            queue: Queue::new(settings.queue_limits()),
+            session: Session::new(),
             stopping: false,
             settings,
         })
@@ -243,8 +260,8 @@ impl Engine {
             match &mut slot.swarm {
                 Some(swarm) => swarm.add_candidates(now, peers, PeerSource::User),
                 None => {
-                    let room = MAX_EARLY_PEERS.saturating_sub(slot.early_peers.len());
-                    slot.early_peers.extend(peers.iter().take(room));
+                    let room = MAX_EARLY_PEERS.saturating_sub(slot.settings.peers.len());
+                    slot.settings.peers.extend(peers.iter().take(room));
                 }
             }
             self.touch(t);
@@ -329,7 +346,9 @@ impl Engine {
             self.pump(now, t);
             self.dial(now, t);
             self.announce(now, t);
+            self.mind(now, t);
             self.save_if_due(now, t);
+            self.go_on_resting(now, t);
             self.go_on_stopping(now, t);
             self.schedule(now, t);
         }
