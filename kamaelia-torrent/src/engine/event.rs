@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 
 use super::queue::Activity;
@@ -54,6 +55,10 @@ pub struct AddTorrent {
     pub paused: bool,
     /// When it has been shared enough; `None`: by the rule of the settings.
     pub stop_rule: Option<StopRule>,
+    /// Most bytes per second from its peers.
+    pub down_limit: Option<NonZeroU64>,
+    /// Most bytes per second to its peers.
+    pub up_limit: Option<NonZeroU64>,
 }
 
 impl AddTorrent {
@@ -68,6 +73,8 @@ impl AddTorrent {
             sequential: false,
             paused: false,
             stop_rule: None,
+            down_limit: None,
+            up_limit: None,
         }
     }
 }

@@ -62,6 +62,7 @@ impl Engine {
             times: Times::default(),
             wire: Wire::default(),
             untold: (0, 0),
+            slot_cap: 0,
         });
         self.torrents[t].rank = self.queue.push(t);
         if self.torrents[t].settings.paused {
@@ -70,6 +71,7 @@ impl Engine {
         self.by_id.insert(id, t);
         self.by_hash.insert(info_hash, t);
         let now = Instant::now();
+        self.begin_limits(now, t);
         match policy {
             CheckPolicy::Resume => {
                 let slot = &mut self.torrents[t];
@@ -178,7 +180,7 @@ impl Engine {
         config.private = slot.metainfo.private();
         config.seed = self.rng.u64(..);
         config.max_peers = self.settings.max_peers_per_torrent;
-        config.upload_slots = self.settings.upload_slots;
+        config.upload_slots = self.settings.upload_slots_per_torrent;
         config.sequential = slot.settings.sequential;
         let mut swarm = Torrent::new(config, now);
         swarm.add_candidates(now, &slot.settings.peers, PeerSource::User);
@@ -205,6 +207,7 @@ impl Engine {
             announcer.start(now);
             slot.announcer = Some(announcer);
         }
+        self.start_limits(now, t);
         self.emit(Event::Started { id });
         self.watch(now, t);
         self.touch(t);
@@ -309,6 +312,7 @@ impl Engine {
             self.queue.remove(self.torrents[t].rank);
             let slot = self.torrents.remove(t);
             self.session.removed += slot.figures(now);
+            self.forget_limits(t);
             self.by_hash.remove(&slot.info_hash());
             self.emit(Event::Stopped { id });
         }

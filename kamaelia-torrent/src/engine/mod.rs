@@ -6,9 +6,11 @@
 //! [waker](Engine::waker) when they have something. In one turn a connection gets a bounded share of work, so that no peer can keep
 //! the others waiting; nothing in a turn grows with the number of idle torrents or connections.
 
+mod crowd;
 mod event;
 mod files;
 mod life;
+mod limits;
 mod links;
 mod queue;
 mod rest;
@@ -49,11 +51,14 @@ use timers::{Timer, Timers};
 pub use event::{
     AddError, AddTorrent, CheckPolicy, EngineError, Event, PauseCause, State, TorrentId, TorrentStatus,
 };
+pub use limits::{ConnectionLimits, UnknownTorrent};
 pub use queue::{Activity, QueueLimits};
 pub use rest::ControlError;
 pub use rules::{StopRule, StopRuleError};
 pub use settings::Settings;
 pub use stats::{Figures, SessionStats};
+
+pub use crate::proto::limit::Limits;
 
 /// Any number of torrents, their peers, files and trackers.
 pub struct Engine {
@@ -100,6 +105,8 @@ pub struct Engine {
     events: VecDeque<Event>,
     queue: Queue,
     session: Session,
+    throttle: limits::Throttle,
+    crowd: crowd::Crowd,
     stopping: bool,
 }
 
@@ -128,6 +135,7 @@ impl Engine {
             preallocate: settings.preallocate,
             // Parts kept for their turn come out of the same budget as those in the making.
             ahead_bytes: settings.memory / 8,
+            hook: settings.disk_hook.clone(),
         };
         let ring = Arc::clone(&waker);
         let disk = Disk::new(config, Arc::new(move || wake(&ring)))?;
@@ -138,6 +146,9 @@ impl Engine {
             let _ = done.send(answer);
             wake(&ring);
         });
+        let mut throttle = limits::Throttle::default();
+        throttle.down.set_total(Instant::now(), settings.down_limit);
+        throttle.up.set_total(Instant::now(), settings.up_limit);
         Ok(Engine {
             peer_id: peer_id(&settings.peer_id_prefix),
             rng: settings.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed),
@@ -173,6 +184,8 @@ impl Engine {
             events: VecDeque::new(),
             queue: Queue::new(settings.queue_limits()),
             session: Session::new(),
+            throttle,
+            crowd: crowd::Crowd::default(),
             stopping: false,
             settings,
         })
@@ -242,7 +255,9 @@ impl Engine {
                 self.work(now, index);
             }
         }
+        self.deal(now);
         self.settle(now);
+        self.schedule_deal(now);
         Ok(())
     }
 
@@ -334,6 +349,8 @@ impl Engine {
                 }
                 Timer::Link(key) => self.link_timed_out(now, key),
                 Timer::Accept => self.accept_ready = true,
+                Timer::Limits => self.limits_due(now, at),
+                Timer::Slots => self.slots_due(now, at),
             }
         }
     }
@@ -350,8 +367,10 @@ impl Engine {
             self.save_if_due(now, t);
             self.go_on_resting(now, t);
             self.go_on_stopping(now, t);
+            self.note_demand(now, t);
             self.schedule(now, t);
         }
+        self.share_slots_if_stale(now);
         while self.half_open < self.settings.max_half_open
             && self.links.len() < self.settings.max_connections
             && let Some(t) = self.waiting_to_dial.pop_front()

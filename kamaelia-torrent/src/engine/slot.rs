@@ -98,6 +98,8 @@ pub(super) struct Slot {
     pub(super) wire: Wire,
     /// Payload received and sent before its trackers were told `started` last.
     pub(super) untold: (u64, u64),
+    /// Upload slots that it has of those for all torrents, if they are limited.
+    pub(super) slot_cap: usize,
 }
 
 impl Slot {
