@@ -8,5 +8,6 @@ mod life_cycle;
 mod maker;
 mod real;
 mod service;
+mod session;
 mod trace_t19;
 mod window;

@@ -22,6 +22,10 @@ impl Seen {
         self.0.borrow_mut().push(event);
     }
 
+    pub(crate) fn all(&self) -> Vec<TorrentEvent> {
+        self.0.borrow().clone()
+    }
+
     /// What trackers said, as texts.
     pub(crate) fn reports(&self) -> Vec<String> {
         let all = self.0.borrow();
