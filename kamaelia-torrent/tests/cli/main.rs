@@ -9,6 +9,7 @@ mod faults;
 mod files;
 mod hostile;
 mod options;
+mod queue;
 mod resume;
 mod run;
 mod terminal;
