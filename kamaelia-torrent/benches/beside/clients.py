@@ -15,7 +15,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))
 # libtorrent drops requests beyond its queue of 2,000 without a word. rtorrent asks for more than that and then waits
 # for a minute, several times in a GiB.
-LIBTORRENT = {"max_allowed_in_request_queue": 200_000, "connections_limit": 2000}
+# By default it lets five connections wait to be accepted; of a crowd most would come again a second later.
+LIBTORRENT = {"max_allowed_in_request_queue": 200_000, "connections_limit": 2000, "listen_queue_size": 1000}
 
 
 class Client:

@@ -285,8 +285,8 @@ class Delay(Part):
         client = seed = line = None
         try:
             ip = ADDRESSES.own()
-            seed = Helper(self.options, os.path.join(folder, "s"), "crowd", torrent, "--listen",
-                          f"{ip}:{ADDRESSES.port(ip)}")
+            seed = Helper(self.options, os.path.join(folder, "s"), "crowd", torrent, "--all-have-all",
+                          "--listen", f"{ip}:{ADDRESSES.port(ip)}")
             ip = ADDRESSES.own()
             line = Helper(self.options, os.path.join(folder, "d"), "delay", "--listen", f"{ip}:{ADDRESSES.port(ip)}",
                           "--target", "%s:%d" % seed.address, "--ms", ms / 2)
