@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
+use super::limits::LimitArgs;
 use super::units::{parse_bytes, parse_duration};
 
 /// BitTorrent as Kamaelia components.
@@ -97,6 +98,8 @@ pub(crate) struct Common {
     /// Do not believe the resume record: hash everything that is there
     #[arg(long)]
     pub(crate) recheck: bool,
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
     /// One JSON object a line instead of progress bars
     #[arg(long)]
     pub(crate) json: bool,

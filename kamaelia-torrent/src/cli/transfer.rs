@@ -115,8 +115,9 @@ fn transfer(
     share: Share,
     interrupt: Interrupt,
 ) -> Result<Report, Failure> {
-    let settings =
+    let mut settings =
         Settings { listen: Some(common.listen), state_dir: common.state.clone(), ..Settings::default() };
+    common.limits.apply(&mut settings);
     if let Some(state) = &common.state {
         fs::create_dir_all(state).map_err(|e| folder_error(state, &e))?;
     }

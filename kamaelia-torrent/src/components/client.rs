@@ -1,5 +1,7 @@
 //! The client: the engine's event loop as a threaded component (Kamaelia: `TorrentClient.py`).
 
+mod limits;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,7 +18,8 @@ use crate::proto::metainfo::Metainfo;
 ports! {
     /// Boxes of a [`TorrentClient`].
     pub struct ClientPorts {
-        in  { /// Requests: [`CreateNewTorrent`] (or bare bytes or text), [`CloseTorrent`], [`AddPeers`].
+        in  { /// Requests: [`CreateNewTorrent`] (or bare bytes or text), [`CloseTorrent`], [`AddPeers`],
+              /// [`SetLimits`](super::SetLimits), [`SetConnectionLimits`](super::SetConnectionLimits).
               inbox: Message,
               /// [`Ipc::Shutdown`] or a `shutdownMicroprocess` stops the client in order.
               control: Ipc }
@@ -227,16 +230,25 @@ impl Work<'_> {
             Ok(create) => return self.create(create),
             Err(message) => message,
         };
+        let Err(message) = self.serve_limits(message) else { return };
         match message.downcast::<CloseTorrent>() {
             // An unknown number is ignored (D-33).
             Ok(close) => self.close(close.torrent_id),
             Err(message) => match message.downcast::<AddPeers>() {
+                Ok(add) if self.engine.status(add.torrent_id).is_none() => {
+                    self.refuse(add.torrent_id, "AddPeers", "there is no torrent of this number");
+                }
                 Ok(add) => self.engine.add_peers(add.torrent_id, &add.peers),
                 Err(other) => {
                     log::debug!("the torrent client ignores a message of type {}", other.type_name())
                 }
             },
         }
+    }
+
+    /// Says that a request about a torrent was not done.
+    fn refuse(&mut self, torrent_id: TorrentId, request: &'static str, reason: impl Into<String>) {
+        self.send(TorrentEvent::RequestFailed { torrent_id, request, reason: reason.into() });
     }
 
     fn close(&mut self, id: TorrentId) {
@@ -269,6 +281,7 @@ impl Work<'_> {
         add.check = create.check;
         add.trackers = create.trackers;
         add.sequential = create.sequential;
+        (add.down_limit, add.up_limit) = (create.down_limit, create.up_limit);
         let listen = self.engine.local_addr();
         let answer = match self.engine.add(add) {
             Ok(torrent_id) => TorrentEvent::NewTorrentCreated { torrent_id, save_folder, listen, tag },

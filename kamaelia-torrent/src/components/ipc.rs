@@ -1,14 +1,19 @@
 //! The messages of the torrent components (Kamaelia: `TorrentIPC.py`; TO-IPC-01 to 10).
 
+mod limits;
+
 use std::fmt;
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use axon::{Message, Service};
 
 use super::status::StatusSnapshot;
-use crate::engine::{CheckPolicy, TorrentId};
+use crate::engine::{CheckPolicy, ConnectionLimits, Limits, TorrentId};
+
+pub use limits::{SetConnectionLimits, SetLimits};
 
 /// Marks a request, so that its answer can be told from others (D-31). Chosen by whoever asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -50,6 +55,10 @@ pub struct CreateNewTorrent {
     pub trackers: bool,
     /// Whether pieces are taken in order.
     pub sequential: bool,
+    /// Most bytes per second from its peers; `None`: no limit of its own.
+    pub down_limit: Option<NonZeroU64>,
+    /// Most bytes per second to its peers; `None`: no limit of its own.
+    pub up_limit: Option<NonZeroU64>,
     /// Comes back in the answer.
     pub tag: Option<RequestTag>,
 }
@@ -64,6 +73,8 @@ impl CreateNewTorrent {
             check: CheckPolicy::default(),
             trackers: true,
             sequential: false,
+            down_limit: None,
+            up_limit: None,
             tag: None,
         }
     }
@@ -117,6 +128,18 @@ impl fmt::Display for AddPeers {
     }
 }
 
+/// The torrent that a request is about and the name of the request, for those that only the torrent's owners may make
+/// and that are answered by [`TorrentEvent::RequestFailed`] if they cannot be done.
+pub(crate) fn about(message: &Message) -> Option<(TorrentId, &'static str)> {
+    if let Some(request) = message.downcast_ref::<AddPeers>() {
+        return Some((request.torrent_id, "AddPeers"));
+    }
+    if let Some(SetLimits { torrent_id: Some(id), .. }) = message.downcast_ref() {
+        return Some((*id, "SetLimits"));
+    }
+    None
+}
+
 /// A torrent did not start, or stopped because of an error (TO-IPC-09, D-31).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TorrentStartFail {
@@ -161,6 +184,29 @@ pub enum TorrentEvent {
         /// How many peers it named, or what went wrong; it is asked again in any case.
         result: Result<usize, String>,
     },
+    /// A request about a torrent was not done: there is none of that number, or the request makes no sense. Nothing was
+    /// changed by it. An addition to the original's messages.
+    RequestFailed {
+        /// The torrent that was named.
+        torrent_id: TorrentId,
+        /// Name of the request's type.
+        request: &'static str,
+        /// Why not.
+        reason: String,
+    },
+    /// What a torrent, or all together, may transfer from now on. An addition to the original's messages.
+    LimitsChanged {
+        /// The torrent; `None`: all together, of which every patron is told.
+        torrent_id: Option<TorrentId>,
+        /// The limits.
+        limits: Limits,
+    },
+    /// How many connections and upload slots there may be from now on; every patron is told. An addition to the
+    /// original's messages.
+    ConnectionLimitsChanged {
+        /// The limits.
+        limits: ConnectionLimits,
+    },
     /// How a torrent is doing (TO-IPC-10).
     TorrentStatusUpdate {
         /// The torrent.
@@ -176,7 +222,7 @@ impl TorrentEvent {
         match self {
             Self::NewTorrentCreated { tag, .. } | Self::TorrentAlreadyDownloading { tag, .. } => *tag,
             Self::TorrentStartFail(fail) => fail.tag,
-            Self::TrackerReport { .. } | Self::TorrentStatusUpdate { .. } => None,
+            _ => None,
         }
     }
 
@@ -186,16 +232,24 @@ impl TorrentEvent {
             Self::NewTorrentCreated { torrent_id, .. }
             | Self::TorrentAlreadyDownloading { torrent_id, .. }
             | Self::TrackerReport { torrent_id, .. }
+            | Self::RequestFailed { torrent_id, .. }
             | Self::TorrentStatusUpdate { torrent_id, .. } => Some(*torrent_id),
             Self::TorrentStartFail(fail) => fail.torrent_id,
+            Self::LimitsChanged { torrent_id, .. } => *torrent_id,
+            Self::ConnectionLimitsChanged { .. } => None,
         }
+    }
+
+    /// Whether it is about the client as a whole, so that every patron is told.
+    pub(crate) fn is_for_all(&self) -> bool {
+        matches!(self, Self::LimitsChanged { torrent_id: None, .. } | Self::ConnectionLimitsChanged { .. })
     }
 
     pub(crate) fn with_tag(mut self, new: Option<RequestTag>) -> Self {
         match &mut self {
             Self::NewTorrentCreated { tag, .. } | Self::TorrentAlreadyDownloading { tag, .. } => *tag = new,
             Self::TorrentStartFail(fail) => fail.tag = new,
-            Self::TrackerReport { .. } | Self::TorrentStatusUpdate { .. } => {}
+            _ => {}
         }
         self
     }
@@ -219,6 +273,15 @@ impl fmt::Display for TorrentEvent {
                     Ok(peers) => write!(f, "{peers} peers"),
                     Err(reason) => f.write_str(&printable(reason)),
                 }
+            }
+            Self::RequestFailed { torrent_id, request, reason } => {
+                write!(f, "Torrent {torrent_id} {request}: {}", printable(reason))
+            }
+            Self::LimitsChanged { torrent_id, limits } => {
+                write!(f, "Limits of {}: {}", limits::Whose(*torrent_id), limits::Rates(*limits))
+            }
+            Self::ConnectionLimitsChanged { limits } => {
+                write!(f, "Limits of connections: {}", limits::Connections(*limits))
             }
             Self::TorrentStatusUpdate { torrent_id, status } => {
                 write!(f, "Torrent {torrent_id} status : {}%", status.percent())

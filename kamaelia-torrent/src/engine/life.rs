@@ -50,10 +50,12 @@ impl Engine {
             error: None,
             before: Totals::default(),
             waiting_to_dial: false,
+            slot_cap: 0,
         });
         self.by_id.insert(id, t);
         self.by_hash.insert(info_hash, t);
         let now = Instant::now();
+        self.begin_limits(now, t);
         match policy {
             CheckPolicy::Resume => {
                 let slot = &mut self.torrents[t];
@@ -127,6 +129,7 @@ impl Engine {
     }
 
     fn start(&mut self, now: Instant, t: usize, have: Bitfield) {
+        let upload_slots = self.connection_limits().slots_of_a_torrent();
         let slot = &mut self.torrents[t];
         let id = slot.id;
         let (count, total) = (have.count(), slot.geometry().piece_count());
@@ -139,7 +142,7 @@ impl Engine {
         config.private = slot.metainfo.private();
         config.seed = self.rng.u64(..);
         config.max_peers = self.settings.max_peers_per_torrent;
-        config.upload_slots = self.settings.upload_slots;
+        config.upload_slots = upload_slots;
         config.sequential = slot.settings.sequential;
         let mut swarm = Torrent::new(config, now);
         swarm.add_candidates(now, &std::mem::take(&mut slot.early_peers), PeerSource::User);
@@ -158,6 +161,7 @@ impl Engine {
             announcer.start(now);
             slot.announcer = Some(announcer);
         }
+        self.start_limits(now, t);
         self.emit(Event::Checked { id, have: count, total });
         self.emit(Event::Started { id });
         self.touch(t);
@@ -239,6 +243,7 @@ impl Engine {
         let id = TorrentId(key.0);
         if let Some(t) = self.by_id.remove(&id) {
             let slot = self.torrents.remove(t);
+            self.forget_limits(t);
             self.by_hash.remove(&slot.info_hash());
             self.emit(Event::Stopped { id });
         }
