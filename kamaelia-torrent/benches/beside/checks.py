@@ -79,8 +79,9 @@ class Create(Hashing):
             piece = str(1 << 20)
             makers = {
                 Ours.name: lambda out: [self.options.program, "make", path, "-o", out, "--piece-length", piece],
-                Libtorrent.name: lambda out: [sys.executable, "-c", LIBTORRENT_MAKES, path, out, piece],
             }
+            if self.takes_part(Libtorrent):
+                makers[Libtorrent.name] = lambda out: [sys.executable, "-c", LIBTORRENT_MAKES, path, out, piece]
             if shutil.which("transmission-create"):
                 makers["Transmission"] = lambda out: ["transmission-create", "-s", "1024", "-o", out, path]
             if shutil.which("mktorrent"):

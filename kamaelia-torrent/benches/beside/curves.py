@@ -71,11 +71,11 @@ class Peers(Part):
     cases = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 
     def run(self):
-        mib = max(64, self.options.size // 2)
+        mib = max(16, self.options.size // 2)
         with self.scratch() as root:
             torrent = synthetic(self.options, root, mib * MIB, 256 * 1024)
             for count in self.cases:
-                for leech in (EngineLeech, LibtorrentLeech):
+                for leech in (EngineLeech, *([LibtorrentLeech] if self.takes_part(Libtorrent) else [])):
                     got = []
                     for run in range(min(3, self.options.runs)):
                         folder = os.path.join(root, f"{count}-{leech.name}-{run}")
@@ -121,7 +121,7 @@ class Interested(Part):
             data = os.path.join(root, "data")
             torrent = synthetic(self.options, root, mib * MIB, 256 * 1024, data=data)
             for count in self.cases:
-                for name in (Ours.name, Libtorrent.name):
+                for name in (Ours.name, *([Libtorrent.name] if self.takes_part(Libtorrent) else [])):
                     folder = os.path.join(root, f"{count}-{name}")
                     r = self.attempt(f"{count}, {name}", lambda: self.once(name, torrent, data, folder, count, mib * 4))
                     if r:
@@ -261,7 +261,7 @@ class Delay(Part):
     cases = (0, 10, 25, 50, 100)
 
     def run(self):
-        mib = max(64, self.options.size // 2)
+        mib = max(16, self.options.size // 2)
         clients = self.clients("ours", "libtorrent", "aria2")
         with self.scratch() as root:
             self.tracker = OnePeerTracker()
@@ -319,10 +319,10 @@ class Torrents(Part):
 
     def run(self):
         for count in self.cases:
-            with self.scratch(self.options.disk if self.words else None) as root:
+            with self.scratch() as root:
                 r = self.attempt(f"{count}", lambda: helper_result(self.options, "torrents", count, root, *self.words))
             self.take(count, Ours.name, r)
-            if not self.words:
+            if not self.words and self.takes_part(Libtorrent):
                 r = self.attempt(f"{count}, libtorrent", lambda: json.loads(subprocess.run(
                     [sys.executable, LIBTORRENT_HOLDS, str(count)], check=True, text=True, capture_output=True,
                     timeout=300).stdout))
@@ -344,7 +344,7 @@ class Torrents(Part):
 
 class Restart(Torrents):
     name, title = "restart", "Restart with 1 to 10,000 torrents"
-    text = ("The same torrents with a file each, on a disk, stopped in order and started again from their resume "
+    text = ("The same torrents with a file each, on tmpfs, stopped in order and started again from their resume "
             "records: nothing is hashed.")
     plots = (("load", "seconds to start again"),)
     cases = (100, 1000, 10_000)

@@ -17,7 +17,7 @@ already; aria2 looks for peers once a second); over loopback the sender is charg
 receiver's network stack does. Memory is the peak of resident memory that is not backed by files (RssAnon), and of all
 of it. Every download of random data is compared with the payload by SHA-256.
 
-With --out, results.csv and a plot for each curve are written into that folder (the rows of parts that were not measured
+With --out, torrent.csv and a plot for each curve are written into that folder (the rows of parts that were not measured
 stay), and the tables and plots of docs/performance.md are made of them. --page makes them again without measuring.
 """
 import argparse
@@ -27,6 +27,7 @@ import subprocess
 import sys
 import time
 
+import aims
 from checks import Create, Recheck
 from clients import TOP, Aria2, Libtorrent, Ours, Rtorrent
 from clients_http import Qbittorrent, Rqbit, Transmission
@@ -54,7 +55,7 @@ def arguments():
     parser.add_argument("--program", default=os.path.join(TOP, "target/release/kamaelia-torrent"))
     parser.add_argument("--helper", default=os.path.join(TOP, "target/release/examples/engine_bench"))
     parser.add_argument("--clients", default=",".join(CLIENTS), help="those that take part")
-    parser.add_argument("--out", metavar="FOLDER", help="where results.csv and plots go; makes the page, too")
+    parser.add_argument("--out", metavar="FOLDER", help="where torrent.csv and plots go; makes the page, too")
     parser.add_argument("--docs", default=os.path.join(TOP, "docs"), help="folder of the page")
     parser.add_argument("--page", action="store_true", help="only make plots and page of the results that are there")
     options = parser.parse_args()
@@ -92,10 +93,23 @@ def versions(options):
     return said
 
 
+def head(report):
+    """What the page says before its tables."""
+    cores, size, runs = (report.median("run", "", Ours.name, m) for m in ("cores", "size", "runs"))
+    took_part = [case for case in report.seen("run", "case") if case]
+    text = ["A payload is %d MiB where nothing else is said. Given are medians, of %d runs unless there are fewer, with "
+            "the smallest and the largest value where there are several; the programs take turns. The machine has %d "
+            "cores. Memory is the peak of what is not backed by files." % (size, runs, cores)]
+    if took_part:
+        text += ["", "Took part: " + "; ".join(took_part) + "."]
+    aimed = aims.table(report)
+    return [*text, "", "### Aims", "", *aimed] if aimed else text
+
+
 def main():
     options = arguments()
     report = Report()
-    results = os.path.join(options.out or os.path.join(options.docs, "src/images"), "results.csv")
+    results = os.path.join(options.out or os.path.join(options.docs, "src/images"), "torrent.csv")
     keep = options.out or options.page
     if keep and os.path.exists(results):
         report.load(results)
@@ -110,19 +124,30 @@ def main():
             if not client.installed:
                 print(f"{name} is not installed and does not take part")
         print(f"{'; '.join(said)}; {os.cpu_count()} cores; {options.size} MiB; {options.runs} runs")
+        report.forget("run")
+        for metric, value in (("cores", os.cpu_count()), ("size", options.size), ("runs", options.runs)):
+            report.add("run", "", Ours.name, metric, [value])
+        for line in said:
+            report.add("run", line, "", "took part", [1])
+        failed = []
         for part_class in options.parts:
             start = time.monotonic()
             part = part_class(options, report)
             report.forget(part.name)
             part.run()
+            failed += part.failed
             print(f"\n{part.title} ({time.monotonic() - start:.0f} s)\n\n" + "\n".join(part.table(report)), flush=True)
             if options.out:
                 # After each part: a run that is broken off has not been for nothing.
                 os.makedirs(options.out, exist_ok=True)
                 report.save(results)
+    else:
+        failed = []
     if keep:
         images = os.path.dirname(results)
-        write_page(report, [part(options, report) for part in PARTS], images, options.docs)
+        write_page(report, head(report), [part(options, report) for part in PARTS], images, options.docs)
+    if failed:
+        sys.exit("did not succeed: " + "; ".join(failed))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,8 @@ class Part:
 
     def __init__(self, options, report):
         self.options, self.report = options, report
+        # What did not succeed.
+        self.failed = []
 
     def run(self):
         raise NotImplementedError
@@ -37,12 +39,17 @@ class Part:
         found = [c for key, c in self.options.clients.items() if not names or key in names]
         return [c for c in found if c.installed]
 
+    def takes_part(self, client_class):
+        """Whether a client is wanted."""
+        return client_class in self.options.clients.values()
+
     def attempt(self, what, work):
         """The result of `work`, or None if a client did not manage: the others go on."""
         try:
             return work()
         except (RuntimeError, TimeoutError, OSError, subprocess.SubprocessError) as e:
             self.say(f"{what}: {e}")
+            self.failed.append(f"{self.name}, {what}")
             return None
 
 

@@ -3,31 +3,33 @@ import collections
 import os
 import re
 import shutil
+import signal
 import subprocess
+import time
 
 from clients import Ours
 from course import Course
 from part import Part, helper_result
-from process import until
 from report import METRICS, lines
 
 # What a sample in the kernel was for: the first of these whose words stand in its stack.
 KERNEL = [
     ("sending", r"tcp_sendmsg|sock_sendmsg|sock_write_iter|__sys_send"),
     ("receiving", r"tcp_recvmsg|sock_recvmsg|sock_read_iter|__sys_recv"),
-    ("waking and waiting", r"futex|epoll|ep_poll|eventfd|schedule|do_poll|sched_yield"),
-    ("writing files", r"pwrite|vfs_write|write_iter|fsync|fdatasync|fallocate|truncate|writev"),
-    ("reading files", r"pread|vfs_read|read_iter|readv|filemap_read"),
-    ("opening files", r"openat|do_sys_open|vfs_open|close|statx|newfstat"),
-    ("start and end", r"execve|load_elf|exit_mm|do_exit|mmap_region|clone3?$|kernel_clone|dl_main"),
-    ("memory", r"page_fault|mmap|munmap|madvise|brk|mprotect"),
+    ("waking and waiting", r"do_futex|epoll|eventfd|do_poll|sched_yield"),
+    ("reading files", r"\b(do_preadv|vfs_readv?|ksys_pread64|filemap_read)\b"),
+    ("writing files", r"\b(do_pwritev|vfs_writev?|ksys_pwrite64|vfs_fsync_range|vfs_fallocate|do_truncate)\b"),
+    ("opening files", r"openat|do_sys_open|vfs_open|__x64_sys_close|statx|newfstat"),
+    ("start and end", r"execve|load_elf|exit_mm|do_exit|kernel_clone|do_group_exit"),
+    ("memory", r"exc_page_fault|mmap|munmap|madvise|brk|mprotect"),
+    ("waking and waiting", r"schedule"),
 ]
 # The same for a sample outside the kernel, by the function it was in.
 OWN = [
     ("hashing", r"sha1|Sha1"),
     ("copying", r"memcpy|memmove|memset|copy_from_slice"),
     ("allocation", r"malloc|free|realloc|calloc|_int_|alloc::|unlink_chunk|arena"),
-    ("channels and locks", r"crossbeam|std::sync|parking|futex|Waker|mpsc|pthread_mutex"),
+    ("channels and locks", r"crossbeam|std::sync|park|futex|[Ww]aker|mpsc|pthread_mutex|^syscall"),
     ("disk workers' own", r"kamaelia_torrent::disk"),
     ("protocol", r"kamaelia_torrent::(proto|engine|net)|mio::|BTree|hashbrown|HashMap|slab"),
     ("start and end", r"ld-linux|_dl_|do_lookup|clap"),
@@ -41,7 +43,11 @@ CALLS = 12
 
 def category(frames):
     """What a stack, innermost function first, was for."""
-    stack = " ".join(frames)
+    # A tick of the clock says nothing about what it interrupted.
+    at = next((i for i, frame in enumerate(frames) if frame.startswith("asm_sysvec")), None)
+    if at is not None:
+        frames = frames[at + 1:]
+    stack = "\n".join(frames)
     # The kernel's entry stands in every stack that was in it.
     if re.search(r"entry_SYSCALL|asm_|do_syscall_64", stack):
         table, text = KERNEL, stack
@@ -66,53 +72,59 @@ def shares(data):
 
 
 class Profiled(Ours):
-    """Our program beneath a tool that watches it."""
+    """Our program beneath a tool that watches it: a leech from its start, a seed from when it serves."""
 
-    before = ()
+    # The tool's words, with OUT for its file.
+    tool = ()
+    watcher = None
 
-    def run(self, what, torrent, data, more=()):
-        program = self.options.program
-        watcher = os.path.join(self.folder, "watched")
+    def words(self, what):
         out = os.path.join(self.options.watched, what)
-        words = [w.replace("OUT", out) for w in self.before]
-        with open(watcher, "w") as f:
-            f.write("#!/bin/sh\nexec " + " ".join(f"'{w}'" for w in [*words, program]) + ' "$@"\n')
-        os.chmod(watcher, 0o755)
-        self.options.program = watcher
+        return [word.replace("OUT", out) for word in self.tool]
+
+    def serve(self, torrent, data):
+        super().serve(torrent, data)
+        if self.attach:
+            words = [*self.words("seed"), *self.attach, str(self.process.child.pid)]
+            self.watcher = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                            stderr=subprocess.DEVNULL)
+            # It says nothing when it is ready.
+            time.sleep(1)
+
+    def fetch(self, torrent, data, seed):
+        script = os.path.join(self.folder, "watched")
+        with open(script, "w") as f:
+            words = " ".join(f"'{word}'" for word in [*self.words("get"), self.options.program])
+            f.write(f'#!/bin/sh\nexec {words} "$@"\n')
+        os.chmod(script, 0o755)
+        program, self.options.program = self.options.program, script
         try:
-            super().run(what, torrent, data, more)
+            super().fetch(torrent, data, seed)
         finally:
             self.options.program = program
 
     def stop(self):
-        """In order, or the tool would not write what it saw."""
-        if self.process is not None and self.process.ended() is None:
-            for pid in self.children():
-                try:
-                    os.kill(pid, 2)
-                except ProcessLookupError:
-                    pass
-            try:
-                until("the end of the program", lambda: self.process.ended() is not None, limit=20)
-            except TimeoutError:
-                pass
+        if self.watcher is not None:
+            # In order, or it would not write what it saw.
+            self.watcher.send_signal(signal.SIGINT)
+            self.watcher.wait(20)
+            self.watcher = None
         super().stop()
-
-    def children(self):
-        with open(f"/proc/{self.process.child.pid}/task/{self.process.child.pid}/children") as f:
-            return [int(pid) for pid in f.read().split()] or [self.process.child.pid]
 
 
 class Perf(Profiled):
-    before = ("perf", "record", "-q", "-e", "cpu-clock", "-F", "1999", "-g", "-o", "OUT.perf", "--")
+    tool = ("perf", "record", "-q", "-e", "cpu-clock", "-F", "1999", "-g", "-o", "OUT.perf")
+    attach = ("-p",)
 
 
 class Strace(Profiled):
-    before = ("strace", "-c", "-f", "-U", "calls,name", "-o", "OUT.strace")
+    tool = ("strace", "-c", "-f", "-U", "calls,name", "-o", "OUT.strace")
+    attach = ("-p",)
 
 
 class Callgrind(Profiled):
-    before = ("valgrind", "-q", "--tool=callgrind", "--callgrind-out-file=OUT.callgrind")
+    tool = ("valgrind", "-q", "--tool=callgrind", "--callgrind-out-file=OUT.callgrind")
+    attach = ()
 
 
 class Profile(Part):

@@ -179,9 +179,9 @@ def put(path, mark, text):
         f.write(page)
 
 
-def write_page(report, parts, images, docs):
-    """Writes plots into `images`, and tables and plots into the pages of the folder `docs`."""
-    text, plots = [], []
+def write_page(report, head, parts, images, docs):
+    """Writes plots into `images`, and `head`, tables and plots into the pages of the folder `docs`."""
+    text, plots = [*head, ""], []
     for part in parts:
         if not report.seen(part.name, "case"):
             continue
