@@ -91,7 +91,7 @@ impl Rig {
                 let expected = if have.is_empty_set() && recheck.is_full() {
                     totals
                 } else {
-                    Totals { uploaded: 1, downloaded: 2 }
+                    Totals { uploaded: 1, downloaded: 2, active_secs: 3, seeding_secs: 4 }
                 };
                 assert_eq!(totals, expected);
                 (have, recheck)
@@ -101,7 +101,7 @@ impl Rig {
     }
 
     fn save(&self, storage: &Arc<Storage>, have: Bitfield) {
-        let totals = Totals { uploaded: 1, downloaded: 2 };
+        let totals = Totals { uploaded: 1, downloaded: 2, active_secs: 3, seeding_secs: 4 };
         let writes = if have.is_full() { Writes::Ended } else { Writes::GoOn };
         self.disk.save_resume(storage, None, Snapshot { have, totals, at: SystemTime::now(), writes });
         assert!(matches!(self.next(), DiskAnswer::Saved { error: None, .. }));

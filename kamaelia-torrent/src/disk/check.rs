@@ -21,6 +21,8 @@ pub(crate) struct CheckTask {
     /// Workers that still have to say that they are through.
     running: AtomicU32,
     cancelled: AtomicBool,
+    /// No further piece is begun; those in hand are finished.
+    paused: AtomicBool,
     /// Hash of zeros by length, so that holes need no reading.
     zeros: Mutex<HashMap<u32, [u8; 20]>>,
 }
@@ -33,6 +35,23 @@ impl CheckHandle {
     /// Makes the workers leave off after the piece in hand. Harmless when the check has ended.
     pub fn cancel(&self) {
         self.0.cancelled.store(true, Ordering::Relaxed);
+    }
+
+    /// Makes the workers leave off after the pieces in hand, which are looked at to the end: once the answer has come
+    /// that the check ended, [`rest`](CheckHandle::rest) tells what is left to do.
+    pub fn pause(&self) {
+        self.0.paused.store(true, Ordering::Relaxed);
+    }
+
+    /// Wanted pieces that were not looked at. Final when the check has ended.
+    pub fn rest(&self) -> Bitfield {
+        let next = self.0.next.load(Ordering::Relaxed);
+        let mut rest = self.0.wanted.clone();
+        let done: Vec<PieceIndex> = rest.iter_ones().take_while(|piece| piece.0 < next).collect();
+        done.into_iter().for_each(|piece| {
+            rest.clear(piece);
+        });
+        rest
     }
 }
 
@@ -58,6 +77,7 @@ impl CheckTask {
             next: AtomicU32::new(0),
             running: AtomicU32::new(workers),
             cancelled: AtomicBool::new(false),
+            paused: AtomicBool::new(false),
             zeros: Mutex::default(),
         }
     }
@@ -73,11 +93,8 @@ impl CheckTask {
         let mut bytes = 0u64;
         let mut looked_at = 0;
         while bytes < STEP_BYTES && looked_at < STEP_PIECES {
-            let index = if self.cancelled.load(Ordering::Relaxed) {
-                u32::MAX
-            } else {
-                self.next.fetch_add(1, Ordering::Relaxed)
-            };
+            let left_off = self.cancelled.load(Ordering::Relaxed) || self.paused.load(Ordering::Relaxed);
+            let index = if left_off { u32::MAX } else { self.next.fetch_add(1, Ordering::Relaxed) };
             if index >= geometry.piece_count() {
                 // Never wraps: each worker stops counting here.
                 step.end = true;

@@ -128,6 +128,8 @@ impl Engine {
             match listen::dial(addr, self.settings.bind_address()) {
                 Ok(stream) => {
                     self.half_open += 1;
+                    slot.wire.tried += 1;
+                    self.session.wire.tried += 1;
                     let deadline = now + self.settings.connect_timeout;
                     let direction = Direction::Outgoing;
                     self.add_link(now, stream, addr, direction, Stage::Connecting, Some(t), deadline);
@@ -135,7 +137,10 @@ impl Engine {
                 Err(e) => {
                     log::debug!("cannot dial {addr}: {e}");
                     swarm.connect_failed(now, addr);
-                    let id = slot.id;
+                    slot.wire.tried += 1;
+                    self.session.wire.tried += 1;
+                    self.dial_failed(t);
+                    let id = self.torrents[t].id;
                     self.emit(Event::DialFailed { id, addr, reason: e.to_string() });
                     if listen::is_exhausted(&e) {
                         return;
@@ -301,8 +306,15 @@ impl Engine {
         link.readable = progress == Progress::More || (link.hung_up && n > 0);
         let mut data = &buf[..n];
         if let Stage::Handshake { .. } = link.stage {
-            self.handshake(now, index, &mut data)?;
+            let result = self.handshake(now, index, &mut data);
+            if result.is_err() {
+                let torrent = self.links.get(index).and_then(|link| link.torrent);
+                self.count_received(torrent, n as u64);
+            }
+            result?;
         }
+        let torrent = self.links.get(index).and_then(|link| link.torrent);
+        self.count_received(torrent, n as u64);
         // Closed during the handshake, or not through with it.
         let Some(link) = self.links.get(index) else { return Ok(()) };
         if let (Stage::Up, Some(t), false) = (&link.stage, link.torrent, data.is_empty()) {
@@ -372,6 +384,7 @@ impl Engine {
             link.torrent = None;
             let (id, direction) = (slot.id, link.direction);
             if direction == Direction::Outgoing {
+                self.dial_failed(t);
                 self.emit(Event::DialFailed { id, addr, reason: reason.clone() });
             }
             return Err(reason);
@@ -379,6 +392,16 @@ impl Engine {
         link.stage = Stage::Up;
         link.deadline = None;
         let id = slot.id;
+        match link.direction {
+            Direction::Outgoing => {
+                slot.wire.made += 1;
+                self.session.wire.made += 1;
+            }
+            Direction::Incoming => {
+                slot.wire.accepted += 1;
+                self.session.wire.accepted += 1;
+            }
+        }
         self.emit(Event::PeerConnected { id, addr });
         if !self.make_room(now, t, key) {
             return Err("too many connections".to_owned());
@@ -418,6 +441,13 @@ impl Engine {
                     }
                 }
             });
+            let (written, torrent) = (link.conn.take_written(), link.torrent);
+            self.session.wire.sent += written;
+            match torrent {
+                Some(t) => self.torrents[t].wire.sent += written,
+                None => self.session.strangers.1 += written,
+            }
+            let link = &mut self.links[index];
             match progress {
                 Ok(Progress::More) => {}
                 // Nothing is left, or no room.
@@ -447,6 +477,19 @@ impl Engine {
             self.touch(t);
         }
         result
+    }
+
+    fn count_received(&mut self, torrent: Option<usize>, bytes: u64) {
+        self.session.wire.received += bytes;
+        match torrent {
+            Some(t) => self.torrents[t].wire.received += bytes,
+            None => self.session.strangers.0 += bytes,
+        }
+    }
+
+    fn dial_failed(&mut self, t: usize) {
+        self.torrents[t].wire.failed += 1;
+        self.session.wire.failed += 1;
     }
 
     /// Ends a link and tells everybody concerned.
@@ -479,6 +522,7 @@ impl Engine {
         if was_up {
             self.emit(Event::PeerGone { id, addr, reason: reason.to_owned() });
         } else if direction == Direction::Outgoing {
+            self.dial_failed(t);
             self.emit(Event::DialFailed { id, addr, reason: reason.to_owned() });
         }
         self.touch(t);

@@ -12,6 +12,8 @@ pub(crate) struct Conn {
     queue: VecDeque<Chunk>,
     /// Bytes of the first chunk that are sent.
     sent: usize,
+    /// Bytes that the system took since this was asked last.
+    written: u64,
 }
 
 /// Blocks of a chunk that was handed to the network as a whole.
@@ -46,7 +48,7 @@ struct Chunk {
 impl Conn {
     /// A connection with nothing to send.
     pub(crate) fn new(stream: TcpStream) -> Conn {
-        Conn { stream, queue: VecDeque::new(), sent: 0 }
+        Conn { stream, queue: VecDeque::new(), sent: 0, written: 0 }
     }
 
     /// The socket, for registration.
@@ -98,6 +100,11 @@ impl Conn {
         self.queue.push_back(Chunk { data, blocks, payload });
     }
 
+    /// Bytes that the system took since the last call, whether payload or protocol.
+    pub(crate) fn take_written(&mut self) -> u64 {
+        std::mem::take(&mut self.written)
+    }
+
     /// Bytes that wait.
     pub(crate) fn queued(&self) -> usize {
         self.queue.iter().map(|chunk| chunk.data.len()).sum::<usize>() - self.sent
@@ -128,6 +135,7 @@ impl Conn {
             }
         };
         self.sent += written;
+        self.written += written as u64;
         while let Some(first) = self.queue.front()
             && self.sent >= first.data.len()
         {

@@ -299,6 +299,7 @@ impl Torrent {
         peer.late = peer.late.saturating_add(void.len() as u32);
         void.iter().for_each(|asked| self.release_asked(slot, asked));
         self.count_givers();
+        self.urgent_giver(now);
     }
 
     fn rejected(&mut self, now: Instant, slot: usize, block: BlockRequest) -> Result<(), PeerError> {

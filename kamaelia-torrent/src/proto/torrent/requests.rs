@@ -351,7 +351,7 @@ impl Torrent {
         peer.pipeline.received(now, rate);
         let source = peer.source;
         if !done.keep {
-            self.wasted += u64::from(done.block.len);
+            self.waste.unwanted += u64::from(done.block.len);
             self.end_arrival(slot, &done);
             return;
         }
@@ -501,7 +501,7 @@ impl Torrent {
         for (_, partial) in &mut self.partials {
             if now.saturating_duration_since(partial.touched) >= RECLAIM {
                 let before = partial.free();
-                self.wasted += partial.give_up_idle_parts(pool);
+                self.waste.given_up += partial.give_up_idle_parts(pool);
                 self.free_blocks += partial.free() - before;
                 free_again.extend((partial.free() > before).then_some(partial.piece));
             }
