@@ -171,8 +171,12 @@ impl Keeper {
             }
         }
         self.stamps.insert(key, Stamps { files: stamps, again: BTreeSet::new() });
-        let totals = record
-            .map_or_else(Totals::default, |r| Totals { uploaded: r.uploaded, downloaded: r.downloaded });
+        let totals = record.map_or_else(Totals::default, |r| Totals {
+            uploaded: r.uploaded,
+            downloaded: r.downloaded,
+            active_secs: r.active_secs,
+            seeding_secs: r.seeding_secs,
+        });
         let moved = (!Arc::ptr_eq(storage, &asked)).then(|| Arc::clone(storage));
         DiskAnswer::Resumed { key, have, recheck, totals, storage: moved }
     }
@@ -283,9 +287,11 @@ impl Keeper {
         }
         let files = stamps.files.clone();
         let info_hash = storage.metainfo().info_hash();
-        let Snapshot { have, totals: Totals { uploaded, downloaded }, .. } = snapshot;
+        let Snapshot { have, totals, .. } = snapshot;
+        let Totals { uploaded, downloaded, active_secs, seeding_secs } = totals;
         let (moved, names) = (None, BTreeMap::new());
-        let record = Resume { info_hash, have, files, uploaded, downloaded, moved, names };
+        let record =
+            Resume { info_hash, have, files, uploaded, downloaded, active_secs, seeding_secs, moved, names };
         write_record(storage, state_dir, record)
     }
 }

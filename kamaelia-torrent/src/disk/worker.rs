@@ -28,6 +28,8 @@ pub(crate) enum PieceJob {
 pub(crate) enum AnyJob {
     /// Blocks to be read into a framed buffer.
     Read { storage: Arc<Storage>, token: u64, blocks: Vec<BlockRequest>, buf: Vec<u8> },
+    /// A range to be read as it is.
+    Range { storage: Arc<Storage>, token: u64, offset: u64, len: usize },
     /// The hash of each block of a piece.
     BlockHashes { storage: Arc<Storage>, piece: PieceIndex },
 }
@@ -174,6 +176,11 @@ impl Worker {
                     error,
                     place: storage.place(),
                 });
+            }
+            AnyJob::Range { storage, token, offset, len } => {
+                let mut data = vec![0; len];
+                let result = storage.read(offset, &mut data).map(|()| data);
+                self.answers.send(DiskAnswer::Range { key: storage.key(), token, offset, result });
             }
             AnyJob::BlockHashes { storage, piece } => {
                 let result = block_hashes_on_disk(&storage, piece);

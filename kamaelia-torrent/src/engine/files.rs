@@ -7,6 +7,7 @@ use super::slot::Phase;
 use super::trouble::Ends;
 use super::{Engine, index_of};
 use crate::disk::{DiskAnswer, PieceResult, StorageKey};
+use crate::proto::geometry::PieceIndex;
 use crate::proto::torrent::{CheckResult, PeerKey};
 
 impl Engine {
@@ -19,6 +20,7 @@ impl Engine {
                     returned |= !bufs.is_empty();
                     bufs.into_iter().for_each(|buf| self.pool.give(buf));
                     let Some(t) = self.job_done(key) else { continue };
+                    self.keep_late_piece(t, piece, &result);
                     let result = match result {
                         None => continue,
                         Some(PieceResult::Good) => CheckResult::Good,
@@ -59,6 +61,10 @@ impl Engine {
                         // The peer left in the meantime.
                         None => self.spare.push(buf),
                     }
+                }
+                DiskAnswer::Range { key, token, offset, result } => {
+                    self.job_done(key);
+                    self.range_read(now, token, offset, result.map_err(|e| e.to_string()));
                 }
                 DiskAnswer::BlockHashes { key, piece, result } => {
                     let Some(t) = self.job_done(key) else { continue };
@@ -117,6 +123,20 @@ impl Engine {
         }
     }
 
+    /// A piece that was being written when its torrent was told to rest is worth keeping. The last one is fetched again,
+    /// so that the end of a download is always seen.
+    fn keep_late_piece(&mut self, t: usize, piece: PieceIndex, result: &Option<PieceResult>) {
+        let slot = &mut self.torrents[t];
+        if let (Some(PieceResult::Good), Phase::Resting { .. }) = (result, &slot.phase)
+            && let Some(have) = &mut slot.have
+            && have.count() + 1 < have.len()
+            && have.set(piece)
+        {
+            let id = slot.id;
+            self.emit(Event::PieceVerified { id, piece });
+        }
+    }
+
     /// Notes that a request to the disk is answered; tells which torrent it was, if it is still there.
     pub(super) fn job_done(&mut self, key: StorageKey) -> Option<usize> {
         let t = *self.by_id.get(&super::TorrentId(key.0))?;
@@ -131,7 +151,7 @@ impl Engine {
         now: Instant,
         key: StorageKey,
         checked: u32,
-        good: &[crate::proto::geometry::PieceIndex],
+        good: &[PieceIndex],
         end: bool,
         error: Option<String>,
     ) {
@@ -148,14 +168,15 @@ impl Engine {
         }
         check.error = check.error.take().or(error);
         let (checked, total) = (check.checked, check.total);
+        let error = check.error.take_if(|_| end);
+        let pausing = check.pausing;
+        self.read_on(now, id);
         if !end {
             return self.emit(Event::Checking { id, checked, total });
         }
-        if check.interrupted {
-            return self.go_on_with_ops(now, t);
-        }
-        match check.error.take() {
+        match error {
             Some(error) => self.fail(now, t, error),
+            None if pausing => self.check_left_off(now, t),
             None => self.check_ended(now, t),
         }
     }

@@ -154,9 +154,9 @@ impl Engine {
             let Some(slot) = self.torrents.get_mut(t) else { return };
             let Some(ops) = slot.ops.as_mut().filter(|ops| ops.running.is_none()) else { return };
             if let Phase::Checking(check) = &mut slot.phase {
-                // It reads from where the files are now; it goes on from there afterwards.
-                check.handle.cancel();
-                check.interrupted = true;
+                // It reads from where the files are now; what is left of it is done in the new place.
+                check.handle.pause();
+                check.pausing = true;
             }
             if slot.jobs > slot.reads {
                 return;
@@ -249,16 +249,8 @@ impl Engine {
                 }
             }
         }
-        if let Phase::Checking(check) = &mut slot.phase
-            && check.interrupted
-        {
-            let (have, mut rest) = (check.have.clone(), check.wanted.clone());
-            have.iter_ones().for_each(|piece| {
-                rest.clear(piece);
-            });
-            slot.phase = Phase::Loading;
-            self.start_check(now, t, have, rest);
-        }
+        let id = slot.id;
+        self.read_on(now, id);
         self.touch(t);
     }
 
@@ -290,8 +282,14 @@ impl Engine {
         slot.storage = self.disk.reopen(&slot.storage);
         match &mut slot.phase {
             Phase::Running => self.doubt_everything(now, t),
-            Phase::Checking(check) => {
-                (check.have, check.wanted) = (Bitfield::new(all.len()), all);
+            Phase::Resting { .. } => {
+                (slot.have, slot.to_check) = (Some(Bitfield::new(all.len())), Some(Box::new(all)));
+                slot.recorded = false;
+                let activity = self.stand_up(t);
+                self.enlist(now, t);
+                if let Some(activity) = activity {
+                    self.balance(now, activity);
+                }
             }
             Phase::Failed => {
                 let totals = slot.totals(&slot.last_stats);
@@ -301,14 +299,14 @@ impl Engine {
                 slot.phase = Phase::Loading;
                 self.start_check(now, t, Bitfield::new(all.len()), all);
             }
-            Phase::Loading | Phase::Stopping { .. } => {}
+            Phase::Loading | Phase::Checking(_) | Phase::Stopping { .. } => {}
         }
     }
 
     /// What a record says of a torrent now; `None` while it is not known what is there.
     pub(super) fn snapshot(&self, now: Instant, t: usize) -> Option<Snapshot> {
         let slot = &self.torrents[t];
-        if matches!(slot.phase, Phase::Loading | Phase::Checking(_)) {
+        if matches!(slot.phase, Phase::Loading | Phase::Checking(_)) || slot.to_check.is_some() {
             return None;
         }
         let have = slot.have()?.clone();

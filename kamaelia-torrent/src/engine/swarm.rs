@@ -78,6 +78,7 @@ impl Engine {
                         self.out_of_trouble(t, Ends::Write);
                     }
                     self.emit(Event::PieceVerified { id, piece });
+                    self.read_on(now, id);
                 }
                 TorrentOutput::Completed => {
                     slot.save_at = Some(now);

@@ -39,11 +39,16 @@ pub(super) struct Doubt {
 }
 
 impl Doubt {
-    /// Leaves off; the answers that still come count for nothing.
-    pub(super) fn cancel(&self) {
+    /// Leaves off; the answers that still come count for nothing. What is not known yet is given back.
+    pub(super) fn leave_off(self) -> Bitfield {
         if let Some(handle) = &self.handle {
             handle.cancel();
         }
+        let mut rest = self.pieces;
+        for piece in self.more.iter().flat_map(Bitfield::iter_ones) {
+            rest.set(piece);
+        }
+        rest
     }
 
     /// Pieces looked at and pieces to look at, if this is a check of everything.

@@ -6,5 +6,6 @@ mod doubt;
 mod hostile;
 mod limits;
 mod scripts;
+mod streaming;
 mod swarm;
 mod world;

@@ -59,7 +59,7 @@ impl Torrent {
 
     fn bad(&mut self, now: Instant, piece: PieceIndex, senders: Vec<SourceId>, hashes: Vec<[u8; 20]>) {
         self.failed_pieces += 1;
-        self.wasted += u64::from(self.cfg.geometry.piece_size(piece));
+        self.waste.bad += u64::from(self.cfg.geometry.piece_size(piece));
         self.picker.set_state(piece, PieceState::Wanted);
         self.retry.push(piece);
         self.urgent_afresh(piece);

@@ -34,6 +34,8 @@ impl Torrent {
         if taken.is_empty_set() {
             return taken;
         }
+        // Everybody knows of them, so that it need not be remembered who does.
+        self.tell_all(now);
         let count = self.have.len();
         let old = self.lost.take();
         if let Some(since) = old.as_ref().map(|old| old.since) {
@@ -112,18 +114,24 @@ impl Torrent {
         let slots: Vec<usize> = self.peers.iter().map(|(slot, _)| slot).collect();
         for slot in &slots {
             let Some(peer) = self.peers.get_mut(*slot) else { continue };
-            let news = told_before.is_none_or(|since| peer.since >= since);
+            // Others know it from before.
+            let news = told_before.is_some_and(|since| peer.since >= since);
             if peer.has.get(piece) {
                 peer.wanted = peer.wanted.saturating_sub(1);
+                if peer.wanted == 0 {
+                    self.update_interest(now, *slot);
+                }
             }
             if news {
                 self.send(now, *slot, &Message::Have(piece));
             }
-            if self.peers.get(*slot).is_some_and(|peer| peer.wanted == 0) {
-                self.update_interest(now, *slot);
-            }
+        }
+        if told_before.is_none() {
+            self.tell(now, piece);
         }
         if self.have.is_full() {
+            // Those from whom we part should know why.
+            self.tell_all(now);
             self.outputs.push_back(TorrentOutput::Completed);
             slots.into_iter().for_each(|slot| self.part_if_both_complete(now, slot));
         }
