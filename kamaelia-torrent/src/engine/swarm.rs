@@ -74,7 +74,8 @@ impl Engine {
                     if slot.save_at.is_none() {
                         slot.save_at = Some(now + self.settings.save_interval);
                     }
-                    if slot.trouble.is_some() {
+                    // While it rests, what was under way may still find room.
+                    if slot.trouble.is_some() && !slot.swarm.as_ref().is_some_and(Torrent::rests_at_disk) {
                         self.out_of_trouble(t, Ends::Write);
                     }
                     self.emit(Event::PieceVerified { id, piece });

@@ -92,6 +92,11 @@ impl Torrent {
         }
     }
 
+    /// Whether nothing is asked for because the disk refused something.
+    pub fn rests_at_disk(&self) -> bool {
+        self.disk_rests.is_some()
+    }
+
     /// A piece is there: as new, or again.
     pub(super) fn regain(&mut self, now: Instant, piece: PieceIndex) {
         if !self.have.set(piece) {
