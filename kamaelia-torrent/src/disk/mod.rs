@@ -49,13 +49,17 @@ pub use storage::Storage;
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StorageKey(pub u32);
 
-/// Payload of all runs of a torrent.
+/// Payload and times of all runs of a torrent.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     /// Sent, bytes.
     pub uploaded: u64,
     /// Received, bytes.
     pub downloaded: u64,
+    /// Time that it ran, s.
+    pub active_secs: u64,
+    /// Time that it was complete and ran, s.
+    pub seeding_secs: u64,
 }
 
 /// What a resume record says about a torrent.
@@ -155,6 +159,17 @@ pub enum DiskAnswer {
         buf: Vec<u8>,
         /// Why they could not be read.
         error: Option<DiskError>,
+    },
+    /// A range was read.
+    Range {
+        /// The torrent.
+        key: StorageKey,
+        /// The caller's number of the request.
+        token: u64,
+        /// Offset in the torrent's stream, bytes.
+        offset: u64,
+        /// The bytes.
+        result: Result<Vec<u8>, DiskError>,
     },
     /// The blocks of a piece were hashed.
     BlockHashes {
@@ -299,6 +314,11 @@ impl Disk {
     /// Reads blocks into `buf` as `piece` messages, neighbours together. Answered by [`DiskAnswer::Read`].
     pub fn read(&self, storage: &Arc<Storage>, token: u64, blocks: Vec<BlockRequest>, buf: Vec<u8>) {
         let _ = self.any.send(AnyJob::Read { storage: Arc::clone(storage), token, blocks, buf });
+    }
+
+    /// Reads `len` bytes of the torrent's stream. Answered by [`DiskAnswer::Range`].
+    pub fn read_range(&self, storage: &Arc<Storage>, token: u64, offset: u64, len: usize) {
+        let _ = self.any.send(AnyJob::Range { storage: Arc::clone(storage), token, offset, len });
     }
 
     /// Hashes each block of a piece on the disk. Answered by [`DiskAnswer::BlockHashes`].

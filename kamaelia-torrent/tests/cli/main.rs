@@ -5,11 +5,15 @@ mod support;
 
 mod basics;
 mod broken;
+mod cat;
 mod faults;
 mod files;
 mod hostile;
 mod options;
+mod queue;
 mod resume;
 mod run;
+#[path = "../support/slow.rs"]
+mod slow;
 mod terminal;
 mod trackers;

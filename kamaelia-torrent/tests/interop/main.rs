@@ -27,4 +27,5 @@ mod making;
 mod mixed;
 mod our_tracker;
 mod stopping;
+mod streaming;
 mod upload;
