@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
+use super::limits::LimitArgs;
 use super::units::{parse_bytes, parse_duration};
 
 /// BitTorrent as Kamaelia components.
@@ -101,6 +102,8 @@ pub(crate) struct Common {
     /// transfers next to nothing for a minute is not counted
     #[arg(long, value_name = "N", value_parser = parse_count)]
     pub(crate) max_active: Option<usize>,
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
     /// One JSON object a line instead of progress bars
     #[arg(long)]
     pub(crate) json: bool,

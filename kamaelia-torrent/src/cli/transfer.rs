@@ -122,7 +122,7 @@ fn transfer(
     interrupt: Interrupt,
 ) -> Result<Report, Failure> {
     let stop_rule = if let Share::Enough(rule) = share { rule } else { StopRule::default() };
-    let settings = Settings {
+    let mut settings = Settings {
         listen: Some(common.listen),
         state_dir: common.state.clone(),
         active_downloads: common.max_active,
@@ -130,6 +130,7 @@ fn transfer(
         stop_rule,
         ..Settings::default()
     };
+    common.limits.apply(&mut settings);
     if let Some(state) = &common.state {
         fs::create_dir_all(state).map_err(|e| folder_error(state, &e))?;
     }

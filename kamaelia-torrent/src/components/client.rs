@@ -1,5 +1,6 @@
 //! The client: the engine's event loop as a threaded component (Kamaelia: `TorrentClient.py`).
 
+mod limits;
 mod session;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -20,7 +21,8 @@ use crate::proto::metainfo::Metainfo;
 ports! {
     /// Boxes of a [`TorrentClient`].
     pub struct ClientPorts {
-        in  { /// Requests: [`CreateNewTorrent`] (or bare bytes or text), [`CloseTorrent`], [`AddPeers`].
+        in  { /// Requests: [`CreateNewTorrent`] (or bare bytes or text), [`CloseTorrent`], [`AddPeers`],
+              /// [`SetLimits`](super::SetLimits), [`SetConnectionLimits`](super::SetConnectionLimits).
               inbox: Message,
               /// [`Ipc::Shutdown`] or a `shutdownMicroprocess` stops the client in order.
               control: Ipc }
@@ -235,6 +237,7 @@ impl Work<'_> {
             Err(message) => message,
         };
         let Err(message) = self.serve_session(message) else { return };
+        let Err(message) = self.serve_limits(message) else { return };
         match message.downcast::<CloseTorrent>() {
             // An unknown number is ignored (D-33).
             Ok(close) => self.close(close.torrent_id),
@@ -288,6 +291,7 @@ impl Work<'_> {
         add.sequential = create.sequential;
         add.paused = create.paused;
         add.stop_rule = create.stop_rule;
+        (add.down_limit, add.up_limit) = (create.down_limit, create.up_limit);
         let listen = self.engine.local_addr();
         let answer = match self.engine.add(add) {
             Ok(torrent_id) => TorrentEvent::NewTorrentCreated { torrent_id, save_folder, listen, tag },

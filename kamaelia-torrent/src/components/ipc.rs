@@ -1,17 +1,20 @@
 //! The messages of the torrent components (Kamaelia: `TorrentIPC.py`; TO-IPC-01 to 10).
 
+mod limits;
 mod session;
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use axon::{Message, Service};
 
 use super::status::StatusSnapshot;
-use crate::engine::{CheckPolicy, SessionStats, StopRule, TorrentId};
+use crate::engine::{CheckPolicy, ConnectionLimits, Limits, SessionStats, StopRule, TorrentId};
 
+pub use limits::{SetConnectionLimits, SetLimits};
 pub use session::{
     GetSessionStats, News, NewsKinds, PauseTorrent, ResumeTorrent, SetQueueLimits, SetQueuePosition,
     SetStopRule, Subscribe,
@@ -61,6 +64,10 @@ pub struct CreateNewTorrent {
     pub paused: bool,
     /// When it has been shared enough; `None`: by the rule of the client's settings.
     pub stop_rule: Option<StopRule>,
+    /// Most bytes per second from its peers; `None`: no limit of its own.
+    pub down_limit: Option<NonZeroU64>,
+    /// Most bytes per second to its peers; `None`: no limit of its own.
+    pub up_limit: Option<NonZeroU64>,
     /// Comes back in the answer.
     pub tag: Option<RequestTag>,
 }
@@ -77,6 +84,8 @@ impl CreateNewTorrent {
             sequential: false,
             paused: false,
             stop_rule: None,
+            down_limit: None,
+            up_limit: None,
             tag: None,
         }
     }
@@ -151,6 +160,9 @@ pub(crate) fn about(message: &Message) -> Option<(TorrentId, &'static str)> {
     if let Some(request) = message.downcast_ref::<Subscribe>() {
         return Some((request.torrent_id, "Subscribe"));
     }
+    if let Some(SetLimits { torrent_id: Some(id), .. }) = message.downcast_ref() {
+        return Some((*id, "SetLimits"));
+    }
     None
 }
 
@@ -224,6 +236,19 @@ pub enum TorrentEvent {
         /// The request's tag.
         tag: Option<RequestTag>,
     },
+    /// What a torrent, or all together, may transfer from now on. An addition to the original's messages.
+    LimitsChanged {
+        /// The torrent; `None`: all together, of which every patron is told.
+        torrent_id: Option<TorrentId>,
+        /// The limits.
+        limits: Limits,
+    },
+    /// How many connections and upload slots there may be from now on; every patron is told. An addition to the
+    /// original's messages.
+    ConnectionLimitsChanged {
+        /// The limits.
+        limits: ConnectionLimits,
+    },
     /// How a torrent is doing (TO-IPC-10).
     TorrentStatusUpdate {
         /// The torrent.
@@ -255,7 +280,14 @@ impl TorrentEvent {
             | Self::TorrentStatusUpdate { torrent_id, .. } => Some(*torrent_id),
             Self::TorrentStartFail(fail) => fail.torrent_id,
             Self::SessionStats { .. } => None,
+            Self::LimitsChanged { torrent_id, .. } => *torrent_id,
+            Self::ConnectionLimitsChanged { .. } => None,
         }
+    }
+
+    /// Whether it is about the client as a whole, so that every patron is told.
+    pub(crate) fn is_for_all(&self) -> bool {
+        matches!(self, Self::LimitsChanged { torrent_id: None, .. } | Self::ConnectionLimitsChanged { .. })
     }
 
     pub(crate) fn with_tag(mut self, new: Option<RequestTag>) -> Self {
@@ -296,6 +328,12 @@ impl fmt::Display for TorrentEvent {
                 let (torrents, peers) = (stats.torrents, stats.peers);
                 let (down, up) = (stats.figures.downloaded, stats.figures.uploaded);
                 write!(f, "{torrents} torrents, {peers} peers, {down} bytes received, {up} bytes sent")
+            }
+            Self::LimitsChanged { torrent_id, limits } => {
+                write!(f, "Limits of {}: {}", limits::Whose(*torrent_id), limits::Rates(*limits))
+            }
+            Self::ConnectionLimitsChanged { limits } => {
+                write!(f, "Limits of connections: {}", limits::Connections(*limits))
             }
             Self::TorrentStatusUpdate { torrent_id, status } => {
                 write!(f, "Torrent {torrent_id} status : {}%", status.percent())

@@ -25,8 +25,8 @@ pub use explainer::{BasicTorrentExplainer, ExplainerPorts};
 pub use http_client::{FetchFailed, HttpClientPorts, SimpleHttpClient};
 pub use ipc::{
     AddPeers, CloseTorrent, CreateNewTorrent, GetSessionStats, MakeTorrent, News, NewsKinds, PauseTorrent,
-    RequestTag, ResumeTorrent, ServiceMessage, SetQueueLimits, SetQueuePosition, SetStopRule, Subscribe,
-    TorrentEvent, TorrentStartFail,
+    RequestTag, ResumeTorrent, ServiceMessage, SetConnectionLimits, SetLimits, SetQueueLimits,
+    SetQueuePosition, SetStopRule, Subscribe, TorrentEvent, TorrentStartFail,
 };
 pub use maker::{MakerPorts, TorrentMaker};
 pub use patron::{PatronPorts, TorrentPatron};

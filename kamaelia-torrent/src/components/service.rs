@@ -381,6 +381,9 @@ impl TorrentService {
                     self.send_to(&asker, event.with_tag(tag));
                 }
             }
+            _ if event.is_for_all() => {
+                self.patrons.iter().for_each(|patron| self.send_to(&patron.reply, event.clone()));
+            }
             // One without an owner is dropped (D-46).
             _ => {
                 let owners = event.torrent_id().and_then(|id| self.owners.get(&id));

@@ -169,6 +169,7 @@ impl Engine {
     }
 
     pub(super) fn start(&mut self, now: Instant, t: usize, have: Bitfield) {
+        let upload_slots = self.connection_limits().slots_of_a_torrent();
         let slot = &mut self.torrents[t];
         let id = slot.id;
         if !have.is_full() {
@@ -180,7 +181,7 @@ impl Engine {
         config.private = slot.metainfo.private();
         config.seed = self.rng.u64(..);
         config.max_peers = self.settings.max_peers_per_torrent;
-        config.upload_slots = self.settings.upload_slots_per_torrent;
+        config.upload_slots = upload_slots;
         config.sequential = slot.settings.sequential;
         let mut swarm = Torrent::new(config, now);
         swarm.add_candidates(now, &slot.settings.peers, PeerSource::User);

@@ -5,6 +5,7 @@ mod support;
 mod client;
 mod http;
 mod life_cycle;
+mod limits;
 mod maker;
 mod real;
 mod service;

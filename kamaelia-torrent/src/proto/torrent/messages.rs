@@ -193,7 +193,7 @@ impl Torrent {
         if self.peers[slot].has.is_full() && ours == super::Direction::Outgoing {
             self.candidates.set_seed(addr);
         }
-        if offer && !self.have.is_empty_set() {
+        if offer && !self.have.is_empty_set() && !self.choker.is_closed() {
             self.offer_allowed_fast(now, slot);
         }
         self.update_interest(now, slot);
