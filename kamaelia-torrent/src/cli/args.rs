@@ -36,6 +36,8 @@ pub(crate) enum Command {
     /// Check what is there and share it until stopped
     #[command(after_long_help = JSON_EVENTS)]
     Seed(Seed),
+    /// Write a file of a torrent to standard output while it is downloaded
+    Cat(Cat),
     /// Make a .torrent file of a file or folder
     Make(Make),
     /// Compare files with their torrent and list what is missing or wrong
@@ -53,6 +55,8 @@ impl Command {
             Self::Demo(a) => a.json,
             Self::Get(a) => a.common.json,
             Self::Seed(a) => a.common.json,
+            // Its output is the file.
+            Self::Cat(_) => false,
             Self::Make(a) => a.json,
             Self::Check(a) => a.json,
             Self::Show(a) => a.json,
@@ -98,12 +102,12 @@ pub(crate) struct Common {
     /// Do not believe the resume record: hash everything that is there
     #[arg(long)]
     pub(crate) recheck: bool,
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
     /// Most torrents that download at a time, and as many that seed; others wait in the order of the command. One that
     /// transfers next to nothing for a minute is not counted
     #[arg(long, value_name = "N", value_parser = parse_count)]
     pub(crate) max_active: Option<usize>,
-    #[command(flatten)]
-    pub(crate) limits: LimitArgs,
     /// One JSON object a line instead of progress bars
     #[arg(long)]
     pub(crate) json: bool,
@@ -143,6 +147,15 @@ pub(crate) struct Seed {
     pub(crate) common: Common,
     #[command(flatten)]
     pub(crate) enough: Enough,
+}
+
+#[derive(ClapArgs, Debug)]
+pub(crate) struct Cat {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// The file: its number as in `show`, counted from 0, or its name, which may contain * and ?; without it the longest
+    #[arg(long, value_name = "N|GLOB")]
+    pub(crate) file: Option<String>,
 }
 
 #[derive(ClapArgs, Debug)]

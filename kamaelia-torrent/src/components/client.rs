@@ -1,6 +1,7 @@
 //! The client: the engine's event loop as a threaded component (Kamaelia: `TorrentClient.py`).
 
 mod limits;
+mod reading;
 mod session;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -15,7 +16,7 @@ use super::ipc::{
     AddPeers, CloseTorrent, CreateNewTorrent, NewsKinds, RequestTag, TorrentEvent, TorrentStartFail,
 };
 use super::status::StatusSnapshot;
-use crate::engine::{Activity, AddError, AddTorrent, Engine, Event, Settings, TorrentId};
+use crate::engine::{Activity, AddError, AddTorrent, Engine, Event, ReadId, Settings, TorrentId};
 use crate::proto::metainfo::Metainfo;
 
 ports! {
@@ -132,6 +133,7 @@ impl TorrentClient {
             running: BTreeMap::new(),
             closing: BTreeSet::new(),
             deferred: VecDeque::new(),
+            reads: BTreeMap::new(),
             unsent: VecDeque::new(),
             subscriptions: BTreeMap::new(),
         };
@@ -216,6 +218,8 @@ struct Work<'a> {
     /// Requests that wait for one of these to stop, and those that came after: answers keep the order of the requests
     /// (TO-SRV-07).
     deferred: VecDeque<Message>,
+    /// Files that are being read, with the tags of the requests.
+    reads: BTreeMap<ReadId, RequestTag>,
     /// What did not fit into the queue towards the scheduler.
     unsent: VecDeque<TorrentEvent>,
     /// The news that somebody wants.
@@ -236,8 +240,9 @@ impl Work<'_> {
             Ok(create) => return self.create(create),
             Err(message) => message,
         };
-        let Err(message) = self.serve_session(message) else { return };
         let Err(message) = self.serve_limits(message) else { return };
+        let Err(message) = self.serve_reading(message) else { return };
+        let Err(message) = self.serve_session(message) else { return };
         match message.downcast::<CloseTorrent>() {
             // An unknown number is ignored (D-33).
             Ok(close) => self.close(close.torrent_id),
@@ -289,9 +294,9 @@ impl Work<'_> {
         add.check = create.check;
         add.trackers = create.trackers;
         add.sequential = create.sequential;
+        (add.down_limit, add.up_limit) = (create.down_limit, create.up_limit);
         add.paused = create.paused;
         add.stop_rule = create.stop_rule;
-        (add.down_limit, add.up_limit) = (create.down_limit, create.up_limit);
         let listen = self.engine.local_addr();
         let answer = match self.engine.add(add) {
             Ok(torrent_id) => TorrentEvent::NewTorrentCreated { torrent_id, save_folder, listen, tag },
@@ -332,6 +337,8 @@ impl Work<'_> {
                 Event::Tracker { id, url, result } => {
                     self.send(TorrentEvent::TrackerReport { torrent_id: id, tracker: url, result });
                 }
+                Event::FileData { id, read, data } => self.file_data(id, read, data),
+                Event::ReadEnded { id, read, error } => self.read_ended(id, read, error),
                 Event::DialFailed { id, addr, reason } => {
                     log::info!("torrent {id}: cannot connect to peer {addr}: {reason}");
                     self.note_peer(id, format!("{addr}: {reason}"));

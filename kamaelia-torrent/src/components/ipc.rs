@@ -1,6 +1,7 @@
 //! The messages of the torrent components (Kamaelia: `TorrentIPC.py`; TO-IPC-01 to 10).
 
 mod limits;
+mod reading;
 mod session;
 
 use std::fmt;
@@ -12,9 +13,10 @@ use std::sync::Arc;
 use axon::{Message, Service};
 
 use super::status::StatusSnapshot;
-use crate::engine::{CheckPolicy, ConnectionLimits, Limits, SessionStats, StopRule, TorrentId};
+use crate::engine::{CheckPolicy, ConnectionLimits, FileChunk, Limits, SessionStats, StopRule, TorrentId};
 
 pub use limits::{SetConnectionLimits, SetLimits};
+pub use reading::{ClearPieceDeadlines, ReadFile, SetPieceDeadline, StopReading};
 pub use session::{
     GetSessionStats, News, NewsKinds, PauseTorrent, ResumeTorrent, SetQueueLimits, SetQueuePosition,
     SetStopRule, Subscribe,
@@ -60,14 +62,14 @@ pub struct CreateNewTorrent {
     pub trackers: bool,
     /// Whether pieces are taken in order.
     pub sequential: bool,
-    /// Whether it begins paused.
-    pub paused: bool,
-    /// When it has been shared enough; `None`: by the rule of the client's settings.
-    pub stop_rule: Option<StopRule>,
     /// Most bytes per second from its peers; `None`: no limit of its own.
     pub down_limit: Option<NonZeroU64>,
     /// Most bytes per second to its peers; `None`: no limit of its own.
     pub up_limit: Option<NonZeroU64>,
+    /// Whether it begins paused.
+    pub paused: bool,
+    /// When it has been shared enough; `None`: by the rule of the client's settings.
+    pub stop_rule: Option<StopRule>,
     /// Comes back in the answer.
     pub tag: Option<RequestTag>,
 }
@@ -82,10 +84,10 @@ impl CreateNewTorrent {
             check: CheckPolicy::default(),
             trackers: true,
             sequential: false,
-            paused: false,
-            stop_rule: None,
             down_limit: None,
             up_limit: None,
+            paused: false,
+            stop_rule: None,
             tag: None,
         }
     }
@@ -145,6 +147,15 @@ pub(crate) fn about(message: &Message) -> Option<(TorrentId, &'static str)> {
     if let Some(request) = message.downcast_ref::<AddPeers>() {
         return Some((request.torrent_id, "AddPeers"));
     }
+    if let Some(SetLimits { torrent_id: Some(id), .. }) = message.downcast_ref() {
+        return Some((*id, "SetLimits"));
+    }
+    if let Some(request) = message.downcast_ref::<SetPieceDeadline>() {
+        return Some((request.torrent_id, "SetPieceDeadline"));
+    }
+    if let Some(request) = message.downcast_ref::<ClearPieceDeadlines>() {
+        return Some((request.torrent_id, "ClearPieceDeadlines"));
+    }
     if let Some(request) = message.downcast_ref::<PauseTorrent>() {
         return Some((request.torrent_id, "PauseTorrent"));
     }
@@ -159,9 +170,6 @@ pub(crate) fn about(message: &Message) -> Option<(TorrentId, &'static str)> {
     }
     if let Some(request) = message.downcast_ref::<Subscribe>() {
         return Some((request.torrent_id, "Subscribe"));
-    }
-    if let Some(SetLimits { torrent_id: Some(id), .. }) = message.downcast_ref() {
-        return Some((*id, "SetLimits"));
     }
     None
 }
@@ -220,6 +228,37 @@ pub enum TorrentEvent {
         /// Why not.
         reason: String,
     },
+    /// What a torrent, or all together, may transfer from now on. An addition to the original's messages.
+    LimitsChanged {
+        /// The torrent; `None`: all together, of which every patron is told.
+        torrent_id: Option<TorrentId>,
+        /// The limits.
+        limits: Limits,
+    },
+    /// How many connections and upload slots there may be from now on; every patron is told. An addition to the
+    /// original's messages.
+    ConnectionLimitsChanged {
+        /// The limits.
+        limits: ConnectionLimits,
+    },
+    /// Bytes of a file, for who asked with [`ReadFile`]. An addition to the original's messages.
+    FileData {
+        /// The torrent.
+        torrent_id: TorrentId,
+        /// The tag of the request.
+        tag: RequestTag,
+        /// The bytes. Who keeps 1 MiB of them gets no more.
+        data: Arc<FileChunk>,
+    },
+    /// No more bytes of a file will come. The last answer to each [`ReadFile`].
+    ReadEnded {
+        /// The torrent.
+        torrent_id: TorrentId,
+        /// The tag of the request.
+        tag: RequestTag,
+        /// Why it ended early, or did not begin.
+        error: Option<String>,
+    },
     /// Something happened to a torrent, and the patron [subscribed](Subscribe) to such news. An addition to the
     /// original's messages.
     News {
@@ -235,19 +274,6 @@ pub enum TorrentEvent {
         stats: Arc<SessionStats>,
         /// The request's tag.
         tag: Option<RequestTag>,
-    },
-    /// What a torrent, or all together, may transfer from now on. An addition to the original's messages.
-    LimitsChanged {
-        /// The torrent; `None`: all together, of which every patron is told.
-        torrent_id: Option<TorrentId>,
-        /// The limits.
-        limits: Limits,
-    },
-    /// How many connections and upload slots there may be from now on; every patron is told. An addition to the
-    /// original's messages.
-    ConnectionLimitsChanged {
-        /// The limits.
-        limits: ConnectionLimits,
     },
     /// How a torrent is doing (TO-IPC-10).
     TorrentStatusUpdate {
@@ -276,12 +302,13 @@ impl TorrentEvent {
             | Self::TorrentAlreadyDownloading { torrent_id, .. }
             | Self::TrackerReport { torrent_id, .. }
             | Self::RequestFailed { torrent_id, .. }
+            | Self::FileData { torrent_id, .. }
+            | Self::ReadEnded { torrent_id, .. }
             | Self::News { torrent_id, .. }
             | Self::TorrentStatusUpdate { torrent_id, .. } => Some(*torrent_id),
             Self::TorrentStartFail(fail) => fail.torrent_id,
-            Self::SessionStats { .. } => None,
             Self::LimitsChanged { torrent_id, .. } => *torrent_id,
-            Self::ConnectionLimitsChanged { .. } => None,
+            Self::ConnectionLimitsChanged { .. } | Self::SessionStats { .. } => None,
         }
     }
 
@@ -323,17 +350,24 @@ impl fmt::Display for TorrentEvent {
             Self::RequestFailed { torrent_id, request, reason } => {
                 write!(f, "Torrent {torrent_id} {request}: {}", printable(reason))
             }
-            Self::News { torrent_id, news } => write!(f, "Torrent {torrent_id} {news}"),
-            Self::SessionStats { stats, .. } => {
-                let (torrents, peers) = (stats.torrents, stats.peers);
-                let (down, up) = (stats.figures.downloaded, stats.figures.uploaded);
-                write!(f, "{torrents} torrents, {peers} peers, {down} bytes received, {up} bytes sent")
-            }
             Self::LimitsChanged { torrent_id, limits } => {
                 write!(f, "Limits of {}: {}", limits::Whose(*torrent_id), limits::Rates(*limits))
             }
             Self::ConnectionLimitsChanged { limits } => {
                 write!(f, "Limits of connections: {}", limits::Connections(*limits))
+            }
+            Self::FileData { torrent_id, data, .. } => {
+                write!(f, "Torrent {torrent_id} file data: {} bytes at {}", data.len(), data.offset())
+            }
+            Self::ReadEnded { torrent_id, error: None, .. } => write!(f, "Torrent {torrent_id} file read"),
+            Self::ReadEnded { torrent_id, error: Some(reason), .. } => {
+                write!(f, "Torrent {torrent_id} file not read: {}", printable(reason))
+            }
+            Self::News { torrent_id, news } => write!(f, "Torrent {torrent_id} {news}"),
+            Self::SessionStats { stats, .. } => {
+                let (torrents, peers) = (stats.torrents, stats.peers);
+                let (down, up) = (stats.figures.downloaded, stats.figures.uploaded);
+                write!(f, "{torrents} torrents, {peers} peers, {down} bytes received, {up} bytes sent")
             }
             Self::TorrentStatusUpdate { torrent_id, status } => {
                 write!(f, "Torrent {torrent_id} status : {}%", status.percent())

@@ -10,6 +10,7 @@
 
 mod client;
 mod explainer;
+mod file_stream;
 mod http_client;
 mod ipc;
 mod maker;
@@ -22,11 +23,13 @@ pub mod window;
 
 pub use client::{ClientPorts, TorrentClient};
 pub use explainer::{BasicTorrentExplainer, ExplainerPorts};
+pub use file_stream::{FileChoice, FileStreamPorts, TorrentFileStream};
 pub use http_client::{FetchFailed, HttpClientPorts, SimpleHttpClient};
 pub use ipc::{
-    AddPeers, CloseTorrent, CreateNewTorrent, GetSessionStats, MakeTorrent, News, NewsKinds, PauseTorrent,
-    RequestTag, ResumeTorrent, ServiceMessage, SetConnectionLimits, SetLimits, SetQueueLimits,
-    SetQueuePosition, SetStopRule, Subscribe, TorrentEvent, TorrentStartFail,
+    AddPeers, ClearPieceDeadlines, CloseTorrent, CreateNewTorrent, GetSessionStats, MakeTorrent, News,
+    NewsKinds, PauseTorrent, ReadFile, RequestTag, ResumeTorrent, ServiceMessage, SetConnectionLimits,
+    SetLimits, SetPieceDeadline, SetQueueLimits, SetQueuePosition, SetStopRule, StopReading, Subscribe,
+    TorrentEvent, TorrentStartFail,
 };
 pub use maker::{MakerPorts, TorrentMaker};
 pub use patron::{PatronPorts, TorrentPatron};

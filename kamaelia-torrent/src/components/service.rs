@@ -1,5 +1,7 @@
 //! The service that shares one client among patrons (Kamaelia: `TorrentService.py`).
 
+mod reading;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
@@ -64,6 +66,7 @@ pub struct TorrentService {
     patrons: Vec<Patron>,
     owners: BTreeMap<TorrentId, Vec<Service>>,
     pending: VecDeque<Pending>,
+    readers: reading::Readers,
     /// Who wants which news of a torrent.
     subscriptions: BTreeMap<TorrentId, Vec<(Service, NewsKinds)>>,
     /// Who asked for the figures of the session.
@@ -150,6 +153,7 @@ impl TorrentService {
             patrons: Vec::new(),
             owners: BTreeMap::new(),
             pending: VecDeque::new(),
+            readers: reading::Readers::default(),
             subscriptions: BTreeMap::new(),
             curious: Vec::new(),
             last_tag: 0,
@@ -199,6 +203,7 @@ impl Component for TorrentService {
                     self.notified(&cx, message);
                 }
                 self.fail_pending("the torrent service was shut down");
+                self.fail_reads("the torrent service was shut down");
                 return self.deregister();
             }
             if self.client.is_stopped() {
@@ -252,6 +257,7 @@ impl TorrentService {
         for p in self.pending.iter_mut().chain(&mut self.curious) {
             p.asker.take_if(|(asker, _)| asker == reply);
         }
+        self.stop_reading(cx, reply, None);
         for id in self.owners.keys().copied().collect::<Vec<_>>() {
             self.disown(cx, id, reply);
         }
@@ -262,8 +268,15 @@ impl TorrentService {
             Ok(create) => return self.pass_on_create(cx, reply, create),
             Err(message) => message,
         };
+        let message = match self.pass_on_reading(cx, &reply, message) {
+            Ok(()) => return,
+            Err(message) => message,
+        };
         match message.downcast::<CloseTorrent>() {
-            Ok(close) => self.disown(cx, close.torrent_id, &reply),
+            Ok(close) => {
+                self.stop_reading(cx, &reply, Some(close.torrent_id));
+                self.disown(cx, close.torrent_id, &reply);
+            }
             Err(message) => {
                 // Only those who asked for a torrent may change it.
                 if let Some((torrent_id, request)) = about(&message)
@@ -341,6 +354,10 @@ impl TorrentService {
 
     fn client_said(&mut self, cx: &Cx<ServicePorts>, event: TorrentEvent) {
         debug(cx, "INBOX", &event);
+        let event = match self.pass_back_reading(event) {
+            Ok(()) => return,
+            Err(event) => event,
+        };
         match &event {
             TorrentEvent::NewTorrentCreated { torrent_id, .. } => {
                 let id = *torrent_id;
@@ -374,15 +391,15 @@ impl TorrentService {
                     self.send_to(&asker, event.with_tag(tag));
                 }
             }
+            _ if event.is_for_all() => {
+                self.patrons.iter().for_each(|patron| self.send_to(&patron.reply, event.clone()));
+            }
             TorrentEvent::News { torrent_id, news } => self.tell_subscribers(*torrent_id, news),
             TorrentEvent::SessionStats { tag, .. } => {
                 let at = self.curious.iter().position(|p| Some(p.tag) == *tag);
                 if let Some((asker, tag)) = at.and_then(|at| self.curious.remove(at).asker) {
                     self.send_to(&asker, event.with_tag(tag));
                 }
-            }
-            _ if event.is_for_all() => {
-                self.patrons.iter().for_each(|patron| self.send_to(&patron.reply, event.clone()));
             }
             // One without an owner is dropped (D-46).
             _ => {
@@ -456,6 +473,7 @@ impl TorrentService {
         }
         let reason = "the torrent client has ended";
         self.fail_pending(reason);
+        self.fail_reads(reason);
         self.subscriptions.clear();
         for (id, owners) in std::mem::take(&mut self.owners) {
             for owner in owners {
@@ -470,6 +488,7 @@ impl TorrentService {
         cx.remove_child(&self.client);
         while cx._torrentcontrol.try_recv().is_some() {}
         self.fail_pending("the torrent client has ended");
+        self.fail_reads("the torrent client has ended");
         self.owners.clear();
         self.subscriptions.clear();
         self.client = (self.factory)();

@@ -54,6 +54,10 @@ impl Engine {
                         None => self.spare.push(buf),
                     }
                 }
+                DiskAnswer::Range { key, token, offset, result } => {
+                    self.job_done(key);
+                    self.range_read(now, token, offset, result.map_err(|e| e.to_string()));
+                }
                 DiskAnswer::BlockHashes { key, piece, result } => {
                     let Some(t) = self.job_done(key) else { continue };
                     match result {
@@ -144,11 +148,13 @@ impl Engine {
         }
         check.error = check.error.take().or(error);
         let (checked, total) = (check.checked, check.total);
+        let error = check.error.take_if(|_| end);
         let pausing = check.pausing;
+        self.read_on(now, id);
         if !end {
             return self.emit(Event::Checking { id, checked, total });
         }
-        match check.error.take() {
+        match error {
             Some(error) => self.fail(now, t, error),
             None if pausing => self.check_left_off(now, t),
             None => self.check_ended(now, t),

@@ -210,6 +210,7 @@ impl Engine {
         }
         self.start_limits(now, t);
         self.emit(Event::Started { id });
+        self.hurry_again(now, id);
         self.watch(now, t);
         self.touch(t);
     }
@@ -224,6 +225,7 @@ impl Engine {
         let id = slot.id;
         slot.error = Some(error.clone());
         slot.save_at = None;
+        self.end_reads(id, &error);
         self.quiet(now, t, "torrent failed");
         let slot = &mut self.torrents[t];
         slot.phase = Phase::Failed;
@@ -239,6 +241,8 @@ impl Engine {
         if matches!(slot.phase, Phase::Stopping { .. }) {
             return;
         }
+        let id = slot.id;
+        self.end_reads(id, "the torrent was closed");
         self.quiet(now, t, "torrent stopped");
         let until = now + self.settings.stop_timeout;
         let slot = &mut self.torrents[t];

@@ -13,11 +13,13 @@ mod life;
 mod limits;
 mod links;
 mod queue;
+mod reader;
 mod rest;
 mod rules;
 mod settings;
 mod slot;
 mod stats;
+mod stream;
 mod swarm;
 mod timers;
 mod trackers;
@@ -40,7 +42,7 @@ use crate::net::listen;
 use crate::proto::buffer::BufferPool;
 use crate::proto::handshake::PeerId;
 use crate::proto::info_hash::InfoHash;
-use crate::proto::torrent::{PeerKey, PeerSource, PeerStats, Torrent};
+use crate::proto::torrent::{Landing, PeerKey, PeerSource, PeerStats, Torrent};
 
 use links::Link;
 use queue::Queue;
@@ -53,10 +55,12 @@ pub use event::{
 };
 pub use limits::{ConnectionLimits, UnknownTorrent};
 pub use queue::{Activity, QueueLimits};
+pub use reader::FileReader;
 pub use rest::ControlError;
 pub use rules::{StopRule, StopRuleError};
 pub use settings::Settings;
 pub use stats::{Figures, SessionStats};
+pub use stream::{DEFAULT_AHEAD, FileChunk, FileRange, ReadError, ReadId};
 
 pub use crate::proto::limit::Limits;
 
@@ -96,6 +100,7 @@ pub struct Engine {
     /// Buffers for reads of blocks, to be used again.
     spare: Vec<Vec<u8>>,
     read_buf: Box<[u8]>,
+    landing: Landing,
     disk: Disk,
     http: HttpPool,
     http_answers: Receiver<HttpDone>,
@@ -103,6 +108,8 @@ pub struct Engine {
     asking: HashMap<u64, (TorrentId, u64)>,
     last_token: u64,
     events: VecDeque<Event>,
+    /// Who reads files while they come.
+    streams: stream::Streams,
     queue: Queue,
     session: Session,
     throttle: limits::Throttle,
@@ -176,12 +183,14 @@ impl Engine {
             hungry: VecDeque::new(),
             spare: Vec::new(),
             read_buf: vec![0; READ_LEN].into_boxed_slice(),
+            landing: Landing::default(),
             disk,
             http,
             http_answers,
             asking: HashMap::new(),
             last_token: 0,
             events: VecDeque::new(),
+            streams: stream::Streams::default(),
             queue: Queue::new(settings.queue_limits()),
             session: Session::new(),
             throttle,
@@ -247,6 +256,7 @@ impl Engine {
         }
         self.take_disk_answers(now);
         self.take_tracker_answers(now);
+        self.take_read_orders(now);
         self.run_timers(now);
         self.accept(now);
         // Each link once; those that are not through are at the end of the queue in the next turn.

@@ -3,6 +3,7 @@
 mod support;
 
 mod client;
+mod file_stream;
 mod http;
 mod life_cycle;
 mod limits;
@@ -10,5 +11,7 @@ mod maker;
 mod real;
 mod service;
 mod session;
+#[path = "../support/slow.rs"]
+mod slow;
 mod trace_t19;
 mod window;

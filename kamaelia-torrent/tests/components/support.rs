@@ -22,6 +22,7 @@ impl Seen {
         self.0.borrow_mut().push(event);
     }
 
+    /// Everything, in order.
     pub(crate) fn all(&self) -> Vec<TorrentEvent> {
         self.0.borrow().clone()
     }
