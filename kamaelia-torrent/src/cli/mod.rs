@@ -8,6 +8,7 @@ mod check;
 mod demo;
 mod graph;
 mod interrupt;
+mod limits;
 mod loneliness;
 mod make;
 mod output;

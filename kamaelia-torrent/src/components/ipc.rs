@@ -1,18 +1,26 @@
 //! The messages of the torrent components (Kamaelia: `TorrentIPC.py`; TO-IPC-01 to 10).
 
+mod limits;
 mod reading;
+mod session;
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use axon::{Message, Service};
 
-pub use reading::{ClearPieceDeadlines, ReadFile, SetPieceDeadline, StopReading};
-
 use super::status::StatusSnapshot;
-use crate::engine::{CheckPolicy, FileChunk, TorrentId};
+use crate::engine::{CheckPolicy, ConnectionLimits, FileChunk, Limits, SessionStats, StopRule, TorrentId};
+
+pub use limits::{SetConnectionLimits, SetLimits};
+pub use reading::{ClearPieceDeadlines, ReadFile, SetPieceDeadline, StopReading};
+pub use session::{
+    GetSessionStats, News, NewsKinds, PauseTorrent, ResumeTorrent, SetQueueLimits, SetQueuePosition,
+    SetStopRule, Subscribe,
+};
 
 /// Marks a request, so that its answer can be told from others (D-31). Chosen by whoever asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -54,6 +62,14 @@ pub struct CreateNewTorrent {
     pub trackers: bool,
     /// Whether pieces are taken in order.
     pub sequential: bool,
+    /// Most bytes per second from its peers; `None`: no limit of its own.
+    pub down_limit: Option<NonZeroU64>,
+    /// Most bytes per second to its peers; `None`: no limit of its own.
+    pub up_limit: Option<NonZeroU64>,
+    /// Whether it begins paused.
+    pub paused: bool,
+    /// When it has been shared enough; `None`: by the rule of the client's settings.
+    pub stop_rule: Option<StopRule>,
     /// Comes back in the answer.
     pub tag: Option<RequestTag>,
 }
@@ -68,6 +84,10 @@ impl CreateNewTorrent {
             check: CheckPolicy::default(),
             trackers: true,
             sequential: false,
+            down_limit: None,
+            up_limit: None,
+            paused: false,
+            stop_rule: None,
             tag: None,
         }
     }
@@ -127,11 +147,29 @@ pub(crate) fn about(message: &Message) -> Option<(TorrentId, &'static str)> {
     if let Some(request) = message.downcast_ref::<AddPeers>() {
         return Some((request.torrent_id, "AddPeers"));
     }
+    if let Some(SetLimits { torrent_id: Some(id), .. }) = message.downcast_ref() {
+        return Some((*id, "SetLimits"));
+    }
     if let Some(request) = message.downcast_ref::<SetPieceDeadline>() {
         return Some((request.torrent_id, "SetPieceDeadline"));
     }
     if let Some(request) = message.downcast_ref::<ClearPieceDeadlines>() {
         return Some((request.torrent_id, "ClearPieceDeadlines"));
+    }
+    if let Some(request) = message.downcast_ref::<PauseTorrent>() {
+        return Some((request.torrent_id, "PauseTorrent"));
+    }
+    if let Some(request) = message.downcast_ref::<ResumeTorrent>() {
+        return Some((request.torrent_id, "ResumeTorrent"));
+    }
+    if let Some(request) = message.downcast_ref::<SetQueuePosition>() {
+        return Some((request.torrent_id, "SetQueuePosition"));
+    }
+    if let Some(request) = message.downcast_ref::<SetStopRule>() {
+        return Some((request.torrent_id, "SetStopRule"));
+    }
+    if let Some(request) = message.downcast_ref::<Subscribe>() {
+        return Some((request.torrent_id, "Subscribe"));
     }
     None
 }
@@ -190,6 +228,19 @@ pub enum TorrentEvent {
         /// Why not.
         reason: String,
     },
+    /// What a torrent, or all together, may transfer from now on. An addition to the original's messages.
+    LimitsChanged {
+        /// The torrent; `None`: all together, of which every patron is told.
+        torrent_id: Option<TorrentId>,
+        /// The limits.
+        limits: Limits,
+    },
+    /// How many connections and upload slots there may be from now on; every patron is told. An addition to the
+    /// original's messages.
+    ConnectionLimitsChanged {
+        /// The limits.
+        limits: ConnectionLimits,
+    },
     /// Bytes of a file, for who asked with [`ReadFile`]. An addition to the original's messages.
     FileData {
         /// The torrent.
@@ -208,6 +259,22 @@ pub enum TorrentEvent {
         /// Why it ended early, or did not begin.
         error: Option<String>,
     },
+    /// Something happened to a torrent, and the patron [subscribed](Subscribe) to such news. An addition to the
+    /// original's messages.
+    News {
+        /// The torrent.
+        torrent_id: TorrentId,
+        /// What happened.
+        news: News,
+    },
+    /// The figures of all torrents of the client; the answer to [`GetSessionStats`]. An addition to the original's
+    /// messages.
+    SessionStats {
+        /// The figures.
+        stats: Arc<SessionStats>,
+        /// The request's tag.
+        tag: Option<RequestTag>,
+    },
     /// How a torrent is doing (TO-IPC-10).
     TorrentStatusUpdate {
         /// The torrent.
@@ -223,6 +290,7 @@ impl TorrentEvent {
         match self {
             Self::NewTorrentCreated { tag, .. } | Self::TorrentAlreadyDownloading { tag, .. } => *tag,
             Self::TorrentStartFail(fail) => fail.tag,
+            Self::SessionStats { tag, .. } => *tag,
             _ => None,
         }
     }
@@ -236,15 +304,24 @@ impl TorrentEvent {
             | Self::RequestFailed { torrent_id, .. }
             | Self::FileData { torrent_id, .. }
             | Self::ReadEnded { torrent_id, .. }
+            | Self::News { torrent_id, .. }
             | Self::TorrentStatusUpdate { torrent_id, .. } => Some(*torrent_id),
             Self::TorrentStartFail(fail) => fail.torrent_id,
+            Self::LimitsChanged { torrent_id, .. } => *torrent_id,
+            Self::ConnectionLimitsChanged { .. } | Self::SessionStats { .. } => None,
         }
+    }
+
+    /// Whether it is about the client as a whole, so that every patron is told.
+    pub(crate) fn is_for_all(&self) -> bool {
+        matches!(self, Self::LimitsChanged { torrent_id: None, .. } | Self::ConnectionLimitsChanged { .. })
     }
 
     pub(crate) fn with_tag(mut self, new: Option<RequestTag>) -> Self {
         match &mut self {
             Self::NewTorrentCreated { tag, .. } | Self::TorrentAlreadyDownloading { tag, .. } => *tag = new,
             Self::TorrentStartFail(fail) => fail.tag = new,
+            Self::SessionStats { tag, .. } => *tag = new,
             _ => {}
         }
         self
@@ -273,12 +350,24 @@ impl fmt::Display for TorrentEvent {
             Self::RequestFailed { torrent_id, request, reason } => {
                 write!(f, "Torrent {torrent_id} {request}: {}", printable(reason))
             }
+            Self::LimitsChanged { torrent_id, limits } => {
+                write!(f, "Limits of {}: {}", limits::Whose(*torrent_id), limits::Rates(*limits))
+            }
+            Self::ConnectionLimitsChanged { limits } => {
+                write!(f, "Limits of connections: {}", limits::Connections(*limits))
+            }
             Self::FileData { torrent_id, data, .. } => {
                 write!(f, "Torrent {torrent_id} file data: {} bytes at {}", data.len(), data.offset())
             }
             Self::ReadEnded { torrent_id, error: None, .. } => write!(f, "Torrent {torrent_id} file read"),
             Self::ReadEnded { torrent_id, error: Some(reason), .. } => {
                 write!(f, "Torrent {torrent_id} file not read: {}", printable(reason))
+            }
+            Self::News { torrent_id, news } => write!(f, "Torrent {torrent_id} {news}"),
+            Self::SessionStats { stats, .. } => {
+                let (torrents, peers) = (stats.torrents, stats.peers);
+                let (down, up) = (stats.figures.downloaded, stats.figures.uploaded);
+                write!(f, "{torrents} torrents, {peers} peers, {down} bytes received, {up} bytes sent")
             }
             Self::TorrentStatusUpdate { torrent_id, status } => {
                 write!(f, "Torrent {torrent_id} status : {}%", status.percent())

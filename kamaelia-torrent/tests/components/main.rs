@@ -6,9 +6,11 @@ mod client;
 mod file_stream;
 mod http;
 mod life_cycle;
+mod limits;
 mod maker;
 mod real;
 mod service;
+mod session;
 #[path = "../support/slow.rs"]
 mod slow;
 mod trace_t19;

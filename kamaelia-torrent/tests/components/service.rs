@@ -6,13 +6,13 @@ use std::rc::Rc;
 use axon::prelude::*;
 use axon::tracker::Tracker as Cat;
 use kamaelia_torrent::components::{
-    CreateNewTorrent, PatronPorts, RequestTag, ServiceMessage, ServicePorts, TorrentEvent, TorrentPatron,
-    TorrentService, TorrentStartFail,
+    CreateNewTorrent, GetSessionStats, News, NewsKinds, PatronPorts, PauseTorrent, RequestTag,
+    ServiceMessage, ServicePorts, Subscribe, TorrentEvent, TorrentPatron, TorrentService, TorrentStartFail,
 };
 use kamaelia_torrent::engine::TorrentId;
 
 ports! {
-    struct ClientPorts {
+    pub(crate) struct ClientPorts {
         in  { inbox: Message, control: Ipc }
         out { outbox: TorrentEvent, signal: Ipc }
     }
@@ -29,7 +29,7 @@ impl Component for Puppet {
 }
 
 ports! {
-    struct PatronSidePorts {
+    pub(crate) struct PatronSidePorts {
         in  { reply: TorrentEvent, words: String }
         out { notify: ServiceMessage }
     }
@@ -42,7 +42,7 @@ impl Component for Side {
     async fn main(self, _: Cx<PatronSidePorts>) {}
 }
 
-struct World {
+pub(crate) struct World {
     s: Scheduler,
     cat: Rc<Cat>,
     clients: Rc<RefCell<Vec<Instance<ClientPorts>>>>,
@@ -52,7 +52,7 @@ struct World {
 
 impl World {
     /// A service that runs, with one patron so that it stays.
-    fn new() -> (Self, Instance<PatronSidePorts>) {
+    pub(crate) fn new() -> (Self, Instance<PatronSidePorts>) {
         let (s, cat) = (Scheduler::new(), Cat::new());
         // A service activates its client when it is made, where whoever makes it runs.
         Scheduler::set_thread_default(Some(s.clone()));
@@ -73,22 +73,22 @@ impl World {
         (w, patron)
     }
 
-    fn patron(&self) -> Instance<PatronSidePorts> {
+    pub(crate) fn patron(&self) -> Instance<PatronSidePorts> {
         let side = Side.create();
         axon::link(&side.notify, &self.service.notify).unwrap();
         side
     }
 
-    fn tell(&self, patron: &Instance<PatronSidePorts>, message: ServiceMessage) {
+    pub(crate) fn tell(&self, patron: &Instance<PatronSidePorts>, message: ServiceMessage) {
         patron.notify.send(message).unwrap();
         self.s.run_until_idle().unwrap();
     }
 
-    fn client(&self) -> Instance<ClientPorts> {
+    pub(crate) fn client(&self) -> Instance<ClientPorts> {
         self.clients.borrow().last().unwrap().clone()
     }
 
-    fn say(&self, event: TorrentEvent) {
+    pub(crate) fn say(&self, event: TorrentEvent) {
         self.client().outbox.send(event).unwrap();
         self.s.run_until_idle().unwrap();
     }
@@ -98,7 +98,7 @@ impl World {
     }
 }
 
-fn add(side: &Instance<PatronSidePorts>) -> ServiceMessage {
+pub(crate) fn add(side: &Instance<PatronSidePorts>) -> ServiceMessage {
     ServiceMessage::Add { reply_service: side.service("reply") }
 }
 
@@ -106,11 +106,11 @@ fn remove(side: &Instance<PatronSidePorts>) -> ServiceMessage {
     ServiceMessage::Remove { reply_service: side.service("reply") }
 }
 
-fn pass_on(side: &Instance<PatronSidePorts>, message: Message) -> ServiceMessage {
+pub(crate) fn pass_on(side: &Instance<PatronSidePorts>, message: Message) -> ServiceMessage {
     ServiceMessage::PassOn { reply_service: side.service("reply"), message }
 }
 
-fn created(id: u32) -> TorrentEvent {
+pub(crate) fn created(id: u32) -> TorrentEvent {
     TorrentEvent::NewTorrentCreated {
         torrent_id: TorrentId(id),
         save_folder: "./x".into(),
@@ -119,7 +119,7 @@ fn created(id: u32) -> TorrentEvent {
     }
 }
 
-fn heard(side: &Instance<PatronSidePorts>) -> Vec<String> {
+pub(crate) fn heard(side: &Instance<PatronSidePorts>) -> Vec<String> {
     side.reply.drain().map(|e| e.to_string()).collect()
 }
 
@@ -241,6 +241,92 @@ fn to_srv_07_answers_go_to_the_askers_in_order_and_news_to_the_owners() {
     w.say(fail(Some(TorrentId(1))));
     assert_eq!(heard(&a), ["Torrent 1 failed: no"]);
     assert_eq!(heard(&b), ["Torrent 2 failed: no", "Torrent 1 failed: no"]);
+}
+
+/// The client hears what all subscribers together want; each of them hears what it wants itself.
+#[test]
+fn news_go_to_those_who_subscribed_and_the_client_is_asked_for_no_more() {
+    let (w, a) = World::new();
+    let b = w.patron();
+    w.tell(&b, add(&b));
+    let torrent_id = TorrentId(1);
+    w.tell(&a, pass_on(&a, Message::from("1")));
+    w.say(created(1));
+    w.tell(&b, pass_on(&b, Message::from("1")));
+    w.say(TorrentEvent::TorrentAlreadyDownloading { torrent_id, tag: None });
+    heard(&a);
+    heard(&b);
+    while w.client().inbox.try_recv().is_some() {}
+    let subscribe = |patron: &Instance<PatronSidePorts>, kinds| {
+        w.tell(patron, pass_on(patron, Message::new(Subscribe { torrent_id, kinds })));
+        let told = w.client().inbox.try_recv();
+        assert!(w.client().inbox.is_empty());
+        told.map(|m| m.downcast::<Subscribe>().unwrap().kinds)
+    };
+    let (pauses, pieces) = (NewsKinds::PAUSES, NewsKinds::PIECES);
+    assert_eq!(subscribe(&a, pauses), Some(pauses));
+    assert_eq!(subscribe(&b, pieces | pauses), Some(pieces | pauses));
+    // Nothing new for the client.
+    assert_eq!(subscribe(&b, pieces), None);
+    let say = |news| w.say(TorrentEvent::News { torrent_id, news });
+    say(News::Started);
+    say(News::PieceVerified { piece: 7 });
+    say(News::Completed);
+    assert_eq!(heard(&a), ["Torrent 1 started"]);
+    assert_eq!(heard(&b), ["Torrent 1 piece 7 verified"]);
+    // Who leaves is not asked for any more; nor who does not want to hear.
+    w.tell(&b, remove(&b));
+    let last = w.client().inbox.try_recv().unwrap().downcast::<Subscribe>().unwrap();
+    assert_eq!(last.kinds, pauses);
+    assert_eq!(subscribe(&a, NewsKinds::NONE), Some(NewsKinds::NONE));
+    say(News::Started);
+    assert!(heard(&a).is_empty() && heard(&b).is_empty());
+}
+
+/// Two patrons may use the same tag; figures come back to whom asked, also when there is nobody to ask any more.
+#[test]
+fn figures_come_back_to_those_who_asked() {
+    let (w, a) = World::new();
+    let b = w.patron();
+    w.tell(&b, add(&b));
+    let tag = Some(RequestTag(5));
+    for patron in [&a, &b] {
+        w.tell(patron, pass_on(patron, Message::new(GetSessionStats { tag })));
+    }
+    let client = w.client();
+    let tags: Vec<_> = client.inbox.drain().map(|m| m.downcast::<GetSessionStats>().unwrap().tag).collect();
+    assert!(tags[0] != tags[1] && !tags.contains(&None));
+    // Answered in the other order.
+    for (tag, torrents) in [(tags[1], 2), (tags[0], 1)] {
+        let stats = kamaelia_torrent::engine::SessionStats { torrents, ..Default::default() };
+        w.say(TorrentEvent::SessionStats { stats: stats.into(), tag });
+    }
+    for (patron, torrents) in [(&a, 1), (&b, 2)] {
+        let answers: Vec<_> = patron.reply.drain().collect();
+        let [TorrentEvent::SessionStats { stats, tag: back }] = &answers[..] else { panic!("{answers:?}") };
+        assert_eq!((stats.torrents, *back), (torrents, tag));
+    }
+    w.tell(&a, pass_on(&a, Message::new(GetSessionStats { tag })));
+    w.service.control.deliver(Ipc::Shutdown).unwrap();
+    w.s.run().unwrap();
+    assert_eq!(heard(&a), ["Torrent 0 GetSessionStats: the torrent client has ended"]);
+}
+
+/// Only those who asked for a torrent may change it; others hear why not.
+#[test]
+fn a_request_about_the_torrent_of_another_does_not_reach_the_client() {
+    let (w, a) = World::new();
+    let b = w.patron();
+    w.tell(&b, add(&b));
+    w.tell(&a, pass_on(&a, Message::from("1")));
+    w.say(created(1));
+    while w.client().inbox.try_recv().is_some() {}
+    let pause = || Message::new(PauseTorrent { torrent_id: TorrentId(1) });
+    w.tell(&b, pass_on(&b, pause()));
+    assert!(w.client().inbox.is_empty());
+    assert_eq!(heard(&b), ["Torrent 1 PauseTorrent: this patron has no torrent of this number"]);
+    w.tell(&a, pass_on(&a, pause()));
+    assert!(w.client().inbox.try_recv().unwrap().is::<PauseTorrent>());
 }
 
 /// TO-SRV-08 as D-36 mends it: the client is stopped and the names are given back before the service ends.
