@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use super::event::{AddTorrent, State, TorrentId, TorrentStatus};
 use super::places::Ops;
-use super::trouble::{Doubt, Trouble};
 use super::queue::Seat;
 use super::rules::Watch;
 use super::stats::{Times, Wire};
+use super::trouble::{Doubt, Trouble};
 use crate::disk::{CheckHandle, Storage, Totals};
 use crate::proto::announce::{AnnounceStats, Announcer};
 use crate::proto::bitfield::Bitfield;
