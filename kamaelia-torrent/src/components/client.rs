@@ -10,6 +10,7 @@ use axon::{BoxError, Component, Cx, Ipc, Message, ports};
 
 use super::ipc::{AddPeers, CloseTorrent, CreateNewTorrent, RequestTag, TorrentEvent, TorrentStartFail};
 use super::status::StatusSnapshot;
+use super::updates::Updates;
 use crate::engine::{AddError, AddTorrent, Engine, Event, Settings, TorrentId};
 use crate::proto::metainfo::Metainfo;
 
@@ -127,6 +128,7 @@ impl TorrentClient {
             closing: BTreeSet::new(),
             deferred: VecDeque::new(),
             unsent: VecDeque::new(),
+            updates: Updates::default(),
         };
         let mut next_tick = Instant::now();
         loop {
@@ -211,6 +213,7 @@ struct Work<'a> {
     deferred: VecDeque<Message>,
     /// What did not fit into the queue towards the scheduler.
     unsent: VecDeque<TorrentEvent>,
+    updates: Updates,
 }
 
 impl Work<'_> {
@@ -324,7 +327,7 @@ impl Work<'_> {
         if !self.unsent.is_empty() {
             return; // nobody reads; old figures would only pile up
         }
-        for id in self.engine.ids().collect::<Vec<_>>() {
+        for id in self.updates.due(self.engine.take_changed(), &self.running) {
             self.send_status_of(id);
         }
     }
@@ -332,6 +335,9 @@ impl Work<'_> {
     fn send_status_of(&mut self, id: TorrentId) {
         let Some(peer_message) = self.running.get(&id) else { return };
         if let Some(status) = self.engine.status(id) {
+            if status.down_rate > 0 || status.up_rate > 0 {
+                self.updates.fades(id);
+            }
             let status = StatusSnapshot::new(status, self.engine.local_addr(), peer_message.clone());
             let status = Arc::new(status);
             self.send(TorrentEvent::TorrentStatusUpdate { torrent_id: id, status });

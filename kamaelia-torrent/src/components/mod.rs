@@ -18,6 +18,7 @@ mod service;
 mod status;
 mod stream;
 pub mod tracker;
+mod updates;
 pub mod window;
 
 pub use client::{ClientPorts, TorrentClient};
