@@ -241,7 +241,8 @@ fn busy_tracker() -> (String, mpsc::Receiver<String>, std::sync::Arc<std::sync::
                 std::thread::sleep(std::time::Duration::from_millis(5));
                 now.fetch_sub(1, Ordering::SeqCst);
                 let body = b"d8:intervali1800e5:peers0:e";
-                let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+                let head =
+                    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
                 let _ = stream.write_all(&[head.as_bytes(), body].concat());
                 let _ = out.send(request);
             });

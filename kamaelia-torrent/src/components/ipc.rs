@@ -1,5 +1,7 @@
 //! The messages of the torrent components (Kamaelia: `TorrentIPC.py`; TO-IPC-01 to 10).
 
+mod stored;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,6 +11,9 @@ use axon::{Message, Service};
 
 use super::status::StatusSnapshot;
 use crate::engine::{CheckPolicy, TorrentId};
+use crate::proto::info_hash::InfoHash;
+
+pub use stored::{RemoveTorrent, RestoreTorrents};
 
 /// Marks a request, so that its answer can be told from others (D-31). Chosen by whoever asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -89,7 +94,8 @@ impl fmt::Display for CreateNewTorrent {
     }
 }
 
-/// Closes a torrent; files stay (TO-IPC-06). A torrent that others asked for too goes on for them (D-45).
+/// Closes a torrent; files stay (TO-IPC-06). A torrent that others asked for too goes on for them (D-45). If the client
+/// has a folder of state it stays there, and [`RestoreTorrents`] brings it back; [`RemoveTorrent`] forgets it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CloseTorrent {
     /// The torrent.
@@ -161,6 +167,30 @@ pub enum TorrentEvent {
         /// How many peers it named, or what went wrong; it is asked again in any case.
         result: Result<usize, String>,
     },
+    /// A torrent of an earlier session is here again. An addition to the original's messages.
+    TorrentRestored {
+        /// Its number.
+        torrent_id: TorrentId,
+        /// Its name.
+        name: String,
+        /// Its identity.
+        info_hash: InfoHash,
+        /// Where its file or folder is, or will be.
+        save_folder: PathBuf,
+        /// The request's tag.
+        tag: Option<RequestTag>,
+    },
+    /// The answer to [`RestoreTorrents`]. An addition to the original's messages.
+    RestoreEnded {
+        /// How many came.
+        restored: usize,
+        /// How many could not be read.
+        failed: usize,
+        /// Where peers reach the client.
+        listen: Option<SocketAddr>,
+        /// The request's tag.
+        tag: Option<RequestTag>,
+    },
     /// How a torrent is doing (TO-IPC-10).
     TorrentStatusUpdate {
         /// The torrent.
@@ -175,6 +205,7 @@ impl TorrentEvent {
     pub fn tag(&self) -> Option<RequestTag> {
         match self {
             Self::NewTorrentCreated { tag, .. } | Self::TorrentAlreadyDownloading { tag, .. } => *tag,
+            Self::TorrentRestored { tag, .. } | Self::RestoreEnded { tag, .. } => *tag,
             Self::TorrentStartFail(fail) => fail.tag,
             Self::TrackerReport { .. } | Self::TorrentStatusUpdate { .. } => None,
         }
@@ -185,8 +216,10 @@ impl TorrentEvent {
         match self {
             Self::NewTorrentCreated { torrent_id, .. }
             | Self::TorrentAlreadyDownloading { torrent_id, .. }
+            | Self::TorrentRestored { torrent_id, .. }
             | Self::TrackerReport { torrent_id, .. }
             | Self::TorrentStatusUpdate { torrent_id, .. } => Some(*torrent_id),
+            Self::RestoreEnded { .. } => None,
             Self::TorrentStartFail(fail) => fail.torrent_id,
         }
     }
@@ -194,6 +227,7 @@ impl TorrentEvent {
     pub(crate) fn with_tag(mut self, new: Option<RequestTag>) -> Self {
         match &mut self {
             Self::NewTorrentCreated { tag, .. } | Self::TorrentAlreadyDownloading { tag, .. } => *tag = new,
+            Self::TorrentRestored { tag, .. } | Self::RestoreEnded { tag, .. } => *tag = new,
             Self::TorrentStartFail(fail) => fail.tag = new,
             Self::TrackerReport { .. } | Self::TorrentStatusUpdate { .. } => {}
         }
@@ -219,6 +253,13 @@ impl fmt::Display for TorrentEvent {
                     Ok(peers) => write!(f, "{peers} peers"),
                     Err(reason) => f.write_str(&printable(reason)),
                 }
+            }
+            Self::TorrentRestored { torrent_id, save_folder, .. } => {
+                write!(f, "Torrent {torrent_id} restored in {}", printable(&save_folder.to_string_lossy()))
+            }
+            Self::RestoreEnded { restored, failed: 0, .. } => write!(f, "{restored} torrents restored"),
+            Self::RestoreEnded { restored, failed, .. } => {
+                write!(f, "{restored} torrents restored, {failed} could not be read")
             }
             Self::TorrentStatusUpdate { torrent_id, status } => {
                 write!(f, "Torrent {torrent_id} status : {}%", status.percent())

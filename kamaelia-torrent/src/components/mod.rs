@@ -25,8 +25,8 @@ pub use client::{ClientPorts, TorrentClient};
 pub use explainer::{BasicTorrentExplainer, ExplainerPorts};
 pub use http_client::{FetchFailed, HttpClientPorts, SimpleHttpClient};
 pub use ipc::{
-    AddPeers, CloseTorrent, CreateNewTorrent, MakeTorrent, RequestTag, ServiceMessage, TorrentEvent,
-    TorrentStartFail,
+    AddPeers, CloseTorrent, CreateNewTorrent, MakeTorrent, RemoveTorrent, RequestTag, RestoreTorrents,
+    ServiceMessage, TorrentEvent, TorrentStartFail,
 };
 pub use maker::{MakerPorts, TorrentMaker};
 pub use patron::{PatronPorts, TorrentPatron};

@@ -11,7 +11,8 @@ use axon::{
 
 use super::client::TorrentClient;
 use super::ipc::{
-    AddPeers, CloseTorrent, CreateNewTorrent, RequestTag, ServiceMessage, TorrentEvent, TorrentStartFail,
+    AddPeers, CloseTorrent, CreateNewTorrent, RemoveTorrent, RequestTag, RestoreTorrents, ServiceMessage,
+    TorrentEvent, TorrentStartFail,
 };
 use crate::engine::TorrentId;
 
@@ -257,6 +258,27 @@ impl TorrentService {
         };
         match message.downcast::<CloseTorrent>() {
             Ok(close) => self.disown(cx, close.torrent_id, &reply),
+            Err(message) if message.downcast_ref::<RestoreTorrents>().is_some() => {
+                if let Ok(restore) = message.downcast::<RestoreTorrents>()
+                    && self.has_client(cx, &reply)
+                {
+                    let tag = self.expect_answer(reply, restore.tag);
+                    let _ = cx.outbox.send(Message::new(RestoreTorrents { tag: Some(tag) }));
+                }
+            }
+            Err(message) if message.downcast_ref::<RemoveTorrent>().is_some() => {
+                // As a close, but if nobody else wants it, it is forgotten.
+                let id = message.downcast_ref::<RemoveTorrent>().map(|remove| remove.torrent_id);
+                let sole = |owners: &Vec<Service>| owners.iter().all(|owner| *owner == reply);
+                if let Some(id) = id
+                    && self.owners.get(&id).is_some_and(sole)
+                {
+                    self.owners.remove(&id);
+                    let _ = cx.outbox.send(message);
+                } else if let Some(id) = id {
+                    self.disown(cx, id, &reply);
+                }
+            }
             Err(message) => {
                 // Only those who asked for a torrent may change it.
                 let owned = match message.downcast_ref::<AddPeers>() {
@@ -271,17 +293,30 @@ impl TorrentService {
     }
 
     fn pass_on_create(&mut self, cx: &Cx<ServicePorts>, reply: Service, mut create: CreateNewTorrent) {
+        if !self.has_client(cx, &reply) {
+            return;
+        }
+        create.tag = Some(self.expect_answer(reply, create.tag));
+        let _ = cx.outbox.send(Message::new(create));
+    }
+
+    /// Whether there is a client for a patron's request; one that has ended is replaced.
+    fn has_client(&mut self, cx: &Cx<ServicePorts>, reply: &Service) -> bool {
         if self.client.is_stopped() {
-            if self.patrons.is_empty() || self.patron(&reply).is_none() {
-                return;
+            if self.patron(reply).is_none() {
+                return false;
             }
             self.renew_client(cx);
         }
+        true
+    }
+
+    /// Notes who gets the answer to a request, and gives the tag under which it will come.
+    fn expect_answer(&mut self, reply: Service, theirs: Option<RequestTag>) -> RequestTag {
         self.last_tag += 1;
         let tag = RequestTag(self.last_tag);
-        self.pending.push_back(Pending { tag, asker: Some((reply, create.tag)) });
-        create.tag = Some(tag);
-        let _ = cx.outbox.send(Message::new(create));
+        self.pending.push_back(Pending { tag, asker: Some((reply, theirs)) });
+        tag
     }
 
     fn client_said(&mut self, cx: &Cx<ServicePorts>, event: TorrentEvent) {
@@ -314,6 +349,27 @@ impl TorrentService {
                 }
             }
             TorrentEvent::TorrentStartFail(_) => {
+                if let Some((asker, tag)) = self.take_asker(&event) {
+                    self.send_to(&asker, event.with_tag(tag));
+                }
+            }
+            TorrentEvent::TorrentRestored { torrent_id, tag, .. } => {
+                let (id, tag) = (*torrent_id, *tag);
+                // The request goes on; without a tag nobody asked, and the torrent is the client's own.
+                let Some(pending) = self.pending.iter().find(|pending| Some(pending.tag) == tag) else {
+                    return;
+                };
+                match pending.asker.clone() {
+                    Some((asker, tag)) => {
+                        self.owners.insert(id, vec![asker.clone()]);
+                        self.send_to(&asker, event.with_tag(tag));
+                    }
+                    None => close(cx, id),
+                }
+            }
+            // The client's own restore has no tag.
+            TorrentEvent::RestoreEnded { tag: None, .. } => {}
+            TorrentEvent::RestoreEnded { .. } => {
                 if let Some((asker, tag)) = self.take_asker(&event) {
                     self.send_to(&asker, event.with_tag(tag));
                 }

@@ -68,7 +68,8 @@ impl Keeper {
             for mut answer in answers.drain(..) {
                 if let (
                     Some((store, e)),
-                    DiskAnswer::Saved { error: error @ None, .. } | DiskAnswer::Stored { error: error @ None, .. },
+                    DiskAnswer::Saved { error: error @ None, .. }
+                    | DiskAnswer::Stored { error: error @ None, .. },
                 ) = (&failed, &mut answer)
                 {
                     *error = Some(state_error(store, e));

@@ -93,7 +93,12 @@ impl Log {
             Rest::Torn => log.file.set_len(log.end)?,
             Rest::Damaged => {
                 let kept = dir.join(format!("{name}.damaged"));
-                log::warn!("{} is damaged at byte {}; it is kept as {}", dir.join(name).display(), log.end, kept.display());
+                log::warn!(
+                    "{} is damaged at byte {}; it is kept as {}",
+                    dir.join(name).display(),
+                    log.end,
+                    kept.display()
+                );
                 std::fs::copy(dir.join(name), kept)?;
                 log.file.set_len(log.end)?;
             }
@@ -171,7 +176,8 @@ impl Log {
             return Ok(());
         }
         let (pending, changes) = (std::mem::take(&mut self.pending), std::mem::take(&mut self.changes));
-        let written = beneath::write_all_at(&self.file, &pending, self.end).and_then(|()| self.file.sync_data());
+        let written =
+            beneath::write_all_at(&self.file, &pending, self.end).and_then(|()| self.file.sync_data());
         if let Err(e) = written {
             // What was written of it would be taken for a damaged record.
             if let Err(e) = self.file.set_len(self.end) {
@@ -279,7 +285,13 @@ fn scan(mut input: impl Read, len: u64) -> io::Result<Found> {
     input.read_exact(&mut magic[..n])?;
     if magic[..n] != *MAGIC {
         let torn = MAGIC.starts_with(&magic[..n]);
-        found.rest = if n == 0 { Rest::Nothing } else if torn { Rest::Torn } else { Rest::Damaged };
+        found.rest = if n == 0 {
+            Rest::Nothing
+        } else if torn {
+            Rest::Torn
+        } else {
+            Rest::Damaged
+        };
         return Ok(found);
     }
     found.end = MAGIC.len() as u64;

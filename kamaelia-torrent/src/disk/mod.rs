@@ -103,7 +103,13 @@ pub struct DiskConfig {
 impl Default for DiskConfig {
     fn default() -> DiskConfig {
         let cores = thread::available_parallelism().map_or(1, |n| n.get());
-        DiskConfig { workers: cores.min(4), open_files: 64, preallocate: false, state_dir: None, ahead_bytes: 2 * 1024 * 1024 }
+        DiskConfig {
+            workers: cores.min(4),
+            open_files: 64,
+            preallocate: false,
+            state_dir: None,
+            ahead_bytes: 2 * 1024 * 1024,
+        }
     }
 }
 

@@ -259,7 +259,9 @@ impl Engine {
         let empty = slot.have.as_ref().is_none_or(Bitfield::is_empty_set);
         let totals = slot.totals(&slot.last_stats);
         // Of most torrents nothing new is to be told: ten thousand records would hold up the end.
-        let known = slot.saved.is_some_and(|saved| Some(saved) == slot.have.as_ref().map(|have| (have.count(), totals)));
+        let known = slot
+            .saved
+            .is_some_and(|saved| Some(saved) == slot.have.as_ref().map(|have| (have.count(), totals)));
         let nothing = (empty && totals == Totals::default()) || (known && slot.save_at.is_none());
         if slot.error.is_none() && !nothing {
             self.save(now, t);

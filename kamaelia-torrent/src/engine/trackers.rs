@@ -49,7 +49,12 @@ impl Engine {
         while let Some(request) = self.next_request(now, t, stats) {
             let host = host_of(&request.tracker).to_owned();
             if self.silent.get(&host).is_some_and(|until| *until > now) {
-                self.answered(now, t, request.id, Err("did not answer another request a moment ago".to_owned()));
+                self.answered(
+                    now,
+                    t,
+                    request.id,
+                    Err("did not answer another request a moment ago".to_owned()),
+                );
                 continue;
             }
             self.last_token += 1;

@@ -7,6 +7,7 @@ mod http;
 mod life_cycle;
 mod maker;
 mod real;
+mod restore;
 mod service;
 mod trace_t19;
 mod window;

@@ -148,7 +148,11 @@ impl Model {
                 };
                 std::mem::replace(&mut line.percent, status.percent()) != status.percent()
             }
-            TorrentEvent::TrackerReport { .. } => false,
+            TorrentEvent::TorrentRestored { torrent_id, name, .. } => {
+                view.lines.push(Line { torrent_id: *torrent_id, name: printable(name), percent: 0 });
+                true
+            }
+            TorrentEvent::TrackerReport { .. } | TorrentEvent::RestoreEnded { .. } => false,
         }
     }
 
