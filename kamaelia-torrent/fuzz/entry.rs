@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use kamaelia_torrent::proto::announce::{MAX_PEERS, parse_http_response};
 use kamaelia_torrent::proto::bencode::{Bencode, Document, Limits, Value};
+use kamaelia_torrent::proto::extension::ExtensionHandshake;
 use kamaelia_torrent::proto::resume::Resume;
 use kamaelia_torrent::proto::tracker::{TrackerConfig, TrackerState};
 use kamaelia_torrent::proto::{Geometry, InfoHash, Metainfo};
@@ -63,6 +64,20 @@ pub(crate) fn resume(data: &[u8]) {
     if let Ok(record) = Resume::parse(data, hash, geometry, 2) {
         assert_eq!((record.have.len(), record.files.len()), (10, 2));
         assert_eq!(Resume::parse(&record.encode(), hash, geometry, 2), Ok(record));
+    }
+}
+
+/// Bounded, and what was understood is written and read again the same.
+pub(crate) fn extension(data: &[u8]) {
+    if let Ok(theirs) = ExtensionHandshake::parse(data) {
+        assert!(theirs.request_queue != Some(0));
+        assert!(!theirs.client.clone().unwrap_or_default().contains(char::is_control));
+        let again = ExtensionHandshake::parse(&theirs.encode()).expect("what we write");
+        // A text that was cut within a character, or was none, is longer when it is written.
+        assert_eq!(again.request_queue, theirs.request_queue);
+        for name in ["ut_pex", "ut_metadata", "lt_donthave"] {
+            assert_eq!(again.number(name), theirs.number(name));
+        }
     }
 }
 

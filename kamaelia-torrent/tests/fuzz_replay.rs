@@ -51,6 +51,11 @@ fn resume() {
 }
 
 #[test]
+fn extension() {
+    replay("extension", entry::extension);
+}
+
+#[test]
 fn tracker_query() {
     replay("tracker_query", entry::tracker_query);
 }

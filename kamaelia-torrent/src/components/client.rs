@@ -270,6 +270,9 @@ impl Work<'_> {
             // An unknown number is ignored (D-33).
             Ok(close) => self.close(close.torrent_id),
             Err(message) => match message.downcast::<AddPeers>() {
+                Ok(add) if self.engine.status(add.torrent_id).is_none() => {
+                    self.refuse(add.torrent_id, "AddPeers", "there is no torrent of this number");
+                }
                 Ok(add) => self.engine.add_peers(add.torrent_id, &add.peers),
                 Err(message) => self.serve_stored(message),
             },
@@ -285,6 +288,9 @@ impl Work<'_> {
                     self.running.remove(&remove.torrent_id);
                     if self.engine.remove(remove.torrent_id) {
                         self.closing.insert(remove.torrent_id);
+                    } else {
+                        let reason = "there is no torrent of this number";
+                        self.refuse(remove.torrent_id, "RemoveTorrent", reason);
                     }
                 }
                 Err(other) => {
@@ -319,6 +325,11 @@ impl Work<'_> {
             let listen = self.engine.local_addr();
             self.send(TorrentEvent::RestoreEnded { restored, failed, listen, tag });
         }
+    }
+
+    /// Says that a request about a torrent was not done.
+    fn refuse(&mut self, torrent_id: TorrentId, request: &'static str, reason: impl Into<String>) {
+        self.send(TorrentEvent::RequestFailed { torrent_id, request, reason: reason.into() });
     }
 
     /// Stops a torrent; what is kept of it for later sessions stays.

@@ -123,6 +123,15 @@ impl fmt::Display for AddPeers {
     }
 }
 
+/// The torrent that a request is about and the name of the request, for those that only the torrent's owners may make
+/// and that are answered by [`TorrentEvent::RequestFailed`] if they cannot be done.
+pub(crate) fn about(message: &Message) -> Option<(TorrentId, &'static str)> {
+    if let Some(request) = message.downcast_ref::<AddPeers>() {
+        return Some((request.torrent_id, "AddPeers"));
+    }
+    None
+}
+
 /// A torrent did not start, or stopped because of an error (TO-IPC-09, D-31).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TorrentStartFail {
@@ -191,6 +200,16 @@ pub enum TorrentEvent {
         /// The request's tag.
         tag: Option<RequestTag>,
     },
+    /// A request about a torrent was not done: there is none of that number, or the request makes no sense. Nothing was
+    /// changed by it. An addition to the original's messages.
+    RequestFailed {
+        /// The torrent that was named.
+        torrent_id: TorrentId,
+        /// Name of the request's type.
+        request: &'static str,
+        /// Why not.
+        reason: String,
+    },
     /// How a torrent is doing (TO-IPC-10).
     TorrentStatusUpdate {
         /// The torrent.
@@ -207,7 +226,7 @@ impl TorrentEvent {
             Self::NewTorrentCreated { tag, .. } | Self::TorrentAlreadyDownloading { tag, .. } => *tag,
             Self::TorrentRestored { tag, .. } | Self::RestoreEnded { tag, .. } => *tag,
             Self::TorrentStartFail(fail) => fail.tag,
-            Self::TrackerReport { .. } | Self::TorrentStatusUpdate { .. } => None,
+            _ => None,
         }
     }
 
@@ -218,6 +237,7 @@ impl TorrentEvent {
             | Self::TorrentAlreadyDownloading { torrent_id, .. }
             | Self::TorrentRestored { torrent_id, .. }
             | Self::TrackerReport { torrent_id, .. }
+            | Self::RequestFailed { torrent_id, .. }
             | Self::TorrentStatusUpdate { torrent_id, .. } => Some(*torrent_id),
             Self::RestoreEnded { .. } => None,
             Self::TorrentStartFail(fail) => fail.torrent_id,
@@ -229,7 +249,7 @@ impl TorrentEvent {
             Self::NewTorrentCreated { tag, .. } | Self::TorrentAlreadyDownloading { tag, .. } => *tag = new,
             Self::TorrentRestored { tag, .. } | Self::RestoreEnded { tag, .. } => *tag = new,
             Self::TorrentStartFail(fail) => fail.tag = new,
-            Self::TrackerReport { .. } | Self::TorrentStatusUpdate { .. } => {}
+            _ => {}
         }
         self
     }
@@ -260,6 +280,9 @@ impl fmt::Display for TorrentEvent {
             Self::RestoreEnded { restored, failed: 0, .. } => write!(f, "{restored} torrents restored"),
             Self::RestoreEnded { restored, failed, .. } => {
                 write!(f, "{restored} torrents restored, {failed} could not be read")
+            }
+            Self::RequestFailed { torrent_id, request, reason } => {
+                write!(f, "Torrent {torrent_id} {request}: {}", printable(reason))
             }
             Self::TorrentStatusUpdate { torrent_id, status } => {
                 write!(f, "Torrent {torrent_id} status : {}%", status.percent())

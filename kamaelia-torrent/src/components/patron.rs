@@ -199,9 +199,7 @@ fn is_answer(event: &TorrentEvent) -> bool {
         | TorrentEvent::TorrentAlreadyDownloading { .. }
         | TorrentEvent::RestoreEnded { .. } => true,
         TorrentEvent::TorrentStartFail(fail) => fail.torrent_id.is_none(),
-        TorrentEvent::TorrentRestored { .. }
-        | TorrentEvent::TrackerReport { .. }
-        | TorrentEvent::TorrentStatusUpdate { .. } => false,
+        _ => false,
     }
 }
 
@@ -220,6 +218,6 @@ fn note_progress(event: &TorrentEvent, incomplete: &mut BTreeSet<TorrentId>) {
                 incomplete.remove(torrent_id);
             }
         }
-        TorrentEvent::RestoreEnded { .. } | TorrentEvent::TrackerReport { .. } => {}
+        _ => {}
     }
 }

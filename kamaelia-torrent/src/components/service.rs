@@ -11,8 +11,8 @@ use axon::{
 
 use super::client::TorrentClient;
 use super::ipc::{
-    AddPeers, CloseTorrent, CreateNewTorrent, RemoveTorrent, RequestTag, RestoreTorrents, ServiceMessage,
-    TorrentEvent, TorrentStartFail,
+    CloseTorrent, CreateNewTorrent, RemoveTorrent, RequestTag, RestoreTorrents, ServiceMessage, TorrentEvent,
+    TorrentStartFail, about,
 };
 use crate::engine::TorrentId;
 
@@ -267,27 +267,31 @@ impl TorrentService {
                 }
             }
             Err(message) if message.downcast_ref::<RemoveTorrent>().is_some() => {
-                // As a close, but if nobody else wants it, it is forgotten.
-                let id = message.downcast_ref::<RemoveTorrent>().map(|remove| remove.torrent_id);
-                let sole = |owners: &Vec<Service>| owners.iter().all(|owner| *owner == reply);
-                if let Some(id) = id
-                    && self.owners.get(&id).is_some_and(sole)
-                {
-                    self.owners.remove(&id);
-                    let _ = cx.outbox.send(message);
-                } else if let Some(id) = id {
-                    self.disown(cx, id, &reply);
+                let Some(torrent_id) = message.downcast_ref::<RemoveTorrent>().map(|m| m.torrent_id) else {
+                    return;
+                };
+                match self.owners.get(&torrent_id) {
+                    // As a close, but if nobody else wants it, it is forgotten.
+                    Some(owners) if owners.iter().all(|owner| *owner == reply) => {
+                        self.owners.remove(&torrent_id);
+                        let _ = cx.outbox.send(message);
+                    }
+                    Some(owners) if owners.contains(&reply) => self.disown(cx, torrent_id, &reply),
+                    _ => {
+                        let (request, reason) = ("RemoveTorrent", NOT_YOURS.to_owned());
+                        self.send_to(&reply, TorrentEvent::RequestFailed { torrent_id, request, reason });
+                    }
                 }
             }
             Err(message) => {
                 // Only those who asked for a torrent may change it.
-                let owned = match message.downcast_ref::<AddPeers>() {
-                    Some(add) => self.owners.get(&add.torrent_id).is_some_and(|o| o.contains(&reply)),
-                    None => true,
-                };
-                if owned {
-                    let _ = cx.outbox.send(message);
+                if let Some((torrent_id, request)) = about(&message)
+                    && !self.owners.get(&torrent_id).is_some_and(|owners| owners.contains(&reply))
+                {
+                    let reason = NOT_YOURS.to_owned();
+                    return self.send_to(&reply, TorrentEvent::RequestFailed { torrent_id, request, reason });
                 }
+                let _ = cx.outbox.send(message);
             }
         }
     }
@@ -375,9 +379,9 @@ impl TorrentService {
                 }
             }
             // One without an owner is dropped (D-46).
-            TorrentEvent::TorrentStatusUpdate { torrent_id, .. }
-            | TorrentEvent::TrackerReport { torrent_id, .. } => {
-                for owner in self.owners.get(torrent_id).into_iter().flatten() {
+            _ => {
+                let owners = event.torrent_id().and_then(|id| self.owners.get(&id));
+                for owner in owners.into_iter().flatten() {
                     self.send_to(owner, event.clone());
                 }
             }
@@ -480,6 +484,8 @@ impl TorrentService {
         }
     }
 }
+
+const NOT_YOURS: &str = "this patron has no torrent of this number";
 
 fn close(cx: &Cx<ServicePorts>, torrent_id: TorrentId) {
     let _ = cx.outbox.send(Message::new(CloseTorrent { torrent_id }));

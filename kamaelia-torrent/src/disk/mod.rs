@@ -17,6 +17,7 @@ mod check;
 mod error;
 mod frame;
 mod hasher;
+mod hook;
 mod keeper;
 mod layout;
 mod log;
@@ -44,6 +45,8 @@ use crate::proto::stored::Stored;
 pub use check::CheckHandle;
 pub use error::DiskError;
 pub use frame::PIECE_HEADER;
+#[doc(hidden)]
+pub use hook::{DiskHook, HookedAccess};
 #[doc(hidden)]
 pub use log::scan_log;
 pub use storage::Storage;
@@ -98,6 +101,9 @@ pub struct DiskConfig {
     /// Bytes of parts that came before their turn that may be kept in memory for hashing; others are read back.
     /// Default 2 MiB.
     pub ahead_bytes: usize,
+    /// What happens before each access to a file, for benchmarks and tests.
+    #[doc(hidden)]
+    pub hook: Option<DiskHook>,
 }
 
 impl Default for DiskConfig {
@@ -109,6 +115,7 @@ impl Default for DiskConfig {
             preallocate: false,
             state_dir: None,
             ahead_bytes: 2 * 1024 * 1024,
+            hook: None,
         }
     }
 }
@@ -266,7 +273,7 @@ impl Disk {
             })?)),
             None => None,
         };
-        let cache = Arc::new(FileCache::new(config.open_files));
+        let cache = Arc::new(FileCache::new(config.open_files, config.hook.clone()));
         let (any, any_out) = unbounded();
         let (checks, checks_out) = unbounded();
         let (answer_in, answers) = unbounded();

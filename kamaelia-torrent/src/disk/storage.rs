@@ -9,6 +9,7 @@ use std::time::UNIX_EPOCH;
 
 use super::beneath::{self, Access, Dir};
 use super::cache::FileCache;
+use super::hook::HookedAccess;
 use super::layout::{Segment, segments};
 use super::{DiskError, StorageKey};
 use crate::proto::geometry::{Geometry, PieceIndex};
@@ -95,6 +96,7 @@ impl Storage {
                 }
             }
             if !part.is_empty() {
+                self.before(HookedAccess::Read, &segment)?;
                 let file = self.file(segment.file, Access::Read)?;
                 beneath::read_exact_vectored_at(&file, &mut part, segment.offset).map_err(|e| {
                     if e.kind() == io::ErrorKind::UnexpectedEof {
@@ -118,6 +120,7 @@ impl Storage {
             if segment.pad {
                 continue;
             }
+            self.before(HookedAccess::Write, &segment)?;
             let file = self.file(segment.file, Access::Write)?;
             let result = beneath::write_all_at(&file, head, segment.offset);
             // After the write, or a sync that goes on meanwhile would take the note away without the data.
@@ -188,6 +191,11 @@ impl Storage {
             Ok(Some(at)) => Ok(at >= end),
             Err(e) => Err(self.io_error("read", segment.file, e)),
         }
+    }
+
+    fn before(&self, access: HookedAccess, segment: &Segment) -> Result<(), DiskError> {
+        let op = if access == HookedAccess::Read { "read" } else { "write" };
+        self.cache.before(access, segment.len).map_err(|e| self.io_error(op, segment.file, e))
     }
 
     /// The handle of a file, from the cache or opened now.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 
 use crate::disk::{StateError, Totals};
@@ -47,6 +48,10 @@ pub struct AddTorrent {
     pub trackers: bool,
     /// Whether pieces are taken in order instead of the rarest first.
     pub sequential: bool,
+    /// Most bytes per second from its peers.
+    pub down_limit: Option<NonZeroU64>,
+    /// Most bytes per second to its peers.
+    pub up_limit: Option<NonZeroU64>,
 }
 
 impl AddTorrent {
@@ -59,6 +64,8 @@ impl AddTorrent {
             check: CheckPolicy::default(),
             trackers: true,
             sequential: false,
+            down_limit: None,
+            up_limit: None,
         }
     }
 }

@@ -17,13 +17,8 @@ impl Engine {
     ///
     /// [`AddError::Duplicate`] if one with the same info hash is here.
     pub fn add(&mut self, add: AddTorrent) -> Result<TorrentId, AddError> {
-        let stored = self.disk.has_state().then(|| add.to_stored());
         let id = self.take_in(add)?;
-        if let (Some(stored), Some(&t)) = (stored, self.by_id.get(&id)) {
-            let slot = &mut self.torrents[t];
-            slot.jobs += 1;
-            self.disk.remember(&slot.storage, stored);
-        }
+        self.remember(id);
         Ok(id)
     }
 
@@ -67,10 +62,12 @@ impl Engine {
             waiting_to_dial: false,
             waiting_to_announce: false,
             stop_waits: false,
+            slot_cap: 0,
         });
         self.by_id.insert(id, t);
         self.by_hash.insert(info_hash, t);
         let now = Instant::now();
+        self.begin_limits(now, t);
         match policy {
             CheckPolicy::Resume => {
                 let slot = &mut self.torrents[t];
@@ -170,7 +167,7 @@ impl Engine {
         config.private = slot.metainfo.private();
         config.seed = self.rng.u64(..);
         config.max_peers = self.settings.max_peers_per_torrent;
-        config.upload_slots = self.settings.upload_slots;
+        config.upload_slots = self.settings.upload_slots_per_torrent;
         config.sequential = slot.settings.sequential;
         let mut swarm = Torrent::new(config, now);
         swarm.add_candidates(now, &std::mem::take(&mut slot.early_peers), PeerSource::User);
@@ -189,6 +186,7 @@ impl Engine {
             announcer.start(now);
             slot.announcer = Some(announcer);
         }
+        self.start_limits(now, t);
         self.emit(Event::Checked { id, have: count, total });
         self.emit(Event::Started { id });
         self.touch(t);
@@ -276,6 +274,7 @@ impl Engine {
         let id = TorrentId(key.0);
         if let Some(t) = self.by_id.remove(&id) {
             let slot = self.torrents.remove(t);
+            self.forget_limits(t);
             self.by_hash.remove(&slot.info_hash());
             if self.changed.len() > 2 * self.torrents.len() + 64 {
                 // Nobody asks for them.

@@ -3,7 +3,9 @@
 use std::io;
 
 use super::Engine;
-use super::event::{AddError, AddTorrent, Event};
+use super::event::{AddError, AddTorrent, Event, TorrentId};
+use super::slot::Phase;
+use crate::proto::limit::Limits;
 use crate::proto::stored::Stored;
 
 impl Engine {
@@ -19,6 +21,18 @@ impl Engine {
     /// The system refused a thread.
     pub fn restore(&mut self) -> io::Result<()> {
         self.disk.restore()
+    }
+
+    /// Keeps the settings of a torrent as they are now for later sessions.
+    pub(super) fn remember(&mut self, id: TorrentId) {
+        if let Some(&t) = self.by_id.get(&id)
+            && self.disk.has_state()
+            && !matches!(self.torrents[t].phase, Phase::Stopping { .. })
+        {
+            let slot = &mut self.torrents[t];
+            slot.jobs += 1;
+            self.disk.remember(&slot.storage, slot.settings.to_stored());
+        }
     }
 
     /// Takes in a batch of them.
@@ -51,6 +65,7 @@ impl AddTorrent {
             peers: self.peers.clone(),
             trackers: self.trackers,
             sequential: self.sequential,
+            limits: Limits { down: self.down_limit, up: self.up_limit },
         }
     }
 
@@ -60,6 +75,8 @@ impl AddTorrent {
             peers: stored.peers,
             trackers: stored.trackers,
             sequential: stored.sequential,
+            down_limit: stored.limits.down,
+            up_limit: stored.limits.up,
             ..AddTorrent::new(stored.metainfo, stored.dir)
         }
     }

@@ -86,6 +86,8 @@ pub(super) struct Slot {
     pub(super) waiting_to_announce: bool,
     /// It waits in front of those that do not stop.
     pub(super) stop_waits: bool,
+    /// Upload slots that it has of those for all torrents, if they are limited.
+    pub(super) slot_cap: usize,
 }
 
 impl Slot {

@@ -4,9 +4,11 @@
 //! this does not. It is read back from disk, where anyone may have changed it, so [`Stored::parse`] takes any bytes.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 
 use super::bencode::{Bencode, BencodeError, Document, Limits, Value};
+use super::limit;
 use super::metainfo::{Metainfo, MetainfoError};
 
 /// A torrent as it was added.
@@ -22,6 +24,8 @@ pub struct Stored {
     pub trackers: bool,
     /// Whether pieces are taken in order.
     pub sequential: bool,
+    /// Its own limits of the rates.
+    pub limits: limit::Limits,
 }
 
 /// Why bytes are not a stored torrent.
@@ -46,15 +50,21 @@ impl Stored {
     /// The bytes to be kept.
     pub fn encode(&self) -> Vec<u8> {
         let peers = self.peers.iter().take(MAX_PEERS).map(|peer| peer.to_string().into_bytes().into());
-        Bencode::dict([
-            ("dir", path_bytes(&self.dir).into()),
-            ("metainfo", self.metainfo.to_torrent().into()),
-            ("peers", peers.collect()),
-            ("sequential", i64::from(self.sequential).into()),
-            ("trackers", i64::from(self.trackers).into()),
-            ("version", VERSION.into()),
-        ])
-        .encode()
+        let bound = |limit: Option<NonZeroU64>| {
+            // What does not fit is no limit.
+            limit.and_then(|limit| i64::try_from(limit.get()).ok()).map(Bencode::from)
+        };
+        let entries = [
+            ("dir", Some(path_bytes(&self.dir).into())),
+            ("down limit", bound(self.limits.down)),
+            ("metainfo", Some(self.metainfo.to_torrent().into())),
+            ("peers", Some(peers.collect())),
+            ("sequential", Some(i64::from(self.sequential).into())),
+            ("trackers", Some(i64::from(self.trackers).into())),
+            ("up limit", bound(self.limits.up)),
+            ("version", Some(VERSION.into())),
+        ];
+        Bencode::dict(entries.into_iter().filter_map(|(key, value)| Some((key, value?)))).encode()
     }
 
     /// Reads what [`encode`](Stored::encode) wrote. Keys that are not known are left alone: a later version may have
@@ -76,6 +86,7 @@ impl Stored {
             Some(value @ (0 | 1)) => Ok(value == 1),
             _ => Err(StoredError::Missing(key)),
         };
+        let bound = |key| root.get(key).and_then(Value::as_u64).and_then(NonZeroU64::new);
         let peers = root.get("peers").and_then(Value::as_list).ok_or(StoredError::Missing("peers"))?;
         Ok(Stored {
             metainfo: Metainfo::parse(bytes_of("metainfo")?)?,
@@ -83,6 +94,7 @@ impl Stored {
             peers: peers.take(MAX_PEERS).filter_map(|peer| peer.as_str()?.parse().ok()).collect(),
             trackers: flag("trackers")?,
             sequential: flag("sequential")?,
+            limits: limit::Limits { down: bound("down limit"), up: bound("up limit") },
         })
     }
 }
@@ -137,12 +149,14 @@ mod tests {
             peers: vec!["1.2.3.4:5".parse().unwrap(), "[::1]:6".parse().unwrap()],
             trackers: true,
             sequential: false,
+            limits: limit::Limits { down: NonZeroU64::new(1 << 40), up: None },
         }
     }
 
     #[test]
     fn round_trip() {
         let (a, b) = (stored(), Stored::parse(&stored().encode()).unwrap());
+        assert_eq!(a.limits, b.limits);
         assert_eq!((a.dir, a.peers, a.trackers, a.sequential), (b.dir, b.peers, b.trackers, b.sequential));
         let (a, b) = (a.metainfo, b.metainfo);
         assert_eq!((a.info_hash(), a.raw_info()), (b.info_hash(), b.raw_info()));

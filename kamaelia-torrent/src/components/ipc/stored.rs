@@ -28,7 +28,7 @@ impl fmt::Display for RestoreTorrents {
 /// A torrent that others asked for too goes on for them, as with [`CloseTorrent`](super::CloseTorrent) (D-45).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RemoveTorrent {
-    /// The torrent. An unknown one is ignored.
+    /// The torrent. For an unknown one there is a [`RequestFailed`](super::TorrentEvent::RequestFailed).
     pub torrent_id: TorrentId,
 }
 

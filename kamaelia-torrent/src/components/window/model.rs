@@ -152,7 +152,7 @@ impl Model {
                 view.lines.push(Line { torrent_id: *torrent_id, name: printable(name), percent: 0 });
                 true
             }
-            TorrentEvent::TrackerReport { .. } | TorrentEvent::RestoreEnded { .. } => false,
+            _ => false,
         }
     }
 

@@ -21,6 +21,7 @@ impl Torrent {
             CheckResult::Bad(hashes) => self.bad(now, piece, senders, hashes),
             CheckResult::Failed(error) => {
                 self.picker.set_state(piece, PieceState::Wanted);
+                self.urgent_afresh(piece);
                 self.news += 1;
                 if self.disk_rests.is_none() {
                     let until = now + DISK_RESTS;
@@ -53,6 +54,7 @@ impl Torrent {
         }
         self.verified += u64::from(self.cfg.geometry.piece_size(piece));
         self.picker.set_state(piece, PieceState::Have);
+        self.urgent_done(now, piece);
         self.outputs.push_back(TorrentOutput::Verified(piece));
         if let Some(one) = only(senders)
             && let Some(source) = self.sources.get_mut(one)
@@ -84,6 +86,7 @@ impl Torrent {
         self.wasted += u64::from(self.cfg.geometry.piece_size(piece));
         self.picker.set_state(piece, PieceState::Wanted);
         self.retry.push(piece);
+        self.urgent_afresh(piece);
         self.news += 1;
         self.wake_at(now);
         match only(&senders) {
