@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
+use super::limits::LimitArgs;
 use super::units::{parse_bytes, parse_duration};
 
 /// BitTorrent as Kamaelia components.
@@ -35,6 +36,8 @@ pub(crate) enum Command {
     /// Check what is there and share it until stopped
     #[command(after_long_help = JSON_EVENTS)]
     Seed(Seed),
+    /// Write a file of a torrent to standard output while it is downloaded
+    Cat(Cat),
     /// Make a .torrent file of a file or folder
     Make(Make),
     /// Compare files with their torrent and list what is missing or wrong
@@ -52,6 +55,8 @@ impl Command {
             Self::Demo(a) => a.json,
             Self::Get(a) => a.common.json,
             Self::Seed(a) => a.common.json,
+            // Its output is the file.
+            Self::Cat(_) => false,
             Self::Make(a) => a.json,
             Self::Check(a) => a.json,
             Self::Show(a) => a.json,
@@ -98,6 +103,8 @@ pub(crate) struct Common {
     /// Do not believe the resume record: hash everything that is there
     #[arg(long)]
     pub(crate) recheck: bool,
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
     /// One JSON object a line instead of progress bars
     #[arg(long)]
     pub(crate) json: bool,
@@ -125,6 +132,15 @@ pub(crate) struct Get {
 pub(crate) struct Seed {
     #[command(flatten)]
     pub(crate) common: Common,
+}
+
+#[derive(ClapArgs, Debug)]
+pub(crate) struct Cat {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// The file: its number as in `show`, counted from 0, or its name, which may contain * and ?; without it the longest
+    #[arg(long, value_name = "N|GLOB")]
+    pub(crate) file: Option<String>,
 }
 
 #[derive(ClapArgs, Debug)]

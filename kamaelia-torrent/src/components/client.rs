@@ -1,5 +1,8 @@
 //! The client: the engine's event loop as a threaded component (Kamaelia: `TorrentClient.py`).
 
+mod limits;
+mod reading;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,14 +17,15 @@ use super::ipc::{
 };
 use super::status::StatusSnapshot;
 use super::updates::Updates;
-use crate::engine::{AddError, AddTorrent, Engine, Event, Settings, TorrentId};
+use crate::engine::{AddError, AddTorrent, Engine, Event, ReadId, Settings, TorrentId};
 use crate::proto::metainfo::Metainfo;
 
 ports! {
     /// Boxes of a [`TorrentClient`].
     pub struct ClientPorts {
         in  { /// Requests: [`CreateNewTorrent`] (or bare bytes or text), [`CloseTorrent`], [`AddPeers`],
-              /// [`RestoreTorrents`], [`RemoveTorrent`].
+              /// [`SetLimits`](super::SetLimits), [`SetConnectionLimits`](super::SetConnectionLimits), [`RestoreTorrents`],
+              /// [`RemoveTorrent`].
               inbox: Message,
               /// [`Ipc::Shutdown`] or a `shutdownMicroprocess` stops the client in order.
               control: Ipc }
@@ -148,6 +152,7 @@ impl TorrentClient {
             running: BTreeMap::new(),
             closing: BTreeSet::new(),
             deferred: VecDeque::new(),
+            reads: BTreeMap::new(),
             unsent: VecDeque::new(),
             updates: Updates::default(),
             restoring: VecDeque::new(),
@@ -245,6 +250,8 @@ struct Work<'a> {
     /// Requests that wait for one of these to stop, and those that came after: answers keep the order of the requests
     /// (TO-SRV-07).
     deferred: VecDeque<Message>,
+    /// Files that are being read, with the tags of the requests.
+    reads: BTreeMap<ReadId, RequestTag>,
     /// What did not fit into the queue towards the scheduler.
     unsent: VecDeque<TorrentEvent>,
     updates: Updates,
@@ -266,6 +273,8 @@ impl Work<'_> {
             Ok(create) => return self.create(create),
             Err(message) => message,
         };
+        let Err(message) = self.serve_limits(message) else { return };
+        let Err(message) = self.serve_reading(message) else { return };
         match message.downcast::<CloseTorrent>() {
             // An unknown number is ignored (D-33).
             Ok(close) => self.close(close.torrent_id),
@@ -363,6 +372,7 @@ impl Work<'_> {
         add.check = create.check;
         add.trackers = create.trackers;
         add.sequential = create.sequential;
+        (add.down_limit, add.up_limit) = (create.down_limit, create.up_limit);
         let listen = self.engine.local_addr();
         let answer = match self.engine.add(add) {
             Ok(torrent_id) => TorrentEvent::NewTorrentCreated { torrent_id, save_folder, listen, tag },
@@ -413,6 +423,8 @@ impl Work<'_> {
                 Event::Tracker { id, url, result } => {
                     self.send(TorrentEvent::TrackerReport { torrent_id: id, tracker: url, result });
                 }
+                Event::FileData { id, read, data } => self.file_data(id, read, data),
+                Event::ReadEnded { id, read, error } => self.read_ended(id, read, error),
                 Event::DialFailed { id, addr, reason } => {
                     log::info!("torrent {id}: cannot connect to peer {addr}: {reason}");
                     self.note_peer(id, format!("{addr}: {reason}"));

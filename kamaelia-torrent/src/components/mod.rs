@@ -10,6 +10,7 @@
 
 mod client;
 mod explainer;
+mod file_stream;
 mod http_client;
 mod ipc;
 mod maker;
@@ -23,10 +24,12 @@ pub mod window;
 
 pub use client::{ClientPorts, TorrentClient};
 pub use explainer::{BasicTorrentExplainer, ExplainerPorts};
+pub use file_stream::{FileChoice, FileStreamPorts, TorrentFileStream};
 pub use http_client::{FetchFailed, HttpClientPorts, SimpleHttpClient};
 pub use ipc::{
-    AddPeers, CloseTorrent, CreateNewTorrent, MakeTorrent, RemoveTorrent, RequestTag, RestoreTorrents,
-    ServiceMessage, TorrentEvent, TorrentStartFail,
+    AddPeers, ClearPieceDeadlines, CloseTorrent, CreateNewTorrent, MakeTorrent, ReadFile, RemoveTorrent,
+    RequestTag, RestoreTorrents, ServiceMessage, SetConnectionLimits, SetLimits, SetPieceDeadline,
+    StopReading, TorrentEvent, TorrentStartFail,
 };
 pub use maker::{MakerPorts, TorrentMaker};
 pub use patron::{PatronPorts, TorrentPatron};

@@ -1,5 +1,9 @@
 //! The service that shares one client among patrons (Kamaelia: `TorrentService.py`).
 
+mod reading;
+
+mod stored;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
@@ -11,8 +15,7 @@ use axon::{
 
 use super::client::TorrentClient;
 use super::ipc::{
-    CloseTorrent, CreateNewTorrent, RemoveTorrent, RequestTag, RestoreTorrents, ServiceMessage, TorrentEvent,
-    TorrentStartFail, about,
+    CloseTorrent, CreateNewTorrent, RequestTag, ServiceMessage, TorrentEvent, TorrentStartFail, about,
 };
 use crate::engine::TorrentId;
 
@@ -64,6 +67,7 @@ pub struct TorrentService {
     patrons: Vec<Patron>,
     owners: BTreeMap<TorrentId, Vec<Service>>,
     pending: VecDeque<Pending>,
+    readers: reading::Readers,
     last_tag: u64,
 }
 
@@ -146,6 +150,7 @@ impl TorrentService {
             patrons: Vec::new(),
             owners: BTreeMap::new(),
             pending: VecDeque::new(),
+            readers: reading::Readers::default(),
             last_tag: 0,
         };
         let service = service.create();
@@ -193,6 +198,7 @@ impl Component for TorrentService {
                     self.notified(&cx, message);
                 }
                 self.fail_pending("the torrent service was shut down");
+                self.fail_reads("the torrent service was shut down");
                 return self.deregister();
             }
             if self.client.is_stopped() {
@@ -246,6 +252,7 @@ impl TorrentService {
         for p in &mut self.pending {
             p.asker.take_if(|(asker, _)| asker == reply);
         }
+        self.stop_reading(cx, reply, None);
         for id in self.owners.keys().copied().collect::<Vec<_>>() {
             self.disown(cx, id, reply);
         }
@@ -256,32 +263,15 @@ impl TorrentService {
             Ok(create) => return self.pass_on_create(cx, reply, create),
             Err(message) => message,
         };
+        let message = match self.pass_on_reading(cx, &reply, message) {
+            Ok(()) => return,
+            Err(message) => message,
+        };
+        let Some(message) = self.pass_on_stored(cx, &reply, message) else { return };
         match message.downcast::<CloseTorrent>() {
-            Ok(close) => self.disown(cx, close.torrent_id, &reply),
-            Err(message) if message.downcast_ref::<RestoreTorrents>().is_some() => {
-                if let Ok(restore) = message.downcast::<RestoreTorrents>()
-                    && self.has_client(cx, &reply)
-                {
-                    let tag = self.expect_answer(reply, restore.tag);
-                    let _ = cx.outbox.send(Message::new(RestoreTorrents { tag: Some(tag) }));
-                }
-            }
-            Err(message) if message.downcast_ref::<RemoveTorrent>().is_some() => {
-                let Some(torrent_id) = message.downcast_ref::<RemoveTorrent>().map(|m| m.torrent_id) else {
-                    return;
-                };
-                match self.owners.get(&torrent_id) {
-                    // As a close, but if nobody else wants it, it is forgotten.
-                    Some(owners) if owners.iter().all(|owner| *owner == reply) => {
-                        self.owners.remove(&torrent_id);
-                        let _ = cx.outbox.send(message);
-                    }
-                    Some(owners) if owners.contains(&reply) => self.disown(cx, torrent_id, &reply),
-                    _ => {
-                        let (request, reason) = ("RemoveTorrent", NOT_YOURS.to_owned());
-                        self.send_to(&reply, TorrentEvent::RequestFailed { torrent_id, request, reason });
-                    }
-                }
+            Ok(close) => {
+                self.stop_reading(cx, &reply, Some(close.torrent_id));
+                self.disown(cx, close.torrent_id, &reply);
             }
             Err(message) => {
                 // Only those who asked for a torrent may change it.
@@ -325,6 +315,10 @@ impl TorrentService {
 
     fn client_said(&mut self, cx: &Cx<ServicePorts>, event: TorrentEvent) {
         debug(cx, "INBOX", &event);
+        let event = match self.pass_back_reading(event) {
+            Ok(()) => return,
+            Err(event) => event,
+        };
         match &event {
             TorrentEvent::NewTorrentCreated { torrent_id, .. } => {
                 let id = *torrent_id;
@@ -359,17 +353,7 @@ impl TorrentService {
             }
             TorrentEvent::TorrentRestored { torrent_id, tag, .. } => {
                 let (id, tag) = (*torrent_id, *tag);
-                // The request goes on; without a tag nobody asked, and the torrent is the client's own.
-                let Some(pending) = self.pending.iter().find(|pending| Some(pending.tag) == tag) else {
-                    return;
-                };
-                match pending.asker.clone() {
-                    Some((asker, tag)) => {
-                        self.owners.insert(id, vec![asker.clone()]);
-                        self.send_to(&asker, event.with_tag(tag));
-                    }
-                    None => close(cx, id),
-                }
+                self.restored(cx, id, tag, event);
             }
             // The client's own restore has no tag.
             TorrentEvent::RestoreEnded { tag: None, .. } => {}
@@ -377,6 +361,9 @@ impl TorrentService {
                 if let Some((asker, tag)) = self.take_asker(&event) {
                     self.send_to(&asker, event.with_tag(tag));
                 }
+            }
+            _ if event.is_for_all() => {
+                self.patrons.iter().for_each(|patron| self.send_to(&patron.reply, event.clone()));
             }
             // One without an owner is dropped (D-46).
             _ => {
@@ -447,6 +434,7 @@ impl TorrentService {
         }
         let reason = "the torrent client has ended";
         self.fail_pending(reason);
+        self.fail_reads(reason);
         for (id, owners) in std::mem::take(&mut self.owners) {
             for owner in owners {
                 self.send_to(&owner, failed(None, Some(id), reason));
@@ -460,6 +448,7 @@ impl TorrentService {
         cx.remove_child(&self.client);
         while cx._torrentcontrol.try_recv().is_some() {}
         self.fail_pending("the torrent client has ended");
+        self.fail_reads("the torrent client has ended");
         self.owners.clear();
         self.client = (self.factory)();
         if let Err(e) = adopt_client(&cx.instance(), &self.client) {

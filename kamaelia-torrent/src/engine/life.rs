@@ -155,6 +155,7 @@ impl Engine {
     }
 
     fn start(&mut self, now: Instant, t: usize, have: Bitfield) {
+        let upload_slots = self.connection_limits().slots_of_a_torrent();
         let slot = &mut self.torrents[t];
         let id = slot.id;
         let (count, total) = (have.count(), slot.geometry().piece_count());
@@ -167,7 +168,7 @@ impl Engine {
         config.private = slot.metainfo.private();
         config.seed = self.rng.u64(..);
         config.max_peers = self.settings.max_peers_per_torrent;
-        config.upload_slots = self.settings.upload_slots_per_torrent;
+        config.upload_slots = upload_slots;
         config.sequential = slot.settings.sequential;
         let mut swarm = Torrent::new(config, now);
         swarm.add_candidates(now, &std::mem::take(&mut slot.early_peers), PeerSource::User);
@@ -189,6 +190,7 @@ impl Engine {
         self.start_limits(now, t);
         self.emit(Event::Checked { id, have: count, total });
         self.emit(Event::Started { id });
+        self.hurry_again(now, id);
         self.touch(t);
     }
 
@@ -202,6 +204,7 @@ impl Engine {
         let id = slot.id;
         slot.error = Some(error.clone());
         slot.save_at = None;
+        self.end_reads(id, &error);
         self.quiet(now, t, "torrent failed");
         let slot = &mut self.torrents[t];
         slot.phase = Phase::Failed;
@@ -214,6 +217,8 @@ impl Engine {
         if matches!(slot.phase, Phase::Stopping { .. }) {
             return;
         }
+        let id = slot.id;
+        self.end_reads(id, "the torrent was closed");
         self.quiet(now, t, "torrent stopped");
         let until = now + self.settings.stop_timeout;
         self.torrents[t].phase = Phase::Stopping { until, closing: false };

@@ -12,9 +12,11 @@ mod files;
 mod life;
 mod limits;
 mod links;
+mod reader;
 mod restore;
 mod settings;
 mod slot;
+mod stream;
 mod swarm;
 mod timers;
 mod trackers;
@@ -46,7 +48,9 @@ use trackers::Asking;
 
 pub use event::{AddError, AddTorrent, CheckPolicy, EngineError, Event, State, TorrentId, TorrentStatus};
 pub use limits::{ConnectionLimits, UnknownTorrent};
+pub use reader::FileReader;
 pub use settings::Settings;
+pub use stream::{DEFAULT_AHEAD, FileChunk, FileRange, ReadError, ReadId};
 
 pub use crate::proto::limit::Limits;
 
@@ -101,6 +105,8 @@ pub struct Engine {
     changed: Vec<TorrentId>,
     /// Torrents brought back by the call under way.
     restored: usize,
+    /// Who reads files while they come.
+    streams: stream::Streams,
     throttle: limits::Throttle,
     crowd: crowd::Crowd,
     stopping: bool,
@@ -182,6 +188,7 @@ impl Engine {
             events: VecDeque::new(),
             changed: Vec::new(),
             restored: 0,
+            streams: stream::Streams::default(),
             throttle,
             crowd: crowd::Crowd::default(),
             stopping: false,
@@ -245,6 +252,7 @@ impl Engine {
         }
         self.take_disk_answers(now);
         self.take_tracker_answers(now);
+        self.take_read_orders(now);
         self.run_timers(now);
         self.accept(now);
         // Each link once; those that are not through are at the end of the queue in the next turn.

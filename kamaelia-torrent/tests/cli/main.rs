@@ -5,11 +5,14 @@ mod support;
 
 mod basics;
 mod broken;
+mod cat;
 mod faults;
 mod files;
 mod hostile;
 mod options;
 mod resume;
 mod run;
+#[path = "../support/slow.rs"]
+mod slow;
 mod terminal;
 mod trackers;

@@ -3,11 +3,15 @@
 mod support;
 
 mod client;
+mod file_stream;
 mod http;
 mod life_cycle;
+mod limits;
 mod maker;
 mod real;
 mod restore;
 mod service;
+#[path = "../support/slow.rs"]
+mod slow;
 mod trace_t19;
 mod window;

@@ -5,5 +5,6 @@
 mod hostile;
 mod limits;
 mod scripts;
+mod streaming;
 mod swarm;
 mod world;
