@@ -105,7 +105,8 @@ fn restart(count: usize, dir: &Path) -> Result<(), Box<dyn Error>> {
     let before = usage()?.cpu;
     opened = Instant::now();
     while !ended.is_finished() {
-        engine.turn(None)?;
+        // The bell may ring a moment before the thread has ended.
+        engine.turn(Some(Duration::from_millis(100)))?;
         while engine.next_event().is_some() {}
     }
     figures.insert("seed_cpu", usage()?.cpu - before);
@@ -166,10 +167,9 @@ fn started(engine: &mut Engine, count: usize) -> Result<(), Box<dyn Error>> {
 }
 
 fn idle(engine: &mut Engine, name: &'static str, figures: &mut Figures) -> Result<(), Box<dyn Error>> {
-    // Records of what was checked are written in the first seconds.
     let settle = Instant::now();
-    while settle.elapsed() < Duration::from_secs(6) {
-        engine.turn(Some(Duration::from_secs(6)))?;
+    while settle.elapsed() < SETTLE {
+        engine.turn(Some(SETTLE))?;
     }
     let (before, start) = (usage()?, Instant::now());
     while start.elapsed() < Duration::from_secs(5) {
@@ -279,5 +279,7 @@ fn text(path: &Path) -> String {
 const LEN: usize = 1 << 20;
 const PIECE: usize = 16_384;
 const PIECES: usize = LEN / PIECE;
+/// Time for records of what was checked to be written.
+const SETTLE: Duration = Duration::from_secs(6);
 /// Longest time without anything.
 const QUIET: Duration = Duration::from_secs(120);
