@@ -4,7 +4,7 @@ mod support;
 
 use std::path::Path;
 
-use kamaelia_torrent::engine::{AddTorrent, Engine, EngineError, Event, Settings, State, TorrentId};
+use kamaelia_torrent::engine::{AddTorrent, Engine, EngineError, Event, Limits, Settings, State, TorrentId};
 use support::node::*;
 use support::*;
 
@@ -177,4 +177,28 @@ fn a_folder_of_state_belongs_to_one_engine() {
     std::fs::write(&file, b"").unwrap();
     let text = Engine::new(with_state(&file)).unwrap_err().to_string();
     assert!(text.contains("file"), "{text}");
+}
+
+#[test]
+fn what_was_changed_since_it_was_added_comes_back_too() {
+    let (data, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let torrent = single("f", 100_000, 32_768, 1);
+    torrent.store(data.path());
+    let mut node = Node::start(with_state(state.path()));
+    let id = node.add(AddTorrent::new(torrent.metainfo.clone(), data.path()));
+    node.wait_started(id);
+    let limits = Limits { down: None, up: std::num::NonZeroU64::new(12_345) };
+    node.call(move |engine| engine.set_limits(Some(id), limits)).unwrap();
+    node.call(move |engine| engine.pause(id)).unwrap();
+    node.wait("the pause", |e| matches!(e, Event::Paused { .. }));
+    node.stop();
+    let mut node = Node::start(with_state(state.path()));
+    node.call(|engine| engine.restore()).unwrap();
+    node.wait("the end of the restore", |e| matches!(e, Event::RestoreEnded { restored: 1, .. }));
+    assert_eq!(node.call(move |engine| engine.limits(Some(id))), Some(limits));
+    assert_eq!(node.status(id).state, State::Paused);
+    node.call(move |engine| engine.resume(id)).unwrap();
+    node.wait_started(id);
+    assert_eq!((hashed(&node), node.status(id).state), (0, State::Seeding));
+    node.stop();
 }

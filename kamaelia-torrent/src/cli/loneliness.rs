@@ -76,6 +76,7 @@ mod tests {
             total: 10,
             downloaded: 0,
             uploaded: 0,
+            figures: Default::default(),
             wasted: 0,
             down_rate: 0,
             up_rate: 0,

@@ -2,6 +2,7 @@
 
 mod limits;
 mod reading;
+mod session;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
@@ -12,12 +13,12 @@ use axon::threaded::ThreadCx;
 use axon::{BoxError, Component, Cx, Ipc, Message, ports};
 
 use super::ipc::{
-    AddPeers, CloseTorrent, CreateNewTorrent, RemoveTorrent, RequestTag, RestoreTorrents, TorrentEvent,
-    TorrentStartFail,
+    AddPeers, CloseTorrent, CreateNewTorrent, NewsKinds, RemoveTorrent, RequestTag, RestoreTorrents,
+    TorrentEvent, TorrentStartFail,
 };
 use super::status::StatusSnapshot;
 use super::updates::Updates;
-use crate::engine::{AddError, AddTorrent, Engine, Event, ReadId, Settings, TorrentId};
+use crate::engine::{Activity, AddError, AddTorrent, Engine, Event, ReadId, Settings, TorrentId};
 use crate::proto::metainfo::Metainfo;
 
 ports! {
@@ -156,6 +157,7 @@ impl TorrentClient {
             unsent: VecDeque::new(),
             updates: Updates::default(),
             restoring: VecDeque::new(),
+            subscriptions: BTreeMap::new(),
         };
         if self.restore {
             work.restore(RestoreTorrents::default());
@@ -257,6 +259,8 @@ struct Work<'a> {
     updates: Updates,
     /// Restores that were asked for; the first is under way.
     restoring: VecDeque<RestoreTorrents>,
+    /// The news that somebody wants.
+    subscriptions: BTreeMap<TorrentId, NewsKinds>,
 }
 
 impl Work<'_> {
@@ -275,6 +279,7 @@ impl Work<'_> {
         };
         let Err(message) = self.serve_limits(message) else { return };
         let Err(message) = self.serve_reading(message) else { return };
+        let Err(message) = self.serve_session(message) else { return };
         match message.downcast::<CloseTorrent>() {
             // An unknown number is ignored (D-33).
             Ok(close) => self.close(close.torrent_id),
@@ -351,6 +356,7 @@ impl Work<'_> {
 
     /// A closed torrent has stopped: who asked for it meanwhile gets a new one (TO-CLI-05).
     fn stopped(&mut self, id: TorrentId) {
+        self.subscriptions.remove(&id);
         self.running.remove(&id);
         self.closing.remove(&id);
         for message in std::mem::take(&mut self.deferred) {
@@ -373,6 +379,8 @@ impl Work<'_> {
         add.trackers = create.trackers;
         add.sequential = create.sequential;
         (add.down_limit, add.up_limit) = (create.down_limit, create.up_limit);
+        add.paused = create.paused;
+        add.stop_rule = create.stop_rule;
         let listen = self.engine.local_addr();
         let answer = match self.engine.add(add) {
             Ok(torrent_id) => TorrentEvent::NewTorrentCreated { torrent_id, save_folder, listen, tag },
@@ -390,9 +398,17 @@ impl Work<'_> {
 
     fn take_events(&mut self) {
         while let Some(event) = self.engine.next_event() {
+            self.tell_subscribers(&event);
             match event {
                 Event::Started { id } => {
                     self.running.insert(id, None);
+                    self.send_status_of(id);
+                }
+                // It may never have started; that it rests is worth an update all the same. What is waiting to be checked
+                // has no figures yet.
+                Event::Paused { id, .. }
+                | Event::Queued { id, activity: Activity::Download | Activity::Seed } => {
+                    self.running.entry(id).or_insert(None);
                     self.send_status_of(id);
                 }
                 // Whoever waits for the end need not wait for the next tick.

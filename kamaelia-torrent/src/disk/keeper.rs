@@ -140,8 +140,12 @@ impl Keeper {
             }
         }
         self.stamps.insert(key, Stamps { files: stamps, again: BTreeSet::new() });
-        let totals = record
-            .map_or_else(Totals::default, |r| Totals { uploaded: r.uploaded, downloaded: r.downloaded });
+        let totals = record.map_or_else(Totals::default, |r| Totals {
+            uploaded: r.uploaded,
+            downloaded: r.downloaded,
+            active_secs: r.active_secs,
+            seeding_secs: r.seeding_secs,
+        });
         DiskAnswer::Resumed { key, have, recheck, totals }
     }
 
@@ -184,8 +188,9 @@ impl Keeper {
         }
         let files = stamps.files.clone();
         let info_hash = storage.metainfo().info_hash();
-        let Snapshot { have, totals: Totals { uploaded, downloaded }, .. } = snapshot;
-        let record = Resume { info_hash, have, files, uploaded, downloaded };
+        let Snapshot { have, totals, .. } = snapshot;
+        let Totals { uploaded, downloaded, active_secs, seeding_secs } = totals;
+        let record = Resume { info_hash, have, files, uploaded, downloaded, active_secs, seeding_secs };
         if let Some(store) = &self.store {
             // Made durable by the commit, before the answer goes out.
             return store.put_record(info_hash, &record.encode()).map_err(|e| state_error(store, &e));

@@ -1,12 +1,14 @@
 //! Torrents of earlier sessions.
 
 use std::io;
+use std::time::Duration;
 
 use super::Engine;
 use super::event::{AddError, AddTorrent, Event, TorrentId};
+use super::rules::StopRule;
 use super::slot::Phase;
 use crate::proto::limit::Limits;
-use crate::proto::stored::Stored;
+use crate::proto::stored::{Enough, Stored};
 
 impl Engine {
     /// Brings back the torrents of earlier sessions: all that were [added](Engine::add) with the same
@@ -66,6 +68,12 @@ impl AddTorrent {
             trackers: self.trackers,
             sequential: self.sequential,
             limits: Limits { down: self.down_limit, up: self.up_limit },
+            paused: self.paused,
+            enough: self.stop_rule.map(|rule| Enough {
+                ratio: rule.ratio,
+                time: rule.time.map(|time| time.as_secs()),
+                idle: rule.idle.map(|idle| idle.as_secs()),
+            }),
         }
     }
 
@@ -77,6 +85,12 @@ impl AddTorrent {
             sequential: stored.sequential,
             down_limit: stored.limits.down,
             up_limit: stored.limits.up,
+            paused: stored.paused,
+            stop_rule: stored.enough.map(|enough| StopRule {
+                ratio: enough.ratio,
+                time: enough.time.map(Duration::from_secs),
+                idle: enough.idle.map(Duration::from_secs),
+            }),
             ..AddTorrent::new(stored.metainfo, stored.dir)
         }
     }

@@ -24,6 +24,10 @@ pub struct Resume {
     pub uploaded: u64,
     /// Payload bytes received in all runs.
     pub downloaded: u64,
+    /// Time that it ran, in all runs, s. Not in records of before, like the next.
+    pub active_secs: u64,
+    /// Time that it was complete and ran, s.
+    pub seeding_secs: u64,
 }
 
 /// How a file looked.
@@ -75,10 +79,12 @@ impl Resume {
             Some(f) => Bencode::List(vec![signed(f.len), signed(f.mtime)]),
         });
         let body = Bencode::dict([
+            ("active seconds", signed(self.active_secs)),
             ("downloaded", signed(self.downloaded)),
             ("files", files.collect()),
             ("have", self.have.to_wire().into()),
             ("info hash", self.info_hash.0[..].into()),
+            ("seeding seconds", signed(self.seeding_secs)),
             ("uploaded", signed(self.uploaded)),
         ])
         .encode();
@@ -120,12 +126,18 @@ impl Resume {
             return Err(ResumeError::Files { got: files.len(), expected: file_count });
         }
         let total = |key| root.get(key).and_then(Value::as_u64).ok_or(ResumeError::Missing(key));
+        let optional = |key| match root.get(key) {
+            Some(value) => value.as_u64().ok_or(ResumeError::Missing(key)),
+            None => Ok(0),
+        };
         Ok(Resume {
             info_hash,
             have: Bitfield::from_wire(bytes_of(root, "have")?, geometry.piece_count())?,
             files,
             uploaded: total("uploaded")?,
             downloaded: total("downloaded")?,
+            active_secs: optional("active seconds")?,
+            seeding_secs: optional("seeding seconds")?,
         })
     }
 }
@@ -165,7 +177,15 @@ mod tests {
         let mut have = Bitfield::new(10);
         have.set(PieceIndex(3));
         let stamp = FileStamp { len: 100, mtime: 1 };
-        Resume { info_hash: HASH, have, files: vec![Some(stamp), None], uploaded: 5, downloaded: 1 << 40 }
+        Resume {
+            info_hash: HASH,
+            have,
+            files: vec![Some(stamp), None],
+            uploaded: 5,
+            downloaded: 1 << 40,
+            active_secs: 7,
+            seeding_secs: 3,
+        }
     }
 
     fn decode(bytes: &[u8]) -> Result<Resume, ResumeError> {
@@ -207,6 +227,16 @@ mod tests {
             );
             assert_eq!(decode(&wrap(body.as_bytes())), Err(ResumeError::Missing("files")), "{files}");
         }
+    }
+
+    #[test]
+    fn a_record_of_before_there_were_times_is_read() {
+        let hash = "\x07".repeat(20);
+        let old = format!("d10:downloadedi9e5:filesllelee4:have2:\0\09:info hash20:{hash}8:uploadedi5ee");
+        let record = decode(&wrap(old.as_bytes())).unwrap();
+        assert_eq!((record.downloaded, record.active_secs, record.seeding_secs), (9, 0, 0));
+        let bad = old.replace("d10:", "d14:active secondsi-1e10:");
+        assert_eq!(decode(&wrap(bad.as_bytes())), Err(ResumeError::Missing("active seconds")));
     }
 
     proptest! {

@@ -26,6 +26,21 @@ pub struct Stored {
     pub sequential: bool,
     /// Its own limits of the rates.
     pub limits: limit::Limits,
+    /// Whether it is paused.
+    pub paused: bool,
+    /// Its own rule for when it has been shared enough.
+    pub enough: Option<Enough>,
+}
+
+/// When a torrent has been shared enough; see the engine's stop rule.
+#[derive(Copy, Clone, Debug, Default, PartialEq)]
+pub struct Enough {
+    /// Payload sent, as a multiple of the size.
+    pub ratio: Option<f64>,
+    /// Seconds for which it was complete.
+    pub time: Option<u64>,
+    /// Seconds for which nothing was sent.
+    pub idle: Option<u64>,
 }
 
 /// Why bytes are not a stored torrent.
@@ -57,7 +72,9 @@ impl Stored {
         let entries = [
             ("dir", Some(path_bytes(&self.dir).into())),
             ("down limit", bound(self.limits.down)),
+            ("enough", self.enough.map(Enough::encode)),
             ("metainfo", Some(self.metainfo.to_torrent().into())),
+            ("paused", self.paused.then(|| 1.into())),
             ("peers", Some(peers.collect())),
             ("sequential", Some(i64::from(self.sequential).into())),
             ("trackers", Some(i64::from(self.trackers).into())),
@@ -95,7 +112,28 @@ impl Stored {
             trackers: flag("trackers")?,
             sequential: flag("sequential")?,
             limits: limit::Limits { down: bound("down limit"), up: bound("up limit") },
+            paused: root.get("paused").and_then(Value::as_int) == Some(1),
+            enough: root.get("enough").map(Enough::read),
         })
+    }
+}
+
+impl Enough {
+    fn encode(self) -> Bencode {
+        let seconds = |n: Option<u64>| n.and_then(|n| i64::try_from(n).ok()).map(Bencode::from);
+        let entries = [
+            ("idle", seconds(self.idle)),
+            ("ratio", self.ratio.map(|ratio| ratio.to_string().into())),
+            ("time", seconds(self.time)),
+        ];
+        Bencode::dict(entries.into_iter().filter_map(|(key, value)| Some((key, value?))))
+    }
+
+    fn read(value: Value<'_>) -> Enough {
+        let seconds = |key| value.get(key).and_then(Value::as_u64);
+        let ratio = value.get("ratio").and_then(Value::as_str).and_then(|text| text.parse::<f64>().ok());
+        let ratio = ratio.filter(|ratio| ratio.is_finite() && *ratio >= 0.0);
+        Enough { ratio, time: seconds("time"), idle: seconds("idle") }
     }
 }
 
@@ -150,13 +188,15 @@ mod tests {
             trackers: true,
             sequential: false,
             limits: limit::Limits { down: NonZeroU64::new(1 << 40), up: None },
+            paused: true,
+            enough: Some(Enough { ratio: Some(1.5), time: None, idle: Some(60) }),
         }
     }
 
     #[test]
     fn round_trip() {
         let (a, b) = (stored(), Stored::parse(&stored().encode()).unwrap());
-        assert_eq!(a.limits, b.limits);
+        assert_eq!((a.limits, a.paused, a.enough), (b.limits, b.paused, b.enough));
         assert_eq!((a.dir, a.peers, a.trackers, a.sequential), (b.dir, b.peers, b.trackers, b.sequential));
         let (a, b) = (a.metainfo, b.metainfo);
         assert_eq!((a.info_hash(), a.raw_info()), (b.info_hash(), b.raw_info()));

@@ -11,6 +11,7 @@ mod maker;
 mod real;
 mod restore;
 mod service;
+mod session;
 #[path = "../support/slow.rs"]
 mod slow;
 mod trace_t19;

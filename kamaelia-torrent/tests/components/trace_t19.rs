@@ -106,6 +106,7 @@ fn half() -> Arc<StatusSnapshot> {
         total: 1,
         downloaded: 0,
         uploaded: 0,
+        figures: Default::default(),
         wasted: 0,
         down_rate: 0,
         up_rate: 0,
