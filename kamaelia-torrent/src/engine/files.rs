@@ -76,6 +76,7 @@ impl Engine {
                 DiskAnswer::Resumed { key, have, recheck, totals } => {
                     if let Some(t) = self.job_done(key) {
                         self.torrents[t].before = totals;
+                        self.torrents[t].saved = recheck.is_empty_set().then(|| (have.count(), totals));
                         self.start_check(now, t, have, recheck);
                     }
                 }
@@ -88,6 +89,7 @@ impl Engine {
                     let Some(t) = self.job_done(key) else { continue };
                     self.torrents[t].saving = false;
                     if let Some(error) = error {
+                        self.torrents[t].saved = None;
                         // The data itself is there; what is lost is time at the next start.
                         log::warn!("torrent {}: resume record not saved: {error}", key.0);
                         if matches!(error, crate::disk::DiskError::Full { .. }) {
@@ -95,6 +97,13 @@ impl Engine {
                         }
                     }
                 }
+                DiskAnswer::Stored { key, error } => {
+                    self.job_done(key);
+                    if let Some(error) = error {
+                        log::warn!("torrent {}: not kept for the next run: {error}", key.0);
+                    }
+                }
+                DiskAnswer::Restored { torrents, failed, end } => self.restored(torrents, failed, end),
                 DiskAnswer::Closed { key } => self.closed(key),
             }
         }
@@ -179,7 +188,8 @@ impl Engine {
         slot.jobs += 1;
         let writes = if have.is_full() || slot.swarm.is_none() { Writes::Ended } else { Writes::GoOn };
         let totals = slot.totals(&slot.stats(now));
+        slot.saved = Some((have.count(), totals));
         let snapshot = Snapshot { have, totals, at: SystemTime::now(), writes };
-        self.disk.save_resume(&slot.storage, self.settings.state_dir.clone(), snapshot);
+        self.disk.save_resume(&slot.storage, snapshot);
     }
 }
