@@ -97,7 +97,7 @@ fn requests_pass_by_the_blocks_of_a_limited_upload() {
 
 #[test]
 fn the_lowest_limits_make_progress_and_cut_nobody() {
-    for (limit, peers) in [(1000, 1), (2000, 20), (20_000, 50)] {
+    for (limit, peers) in [(400, 1), (1000, 1), (2000, 20), (20_000, 50)] {
         let mut w = World::new(Payload::new(16 << 20, 1 << 18), limit);
         let l = w.add(NodeConfig { limits: down(limit), ..NodeConfig::default() });
         seeds(&mut w, l, peers, Limits::NONE);
