@@ -36,7 +36,11 @@ class OnePeerTracker:
             def log_message(self, *_):
                 pass
 
-        self.server = ThreadingHTTPServer((ADDRESSES.own(), 0), Handler)
+        class Server(ThreadingHTTPServer):
+            def handle_error(self, *_):
+                """A client that was stopped while it asked is no news."""
+
+        self.server = Server((ADDRESSES.own(), 0), Handler)
         self.url = "http://%s:%d/announce" % self.server.server_address[:2]
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 

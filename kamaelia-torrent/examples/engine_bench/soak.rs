@@ -155,7 +155,7 @@ impl Soak {
     fn take(&mut self, event: Event) -> Outcome {
         match event {
             Event::Started { id } => {
-                let net = format!("127.{}", 85 + self.rounds % 100);
+                let net = format!("127.{}", 85 + self.rounds % 10);
                 if let Some(download) = self.downloads.iter_mut().find(|d| d.id == id) {
                     let more: &[&str] = if self.rounds.is_multiple_of(2) { &["--all-have-all"] } else { &[] };
                     download.crowd = Some(Crowd::start(&download.torrent, self.addr, 15, &net, more)?);
@@ -193,7 +193,9 @@ impl Soak {
         let fetch = ["--fetch", "1000000000000000"];
         self.fetchers = Crowd::start(&torrent, self.addr, n, "127.81", &fetch)?;
         let torrent = self.downloads[n % 2].torrent.clone();
-        self.hostile = Crowd::start(&torrent, self.addr, 8, "127.83", &["--hostile"])?;
+        // From new addresses, for the old ones are banned: what is known of them must not pile up either.
+        let net = format!("127.{}", 100 + self.step % 100);
+        self.hostile = Crowd::start(&torrent, self.addr, 8, &net, &["--hostile"])?;
         Ok(())
     }
 
@@ -274,6 +276,9 @@ fn write_torrent(dir: &Path, name: &str) -> Outcome<(PathBuf, Metainfo)> {
     Ok((path, Metainfo::parse(&bytes)?))
 }
 
+/// One of the figures of a sample.
+type Figure = fn(&Sample) -> u64;
+
 /// Compares the second quarter of the run with the last: what is in use has levelled off by then.
 fn judge(samples: &[Sample]) -> Result<(), String> {
     let quarter = samples.len() / 4;
@@ -281,12 +286,12 @@ fn judge(samples: &[Sample]) -> Result<(), String> {
         return Err("too few samples to judge".into());
     }
     let (early, late) = (&samples[quarter..2 * quarter], &samples[samples.len() - quarter..]);
-    let middle = |part: &[Sample], of: fn(&Sample) -> u64| {
+    let middle = |part: &[Sample], of: Figure| {
         let mut values: Vec<u64> = part.iter().map(of).collect();
         values.sort_unstable();
         values[values.len() / 2]
     };
-    let checks: [(&str, fn(&Sample) -> u64, u64); 3] = [
+    let checks: [(&str, Figure, u64); 3] = [
         ("resident memory, KiB", |s| s.resident, 2048),
         ("descriptors", |s| s.descriptors, 16),
         ("threads", |s| s.threads, 0),
