@@ -92,6 +92,8 @@ impl CheckTask {
         let mut step = Step { checked: 0, good: Vec::new(), end: false, error: None };
         let mut bytes = 0u64;
         let mut looked_at = 0;
+        // A file that is not there need not be looked for once for each of its pieces.
+        let mut missing = None;
         while bytes < STEP_BYTES && looked_at < STEP_PIECES {
             let left_off = self.cancelled.load(Ordering::Relaxed) || self.paused.load(Ordering::Relaxed);
             let index = if left_off { u32::MAX } else { self.next.fetch_add(1, Ordering::Relaxed) };
@@ -106,7 +108,7 @@ impl CheckTask {
                 continue;
             }
             step.checked += 1;
-            match self.is_good(piece, scratch, &mut bytes) {
+            match self.is_good(piece, scratch, &mut bytes, &mut missing) {
                 Ok(true) => step.good.push(piece),
                 Ok(false) => {}
                 Err(e) => {
@@ -125,8 +127,17 @@ impl CheckTask {
         self.running.fetch_sub(1, Ordering::AcqRel) == 1
     }
 
-    fn is_good(&self, piece: PieceIndex, scratch: &mut Vec<u8>, bytes: &mut u64) -> Result<bool, DiskError> {
-        match self.hash(piece, scratch, bytes) {
+    fn is_good(
+        &self,
+        piece: PieceIndex,
+        scratch: &mut Vec<u8>,
+        bytes: &mut u64,
+        missing: &mut Option<usize>,
+    ) -> Result<bool, DiskError> {
+        if missing.is_some_and(|file| self.storage.piece_segments(piece).any(|s| !s.pad && s.file == file)) {
+            return Ok(false);
+        }
+        match self.hash(piece, scratch, bytes, missing) {
             Ok(hash) => Ok(hash == self.storage.metainfo().piece_hash(piece)),
             // What is not there yet is not an error, it is to be downloaded.
             Err(DiskError::Missing { .. } | DiskError::Short { .. }) => Ok(false),
@@ -134,13 +145,24 @@ impl CheckTask {
         }
     }
 
-    fn hash(&self, piece: PieceIndex, scratch: &mut Vec<u8>, bytes: &mut u64) -> Result<[u8; 20], DiskError> {
+    fn hash(
+        &self,
+        piece: PieceIndex,
+        scratch: &mut Vec<u8>,
+        bytes: &mut u64,
+        missing: &mut Option<usize>,
+    ) -> Result<[u8; 20], DiskError> {
         let storage = &*self.storage;
         let geometry = storage.geometry();
         let size = geometry.piece_size(piece);
         let mut hole = true;
         for segment in storage.piece_segments(piece) {
-            hole = hole && storage.is_hole(&segment)?;
+            hole = hole
+                && storage.is_hole(&segment).inspect_err(|e| {
+                    if matches!(e, DiskError::Missing { .. }) {
+                        *missing = Some(segment.file);
+                    }
+                })?;
         }
         if hole {
             return Ok(self.hash_of_zeros(size, scratch));

@@ -1,6 +1,6 @@
 //! Connections: accepting, dialling, handshakes, bytes in and out.
 
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -13,7 +13,7 @@ use super::{Engine, READ_LEN, index_of, key_of};
 use crate::net::conn::{Conn, Progress};
 use crate::net::listen;
 use crate::proto::handshake::{Handshake, HandshakeReader};
-use crate::proto::torrent::{Direction, PeerKey};
+use crate::proto::torrent::{Direction, MOST_SLICES, PeerError, PeerKey};
 
 /// A connection and what is known about it.
 pub(super) struct Link {
@@ -295,6 +295,9 @@ impl Engine {
     }
 
     fn read_into(&mut self, now: Instant, index: usize, buf: &mut [u8]) -> Result<(), String> {
+        if let Some(result) = self.read_to_place(now, index, buf) {
+            return result;
+        }
         let link = &mut self.links[index];
         let (n, progress) = link.conn.read(buf).map_err(|e| e.to_string())?;
         if self.throttle.down.is_on()
@@ -319,23 +322,84 @@ impl Engine {
         let Some(link) = self.links.get(index) else { return Ok(()) };
         if let (Stage::Up, Some(t), false) = (&link.stage, link.torrent, data.is_empty()) {
             let key = link.key;
-            if let Some(swarm) = &mut self.torrents[t].swarm
-                && let Err(e) = swarm.receive(now, key, data, &mut self.pool)
-            {
-                // The swarm has forgotten the peer already.
-                self.torrents[t].links.retain(|other| *other != key);
-                self.links[index].torrent = None;
-                self.gone(t, index, &e.to_string());
-                self.pump(now, t);
-                return Err(e.to_string());
+            if let Some(swarm) = &mut self.torrents[t].swarm {
+                let result = swarm.receive(now, key, data, &mut self.pool);
+                self.received(now, t, index, result)?;
             }
-            self.pump(now, t);
-            self.touch(t);
         }
         match progress {
             Progress::Closed => Err("closed by the peer".to_owned()),
             _ => Ok(()),
         }
+    }
+
+    /// Reads blocks straight to where they belong, if it is known which will come; `None` if it is not.
+    fn read_to_place(&mut self, now: Instant, index: usize, buf: &mut [u8]) -> Option<Result<(), String>> {
+        // A limit makes reads short, and each of them has to be counted.
+        if self.throttle.down.is_on() {
+            return None;
+        }
+        let link = &mut self.links[index];
+        let (Stage::Up, Some(t), key) = (&link.stage, link.torrent, link.key) else { return None };
+        let swarm = self.torrents[t].swarm.as_mut()?;
+        let landing = &mut self.landing;
+        if !swarm.land(key, landing) {
+            return None;
+        }
+        // What comes behind, up to the usual length of a read.
+        let room = buf.len().saturating_sub(landing.len()).max(LEAST_OVERFLOW).min(buf.len());
+        let overflow = &mut buf[..room];
+        let places = landing.len();
+        let read = {
+            let mut slices: [IoSliceMut<'_>; MOST_SLICES + 1] =
+                std::array::from_fn(|_| IoSliceMut::new(&mut []));
+            let mut count = 0;
+            landing.for_each_slice(|place| {
+                slices[count] = IoSliceMut::new(place);
+                count += 1;
+            });
+            slices[count] = IoSliceMut::new(&mut *overflow);
+            link.conn.read_scattered(&mut slices[..=count])
+        };
+        let count = read.as_ref().map_or(0, |(n, _)| *n);
+        let overflow = &overflow[..count.saturating_sub(places)];
+        let result = swarm.landed(now, key, landing, count, overflow, &mut self.pool);
+        let link = &mut self.links[index];
+        let progress = match read {
+            Ok((n, progress)) => {
+                link.readable = progress == Progress::More || (link.hung_up && n > 0);
+                progress
+            }
+            Err(e) => return Some(Err(e.to_string())),
+        };
+        if count > 0
+            && let Err(e) = self.received(now, t, index, result)
+        {
+            return Some(Err(e));
+        }
+        Some(if progress == Progress::Closed { Err("closed by the peer".to_owned()) } else { Ok(()) })
+    }
+
+    /// Does what follows from bytes that the swarm was given.
+    fn received(
+        &mut self,
+        now: Instant,
+        t: usize,
+        index: usize,
+        result: Result<(), PeerError>,
+    ) -> Result<(), String> {
+        if let Err(e) = result {
+            // The swarm has forgotten the peer already.
+            let key = self.links[index].key;
+            self.torrents[t].links.retain(|other| *other != key);
+            self.links[index].torrent = None;
+            self.gone(t, index, &e.to_string());
+            self.pump(now, t);
+            return Err(e.to_string());
+        }
+        self.pump(now, t);
+        self.touch(t);
+        Ok(())
     }
 
     /// Takes the peer's handshake; answers it as soon as the torrent is known, for the peer may wait for that.
@@ -547,5 +611,7 @@ const MAX_UNNAMED: usize = 64;
 const EXHAUSTED_PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
 /// Writes to one connection in one turn; each is up to two reads of blocks.
 const WRITES_PER_TURN: usize = 2;
+/// Room for what comes behind the blocks that were foreseen.
+const LEAST_OVERFLOW: usize = 4 * 1024;
 /// Read buffers kept for later use: two for each of eight peers that are served.
 const MAX_SPARE: usize = 16;

@@ -42,7 +42,7 @@ use crate::net::listen;
 use crate::proto::buffer::BufferPool;
 use crate::proto::handshake::PeerId;
 use crate::proto::info_hash::InfoHash;
-use crate::proto::torrent::{PeerKey, PeerSource, PeerStats, Torrent};
+use crate::proto::torrent::{Landing, PeerKey, PeerSource, PeerStats, Torrent};
 
 use links::Link;
 use queue::Queue;
@@ -100,6 +100,7 @@ pub struct Engine {
     /// Buffers for reads of blocks, to be used again.
     spare: Vec<Vec<u8>>,
     read_buf: Box<[u8]>,
+    landing: Landing,
     disk: Disk,
     http: HttpPool,
     http_answers: Receiver<HttpDone>,
@@ -182,6 +183,7 @@ impl Engine {
             hungry: VecDeque::new(),
             spare: Vec::new(),
             read_buf: vec![0; READ_LEN].into_boxed_slice(),
+            landing: Landing::default(),
             disk,
             http,
             http_answers,

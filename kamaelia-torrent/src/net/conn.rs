@@ -1,7 +1,7 @@
 //! A TCP connection and what waits to be sent on it.
 
 use std::collections::VecDeque;
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 
 use mio::net::TcpStream;
 
@@ -76,6 +76,21 @@ impl Conn {
             match self.stream.read(buf) {
                 Ok(0) => return Ok((0, Progress::Closed)),
                 Ok(n) if n < buf.len() => return Ok((n, Progress::Blocked)),
+                Ok(n) => return Ok((n, Progress::More)),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok((0, Progress::Blocked)),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+    }
+
+    /// Reads once into several places in turn. A read that does not fill them has emptied the socket.
+    pub(crate) fn read_scattered(&mut self, slices: &mut [IoSliceMut<'_>]) -> io::Result<(usize, Progress)> {
+        let room: usize = slices.iter().map(|slice| slice.len()).sum();
+        loop {
+            match self.stream.read_vectored(slices) {
+                Ok(0) => return Ok((0, Progress::Closed)),
+                Ok(n) if n < room => return Ok((n, Progress::Blocked)),
                 Ok(n) => return Ok((n, Progress::More)),
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok((0, Progress::Blocked)),
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}

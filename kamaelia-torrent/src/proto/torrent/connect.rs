@@ -72,6 +72,8 @@ impl Torrent {
         if direction == Direction::Outgoing {
             self.candidates.connected(addr);
         }
+        // Of these it learns by the bitfield.
+        self.tell_all(now);
         let source = self.sources.intern(addr, handshake.peer_id);
         if let Some(source) = self.sources.get_mut(source) {
             source.connections += 1;

@@ -66,7 +66,6 @@ impl Torrent {
         }
         let slots: Vec<usize> = self.peers.iter().map(|(slot, _)| slot).collect();
         for slot in &slots {
-            self.send(now, *slot, &Message::Have(piece));
             let Some(peer) = self.peers.get_mut(*slot) else { continue };
             if peer.has.get(piece) {
                 peer.wanted = peer.wanted.saturating_sub(1);
@@ -75,7 +74,10 @@ impl Torrent {
                 }
             }
         }
+        self.tell(now, piece);
         if self.have.is_full() {
+            // Those from whom we part should know why.
+            self.tell_all(now);
             self.outputs.push_back(TorrentOutput::Completed);
             slots.into_iter().for_each(|slot| self.part_if_both_complete(now, slot));
         }

@@ -9,6 +9,8 @@ mod candidates;
 mod check;
 mod connect;
 mod disk;
+mod haves;
+mod landing;
 mod messages;
 mod pace;
 mod partial;
@@ -27,6 +29,7 @@ use std::{
 };
 
 use candidates::Candidates;
+pub use landing::{Landing, MOST_SLICES};
 use partial::Partial;
 use slab::Slab;
 pub(crate) use sources::SourceId;
@@ -87,6 +90,8 @@ pub struct Torrent {
     pace: Option<u64>,
     next_round: Option<Instant>,
 
+    untold: haves::News,
+
     outputs: VecDeque<TorrentOutput>,
     wake: Option<Instant>,
     rng: fastrand::Rng,
@@ -134,6 +139,7 @@ impl Torrent {
             metered: false,
             pace: None,
             next_round: None,
+            untold: haves::News::default(),
             outputs: VecDeque::new(),
             wake: None,
             rng,
