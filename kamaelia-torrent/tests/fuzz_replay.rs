@@ -51,6 +51,11 @@ fn resume() {
 }
 
 #[test]
+fn state() {
+    replay("state", entry::state);
+}
+
+#[test]
 fn extension() {
     replay("extension", entry::extension);
 }

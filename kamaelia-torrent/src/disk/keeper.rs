@@ -14,10 +14,13 @@ use crossbeam_channel::{Receiver, Sender};
 use super::beneath::{Access, Dir};
 use super::names::{checked_name, tell_apart};
 use super::relocate::{Relocation, relocate};
+use super::store::Store;
 use super::{Answers, DiskAnswer, DiskError, Snapshot, Storage, StorageKey, Totals, Writes};
 use crate::proto::bitfield::Bitfield;
 use crate::proto::geometry::PieceIndex;
+use crate::proto::info_hash::InfoHash;
 use crate::proto::resume::{FileStamp, Moved, Resume};
+use crate::proto::stored::Stored;
 
 /// Work for the keeper. All of one torrent is done in the order in which it was sent.
 #[derive(Debug)]
@@ -25,15 +28,19 @@ pub(crate) enum KeeperJob {
     /// Makes the files that no write would make.
     Prepare(Arc<Storage>),
     /// Reads the resume record and compares it with the files.
-    Load { storage: Arc<Storage>, state_dir: Option<PathBuf>, also: Option<PathBuf> },
+    Load { storage: Arc<Storage>, also: Option<PathBuf> },
     /// Syncs the data, then writes the resume record.
-    Save { storage: Arc<Storage>, state_dir: Option<PathBuf>, snapshot: Snapshot },
+    Save { storage: Arc<Storage>, snapshot: Snapshot },
     /// Brings the files to another place and writes the resume record.
     Move(Move),
     /// The files are in both places.
     Moved(Move, Result<Option<Relocation>, DiskError>),
     /// Looks whether files were changed by somebody else. Only those of which all pieces are in the set.
     Look { storage: Arc<Storage>, have: Bitfield },
+    /// Remembers a torrent.
+    Remember { key: StorageKey, stored: Box<Stored> },
+    /// Forgets a torrent.
+    Forget { key: StorageKey, info_hash: InfoHash },
     /// Closes the files.
     Close(Arc<Storage>),
 }
@@ -43,7 +50,6 @@ pub(crate) enum KeeperJob {
 pub(crate) struct Move {
     pub(crate) from: Arc<Storage>,
     pub(crate) to: Arc<Storage>,
-    pub(crate) state_dir: Option<PathBuf>,
     pub(crate) snapshot: Option<Snapshot>,
     /// Set by whoever does not want it any more.
     pub(crate) cancel: Arc<AtomicBool>,
@@ -74,6 +80,8 @@ pub(crate) struct Keeper {
     pub(crate) answers: Answers,
     /// Stamps of the files that were not written since, so that a save looks only at what changed.
     pub(crate) stamps: BTreeMap<StorageKey, Stamps>,
+    /// The folder of state, if there is one.
+    pub(crate) store: Option<Arc<Store>>,
 }
 
 /// How the files of a torrent looked when they were last looked at.
@@ -87,36 +95,69 @@ pub(crate) struct Stamps {
 impl Keeper {
     /// Works until the owner of the queue is gone and the queue is empty.
     pub(crate) fn run(mut self) {
+        let mut answers = Vec::new();
         while let Ok(job) = self.jobs.recv() {
-            let answer = match job {
-                KeeperJob::Prepare(storage) => {
-                    DiskAnswer::Prepared { key: storage.key(), error: storage.make_empty_files().err() }
+            answers.extend(self.work(job));
+            // What else waits is done first, so that one flush of the folder of state serves all.
+            while answers.len() < BATCH
+                && let Ok(job) = self.jobs.try_recv()
+            {
+                answers.extend(self.work(job));
+            }
+            let failed = self.store.as_ref().and_then(|store| store.commit().err().map(|e| (store, e)));
+            for mut answer in answers.drain(..) {
+                if let (
+                    Some((store, e)),
+                    DiskAnswer::Saved { error: error @ None, .. }
+                    | DiskAnswer::Stored { error: error @ None, .. },
+                ) = (&failed, &mut answer)
+                {
+                    *error = Some(state_error(store, e));
                 }
-                KeeperJob::Load { storage, state_dir, also } => self.load(storage, state_dir, also),
-                KeeperJob::Save { storage, state_dir, snapshot } => {
-                    let error = self.save(&storage, state_dir, snapshot).err();
-                    DiskAnswer::Saved { key: storage.key(), error }
-                }
-                KeeperJob::Move(job) if job.from.root() == job.to.root() => {
-                    let relocated = relocate(&job.from, &job.to, &job.cancel);
-                    self.moved(job, relocated)
-                }
-                KeeperJob::Move(job) => match job.copy_aside() {
-                    None => continue,
-                    Some(answer) => answer,
-                },
-                KeeperJob::Moved(job, relocated) => self.moved(job, relocated),
-                KeeperJob::Look { storage, have } => {
-                    DiskAnswer::Looked { key: storage.key(), changed: self.look(&storage, &have) }
-                }
-                KeeperJob::Close(storage) => {
-                    storage.close_files();
-                    self.stamps.remove(&storage.key());
-                    DiskAnswer::Closed { key: storage.key() }
-                }
-            };
-            self.answers.send(answer);
+                self.answers.send(answer);
+            }
         }
+    }
+
+    /// Does a job; a move that takes its time is answered later.
+    fn work(&mut self, job: KeeperJob) -> Option<DiskAnswer> {
+        Some(match job {
+            KeeperJob::Prepare(storage) => {
+                DiskAnswer::Prepared { key: storage.key(), error: storage.make_empty_files().err() }
+            }
+            KeeperJob::Load { storage, also } => self.load(storage, also),
+            KeeperJob::Save { storage, snapshot } => {
+                let error = self.save(&storage, snapshot).err();
+                DiskAnswer::Saved { key: storage.key(), error }
+            }
+            KeeperJob::Move(job) if job.from.root() == job.to.root() => {
+                let relocated = relocate(&job.from, &job.to, &job.cancel);
+                self.moved(job, relocated)
+            }
+            KeeperJob::Move(job) => return job.copy_aside(),
+            KeeperJob::Moved(job, relocated) => self.moved(job, relocated),
+            KeeperJob::Look { storage, have } => {
+                DiskAnswer::Looked { key: storage.key(), changed: self.look(&storage, &have) }
+            }
+            KeeperJob::Remember { key, stored } => {
+                let put = |store: &Arc<Store>| {
+                    let put = store.put_torrent(stored.metainfo.info_hash(), &stored.encode());
+                    put.err().map(|e| state_error(store, &e))
+                };
+                DiskAnswer::Stored { key, error: self.store.as_ref().and_then(put) }
+            }
+            KeeperJob::Forget { key, info_hash } => {
+                if let Some(store) = &self.store {
+                    store.forget_torrent(info_hash);
+                }
+                DiskAnswer::Stored { key, error: None }
+            }
+            KeeperJob::Close(storage) => {
+                storage.close_files();
+                self.stamps.remove(&storage.key());
+                DiskAnswer::Closed { key: storage.key() }
+            }
+        })
     }
 
     /// What the record vouches for, and what has to be hashed because there is no record that speaks of the files as
@@ -125,21 +166,21 @@ impl Keeper {
     ///
     /// The record also says where the files are if they were moved. If there is neither a record nor any file, they may
     /// be in the folder `also`, to which the torrent goes when it is complete.
-    fn load(&mut self, asked: Arc<Storage>, state_dir: Option<PathBuf>, also: Option<PathBuf>) -> DiskAnswer {
+    fn load(&mut self, asked: Arc<Storage>, also: Option<PathBuf>) -> DiskAnswer {
         let key = asked.key();
         let mut storage = Arc::clone(&asked);
-        let mut record = read_record(&storage, state_dir.as_deref());
+        let mut record = self.read_record(&storage);
         if record.is_none()
             && let Some(also) = also.filter(|_| !storage.has_any_file())
         {
             let there = storage.at(also, BTreeMap::new());
-            let found = read_record(&there, state_dir.as_deref());
+            let found = self.read_record(&there);
             if found.is_some() || there.has_any_file() {
                 (storage, record) = (Arc::new(there), found);
             }
         }
         if let Some(place) =
-            record.as_ref().and_then(|record| place_of(&storage, record, state_dir.is_some()))
+            record.as_ref().and_then(|record| place_of(&storage, record, self.store.is_some()))
         {
             storage = Arc::new(place);
         }
@@ -184,9 +225,8 @@ impl Keeper {
     /// Data, then the record, then the old names: whenever this ends, the record speaks of a place that is whole.
     fn moved(&mut self, job: Move, relocated: Result<Option<Relocation>, DiskError>) -> DiskAnswer {
         let key = job.from.key();
-        let Move { from, to, state_dir, snapshot, .. } = job;
-        let result =
-            relocated.and_then(|relocation| self.record_move(&from, &to, state_dir, snapshot, relocation));
+        let Move { from, to, snapshot, .. } = job;
+        let result = relocated.and_then(|relocation| self.record_move(&from, &to, snapshot, relocation));
         // Handles of the old place are of no more use.
         from.close_files();
         DiskAnswer::Moved { key, result: result.map(|()| to) }
@@ -196,19 +236,20 @@ impl Keeper {
         &mut self,
         from: &Storage,
         to: &Storage,
-        state_dir: Option<PathBuf>,
         snapshot: Option<Snapshot>,
         relocation: Option<Relocation>,
     ) -> Result<(), DiskError> {
-        let old_record = state_dir.is_none().then(|| record_name(from));
+        let old_record = self.store.is_none().then(|| record_name(from));
         let recorded = match snapshot {
-            Some(snapshot) => self.save(to, state_dir, snapshot),
+            Some(snapshot) => self.save(to, snapshot),
             // Nothing is known yet but what an earlier run left.
-            None => match read_record(from, state_dir.as_deref()) {
-                Some(record) => write_record(to, state_dir, record),
-                None => Ok(()),
-            },
+            None => self.read_record(from).map_or(Ok(()), |record| self.write_record(to, record)),
         };
+        // The old names go only when it is certain that the record stays.
+        let recorded = recorded.and_then(|()| {
+            let Some(store) = &self.store else { return Ok(()) };
+            store.commit().map_err(|e| state_error(store, &e))
+        });
         let Some(relocation) = relocation else { return recorded };
         if let Err(e) = recorded {
             relocation.undo();
@@ -243,12 +284,7 @@ impl Keeper {
         changed
     }
 
-    fn save(
-        &mut self,
-        storage: &Storage,
-        state_dir: Option<PathBuf>,
-        snapshot: Snapshot,
-    ) -> Result<(), DiskError> {
+    fn save(&mut self, storage: &Storage, snapshot: Snapshot) -> Result<(), DiskError> {
         // Data first: the record must never speak of something that is not on the medium.
         let changed = storage.sync()?;
         let count = storage.metainfo().files().len();
@@ -292,22 +328,47 @@ impl Keeper {
         let (moved, names) = (None, BTreeMap::new());
         let record =
             Resume { info_hash, have, files, uploaded, downloaded, active_secs, seeding_secs, moved, names };
-        write_record(storage, state_dir, record)
+        self.write_record(storage, record)
     }
-}
 
-/// Writes a record, with the place as it is.
-fn write_record(storage: &Storage, state_dir: Option<PathBuf>, mut record: Resume) -> Result<(), DiskError> {
-    let bytes = |path: &Path| path.as_os_str().as_encoded_bytes().to_vec();
-    // A record beside the data needs not say where it is, and would not be believed.
-    let moved = state_dir.is_some() && storage.home() != storage.root();
-    record.moved = moved.then(|| Moved { home: bytes(storage.home()), dir: bytes(storage.root()) });
-    let text = |(file, path): (usize, PathBuf)| Some((u32::try_from(file).ok()?, path.to_str()?.to_owned()));
-    record.names = storage.names().into_iter().filter_map(text).collect();
-    let path = state_dir.unwrap_or_else(|| storage.root().to_path_buf());
-    let error = |e| DiskError::from_io("write", &path.join(record_name(storage)), e);
-    let dir = Dir::open(&path, true).map_err(error)?;
-    dir.replace(&record_name(storage), &record.encode()).map_err(error)
+    /// Writes a record, with the place as it is. In the folder of state it is durable after the next commit.
+    fn write_record(&self, storage: &Storage, mut record: Resume) -> Result<(), DiskError> {
+        // A record beside the data needs not say where it is, and would not be believed.
+        let moved = self.store.is_some() && storage.home() != storage.root();
+        record.moved = moved.then(|| Moved { home: bytes_of(storage.home()), dir: bytes_of(storage.root()) });
+        let text =
+            |(file, path): (usize, PathBuf)| Some((u32::try_from(file).ok()?, path.to_str()?.to_owned()));
+        record.names = storage.names().into_iter().filter_map(text).collect();
+        if let Some(store) = &self.store {
+            return store.put_record(record.info_hash, &record.encode()).map_err(|e| state_error(store, &e));
+        }
+        let path = storage.root();
+        let error = |e| DiskError::from_io("write", &path.join(record_name(storage)), e);
+        let dir = Dir::open(path, true).map_err(error)?;
+        dir.replace(&record_name(storage), &record.encode()).map_err(error)
+    }
+
+    /// The resume record of a torrent, if there is one that can be read and is about this torrent.
+    fn read_record(&self, storage: &Storage) -> Option<Resume> {
+        let (info_hash, files) = (storage.metainfo().info_hash(), storage.metainfo().files().len());
+        let stored = self.store.as_ref().and_then(|store| store.record(info_hash).ok().flatten());
+        let bytes = stored.or_else(|| {
+            let dir = self.store.as_ref().map_or(storage.root(), |store| store.dir());
+            let name = record_name(storage);
+            let file = Dir::open(dir, false).and_then(|dir| dir.open_file(name.as_ref(), Access::Read));
+            let mut bytes = Vec::new();
+            // No record is normal: the torrent is new.
+            file.ok()?.take(MAX_RECORD).read_to_end(&mut bytes).ok()?;
+            Some(bytes)
+        })?;
+        match Resume::parse(&bytes, info_hash, storage.geometry(), files) {
+            Ok(record) => Some(record),
+            Err(e) => {
+                log::warn!("resume record of {info_hash} is not used: {e}");
+                None
+            }
+        }
+    }
 }
 
 /// Where a record says that the files are, if that is not where they are looked for.
@@ -318,7 +379,7 @@ fn write_record(storage: &Storage, state_dir: Option<PathBuf>, mut record: Resum
 fn place_of(storage: &Storage, record: &Resume, own_folder: bool) -> Option<Storage> {
     let mut root = storage.root().to_path_buf();
     if let Some(moved) = record.moved.as_ref().filter(|_| own_folder)
-        && moved.home == storage.home().as_os_str().as_encoded_bytes()
+        && moved.home == bytes_of(storage.home())
         && let Some(dir) = path_from(&moved.dir)
     {
         root = dir;
@@ -338,6 +399,12 @@ fn place_of(storage: &Storage, record: &Resume, own_folder: bool) -> Option<Stor
     (root != storage.root() || !names.is_empty()).then(|| storage.at(root, names))
 }
 
+/// A folder as bytes, wherever the program runs next time.
+fn bytes_of(path: &Path) -> Vec<u8> {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    path.as_os_str().as_encoded_bytes().to_vec()
+}
+
 #[cfg(unix)]
 fn path_from(bytes: &[u8]) -> Option<PathBuf> {
     use std::os::unix::ffi::OsStrExt;
@@ -350,24 +417,10 @@ fn path_from(bytes: &[u8]) -> Option<PathBuf> {
     std::str::from_utf8(bytes).ok().map(PathBuf::from)
 }
 
-/// The resume record of a torrent, if there is one that can be read and is about this torrent.
-fn read_record(storage: &Storage, state_dir: Option<&Path>) -> Option<Resume> {
-    let dir = state_dir.unwrap_or_else(|| storage.root());
-    let file = Dir::open(dir, false).and_then(|dir| {
-        let name = record_name(storage);
-        dir.open_file(name.as_ref(), Access::Read)
-    });
-    let mut bytes = Vec::new();
-    // No record is normal: the torrent is new.
-    file.ok()?.take(MAX_RECORD).read_to_end(&mut bytes).ok()?;
-    let (info_hash, files) = (storage.metainfo().info_hash(), storage.metainfo().files().len());
-    match Resume::parse(&bytes, info_hash, storage.geometry(), files) {
-        Ok(record) => Some(record),
-        Err(e) => {
-            log::warn!("resume record of {info_hash} is not used: {e}");
-            None
-        }
-    }
+fn state_error(store: &Store, e: &std::io::Error) -> DiskError {
+    // One failure may answer many requests, but an error of the system cannot be copied.
+    let copy = e.raw_os_error().map_or_else(|| e.kind().into(), std::io::Error::from_raw_os_error);
+    DiskError::from_io("write", store.dir(), copy)
 }
 
 fn record_name(storage: &Storage) -> String {
@@ -377,6 +430,9 @@ fn record_name(storage: &Storage) -> String {
 /// Time stamps of files are no finer than this (10 ms on Linux with 100 ticks a second), with some reserve. File
 /// systems that count in seconds may lose a piece that was written in the same second as a record; it is fetched again.
 const CLOCK_TICK: Duration = Duration::from_millis(20);
+
+/// Requests dealt with between two flushes of the folder of state, at most.
+const BATCH: usize = 256;
 
 /// A record holds a bit for each of at most a few million pieces and a line for each file.
 const MAX_RECORD: u64 = 32 * 1024 * 1024;

@@ -20,9 +20,12 @@ mod hasher;
 mod hook;
 mod keeper;
 mod layout;
+mod log;
 mod names;
 mod relocate;
+mod restore;
 mod storage;
+mod store;
 mod worker;
 
 use std::collections::{BTreeMap, HashMap};
@@ -40,12 +43,15 @@ use crate::proto::buffer::PartBuf;
 use crate::proto::geometry::{BlockRequest, PieceIndex};
 use crate::proto::metainfo::Metainfo;
 use crate::proto::path::PathError;
+use crate::proto::stored::Stored;
 
 pub use check::CheckHandle;
 pub use error::DiskError;
 pub use frame::PIECE_HEADER;
 #[doc(hidden)]
 pub use hook::{DiskHook, HookedAccess};
+#[doc(hidden)]
+pub use log::scan_log;
 pub use storage::Storage;
 
 /// Number by which answers name a torrent. The caller chooses it and uses it once.
@@ -96,6 +102,9 @@ pub struct DiskConfig {
     pub open_files: usize,
     /// Reserve room for a file when it is made, instead of leaving it sparse. Default off.
     pub preallocate: bool,
+    /// Folder in which torrents and resume records are kept; it belongs to one process at a time. Default none: then
+    /// resume records are kept beside the data, and torrents not at all.
+    pub state_dir: Option<PathBuf>,
     /// Bytes of parts that came before their turn that may be kept in memory for hashing; others are read back.
     /// Default 2 MiB.
     pub ahead_bytes: usize,
@@ -111,6 +120,7 @@ impl Default for DiskConfig {
             workers: cores.min(4),
             open_files: 64,
             preallocate: false,
+            state_dir: None,
             ahead_bytes: 2 * 1024 * 1024,
             hook: None,
         }
@@ -252,6 +262,22 @@ pub enum DiskAnswer {
         /// Why not.
         error: Option<DiskError>,
     },
+    /// A torrent is remembered for a later session, or forgotten.
+    Stored {
+        /// The torrent.
+        key: StorageKey,
+        /// Why not.
+        error: Option<DiskError>,
+    },
+    /// Torrents of an earlier session.
+    Restored {
+        /// The torrents, in the order in which they were added.
+        torrents: Vec<Stored>,
+        /// Those that could not be read, told with the last answer.
+        failed: usize,
+        /// True for the last answer to the request.
+        end: bool,
+    },
     /// The files of the torrent are closed. Comes after all other answers about it if nothing was sent later.
     Closed {
         /// The torrent.
@@ -270,12 +296,15 @@ pub struct Disk {
     answers: Receiver<DiskAnswer>,
     rung: Arc<AtomicBool>,
     closing: Arc<AtomicBool>,
+    store: Option<Arc<Store>>,
+    answer_in: Answers,
     threads: Vec<thread::JoinHandle<()>>,
 }
 
 use cache::FileCache;
 use check::CheckTask;
 use keeper::{Keeper, KeeperJob, Move};
+use store::Store;
 use worker::{AnyJob, PieceJob, Worker};
 
 impl Disk {
@@ -283,9 +312,16 @@ impl Disk {
     ///
     /// # Errors
     ///
-    /// The system refused a thread.
+    /// The system refused a thread, or the folder of state cannot be used ([`StateError`] in the error).
     pub fn new(config: DiskConfig, notify: Arc<dyn Fn() + Send + Sync>) -> std::io::Result<Disk> {
         let count = config.workers.max(1);
+        let store = match &config.state_dir {
+            Some(dir) => Some(Arc::new(Store::open(dir).map_err(|source| {
+                let kind = source.kind();
+                std::io::Error::new(kind, StateError { dir: dir.clone(), source })
+            })?)),
+            None => None,
+        };
         let cache = Arc::new(FileCache::new(config.open_files, config.hook.clone()));
         let (any, any_out) = unbounded();
         let (checks, checks_out) = unbounded();
@@ -295,7 +331,12 @@ impl Disk {
         let closing = Arc::new(AtomicBool::new(false));
         let kept = Arc::new(AtomicUsize::new(0));
         let (keeper, keeper_out) = unbounded();
-        let keeper_thread = Keeper { jobs: keeper_out, answers: answer_in.clone(), stamps: BTreeMap::new() };
+        let keeper_thread = Keeper {
+            jobs: keeper_out,
+            answers: answer_in.clone(),
+            stamps: BTreeMap::new(),
+            store: store.clone(),
+        };
         let mut disk = Disk {
             config,
             cache,
@@ -306,6 +347,8 @@ impl Disk {
             answers,
             rung,
             closing,
+            store,
+            answer_in: answer_in.clone(),
             threads: Vec::new(),
         };
         let builder = thread::Builder::new().name("kt-keeper".to_owned());
@@ -385,10 +428,10 @@ impl Disk {
         self.keep(KeeperJob::Prepare(Arc::clone(storage)));
     }
 
-    /// Reads the resume record from `state_dir`, or from beside the data; if there is nothing of the torrent, looks in
+    /// Reads the resume record from the folder of state, or from beside the data; if there is nothing of the torrent, looks in
     /// the folder `also`. Answered by [`DiskAnswer::Resumed`].
-    pub fn load_resume(&self, storage: &Arc<Storage>, state_dir: Option<PathBuf>, also: Option<PathBuf>) {
-        self.keep(KeeperJob::Load { storage: Arc::clone(storage), state_dir, also });
+    pub fn load_resume(&self, storage: &Arc<Storage>, also: Option<PathBuf>) {
+        self.keep(KeeperJob::Load { storage: Arc::clone(storage), also });
     }
 
     /// Brings the files to the folder `root`, and writes the resume record for the new place. Nothing may be written
@@ -397,23 +440,16 @@ impl Disk {
         &self,
         storage: &Arc<Storage>,
         root: PathBuf,
-        state_dir: Option<PathBuf>,
         snapshot: Option<Snapshot>,
     ) -> MoveHandle {
-        self.relocate(storage, storage.at(root, storage.names()), state_dir, snapshot)
+        self.relocate(storage, storage.at(root, storage.names()), snapshot)
     }
 
-    fn relocate(
-        &self,
-        from: &Arc<Storage>,
-        to: Storage,
-        state_dir: Option<PathBuf>,
-        snapshot: Option<Snapshot>,
-    ) -> MoveHandle {
+    fn relocate(&self, from: &Arc<Storage>, to: Storage, snapshot: Option<Snapshot>) -> MoveHandle {
         let cancel = Arc::new(AtomicBool::new(false));
         if let Some(back) = self.keeper.clone() {
             let (from, to, cancel) = (Arc::clone(from), Arc::new(to), Arc::clone(&cancel));
-            self.keep(KeeperJob::Move(Move { from, to, state_dir, snapshot, cancel, back }));
+            self.keep(KeeperJob::Move(Move { from, to, snapshot, cancel, back }));
         }
         MoveHandle(cancel)
     }
@@ -429,7 +465,6 @@ impl Disk {
         storage: &Arc<Storage>,
         file: usize,
         name: &str,
-        state_dir: Option<PathBuf>,
         snapshot: Option<Snapshot>,
     ) -> Result<MoveHandle, PathError> {
         let mut names = storage.names();
@@ -440,7 +475,7 @@ impl Disk {
             names.insert(file, path);
         }
         let to = storage.at(storage.root().to_path_buf(), names);
-        Ok(self.relocate(storage, to, state_dir, snapshot))
+        Ok(self.relocate(storage, to, snapshot))
     }
 
     /// The same files, opened afresh: for files that were replaced by others of the same name.
@@ -455,8 +490,40 @@ impl Disk {
     }
 
     /// Syncs the data and writes the resume record. Answered by [`DiskAnswer::Saved`].
-    pub fn save_resume(&self, storage: &Arc<Storage>, state_dir: Option<PathBuf>, snapshot: Snapshot) {
-        self.keep(KeeperJob::Save { storage: Arc::clone(storage), state_dir, snapshot });
+    pub fn save_resume(&self, storage: &Arc<Storage>, snapshot: Snapshot) {
+        self.keep(KeeperJob::Save { storage: Arc::clone(storage), snapshot });
+    }
+
+    /// Whether there is a folder of state.
+    pub fn has_state(&self) -> bool {
+        self.store.is_some()
+    }
+
+    /// Remembers a torrent in the folder of state. Answered by [`DiskAnswer::Stored`].
+    pub fn remember(&self, storage: &Arc<Storage>, stored: Stored) {
+        self.keep(KeeperJob::Remember { key: storage.key(), stored: Box::new(stored) });
+    }
+
+    /// Forgets a torrent in the folder of state. Answered by [`DiskAnswer::Stored`].
+    pub fn forget(&self, storage: &Arc<Storage>) {
+        self.keep(KeeperJob::Forget { key: storage.key(), info_hash: storage.metainfo().info_hash() });
+    }
+
+    /// Reads all torrents that are remembered. Answered by a stream of [`DiskAnswer::Restored`], whose first comes at
+    /// once and whose last says so. Without a folder of state there is one empty answer.
+    ///
+    /// # Errors
+    ///
+    /// The system refused a thread.
+    pub fn restore(&mut self) -> std::io::Result<()> {
+        let Some(store) = self.store.clone() else {
+            self.answer_in.send(DiskAnswer::Restored { torrents: Vec::new(), failed: 0, end: true });
+            return Ok(());
+        };
+        let (answers, closing) = (self.answer_in.clone(), Arc::clone(&self.closing));
+        let builder = thread::Builder::new().name("kt-restore".to_owned());
+        self.threads.push(builder.spawn(move || restore::restore(&store, &answers, &closing))?);
+        Ok(())
     }
 
     /// Closes the files of a torrent for which nothing is under way but work of the keeper. Answered by
@@ -493,6 +560,16 @@ impl Disk {
             self.answers.try_recv().ok()
         })
     }
+}
+
+/// A folder of state that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot use {dir:?} as folder of state: {source}")]
+pub struct StateError {
+    /// The folder.
+    pub dir: PathBuf,
+    /// Why not.
+    pub source: std::io::Error,
 }
 
 impl Drop for Disk {

@@ -92,6 +92,7 @@ impl Engine {
                     if let Some(t) = self.job_done(key) {
                         let slot = &mut self.torrents[t];
                         slot.before = totals;
+                        slot.saved = recheck.is_empty_set().then(|| (have.count(), totals));
                         slot.storage = storage.unwrap_or_else(|| slot.storage.clone());
                         self.loaded(now, t, have, recheck);
                     }
@@ -112,9 +113,19 @@ impl Engine {
                     self.torrents[t].saving = false;
                     match error {
                         None => self.torrents[t].unsaved = false,
-                        Some(error) => self.not_saved(now, t, &error),
+                        Some(error) => {
+                            self.torrents[t].saved = None;
+                            self.not_saved(now, t, &error);
+                        }
                     }
                 }
+                DiskAnswer::Stored { key, error } => {
+                    self.job_done(key);
+                    if let Some(error) = error {
+                        log::warn!("torrent {}: not kept for the next run: {error}", key.0);
+                    }
+                }
+                DiskAnswer::Restored { torrents, failed, end } => self.restored(torrents, failed, end),
                 DiskAnswer::Closed { key } => self.closed(key),
             }
         }
@@ -198,6 +209,7 @@ impl Engine {
         let slot = &mut self.torrents[t];
         slot.saving = true;
         slot.jobs += 1;
-        self.disk.save_resume(&slot.storage, self.settings.state_dir.clone(), snapshot);
+        slot.saved = Some((snapshot.have.count(), snapshot.totals));
+        self.disk.save_resume(&slot.storage, snapshot);
     }
 }

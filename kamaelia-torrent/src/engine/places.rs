@@ -174,14 +174,12 @@ impl Engine {
                 Op::Move(dir) => {
                     let dir = dir.clone();
                     let snapshot = self.snapshot(now, t);
-                    let state_dir = self.settings.state_dir.clone();
-                    Ok(self.disk.move_files(&self.torrents[t].storage, dir, state_dir, snapshot))
+                    Ok(self.disk.move_files(&self.torrents[t].storage, dir, snapshot))
                 }
                 Op::Rename(file, path) => {
                     let (file, path) = (*file, path.clone());
                     let snapshot = self.snapshot(now, t);
-                    let state_dir = self.settings.state_dir.clone();
-                    self.disk.rename_file(&self.torrents[t].storage, file, &path, state_dir, snapshot)
+                    self.disk.rename_file(&self.torrents[t].storage, file, &path, snapshot)
                 }
                 Op::Recheck => {
                     ops.queue.pop_front();

@@ -20,6 +20,7 @@ pub mod picker;
 pub mod pipeline;
 pub mod rate;
 pub mod resume;
+pub mod stored;
 pub mod torrent;
 pub mod tracker;
 pub mod wire;
