@@ -6,6 +6,7 @@ mod args;
 mod cat;
 mod check;
 mod demo;
+mod disk_news;
 mod graph;
 mod interrupt;
 mod limits;

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::event::Event;
+use super::trouble::Ends;
 use super::{Engine, index_of};
 use crate::proto::torrent::{Torrent, TorrentOutput};
 
@@ -14,6 +15,16 @@ impl Engine {
             let Some(swarm) = &mut slot.swarm else { return };
             let Some(output) = swarm.poll() else { break };
             let id = slot.id;
+            // Rare: hardly ever are files moved.
+            let output = if slot.ops.is_some() {
+                match self.hold_back(t, output) {
+                    Some(output) => output,
+                    None => continue,
+                }
+            } else {
+                output
+            };
+            let slot = &mut self.torrents[t];
             match output {
                 TorrentOutput::Write { piece, offset, data, last } => {
                     slot.jobs += 1;
@@ -21,6 +32,10 @@ impl Engine {
                 }
                 TorrentOutput::Read { peer, blocks } => {
                     slot.jobs += 1;
+                    slot.reads += 1;
+                    if slot.look_at.is_none() {
+                        slot.look_at = Some(now + self.settings.look_interval);
+                    }
                     let buf = self.spare.pop().unwrap_or_default();
                     self.disk.read(&slot.storage, peer.0, blocks, buf);
                 }
@@ -59,6 +74,10 @@ impl Engine {
                     if slot.save_at.is_none() {
                         slot.save_at = Some(now + self.settings.save_interval);
                     }
+                    // While it rests, what was under way may still find room.
+                    if slot.trouble.is_some() && !slot.swarm.as_ref().is_some_and(Torrent::rests_at_disk) {
+                        self.out_of_trouble(t, Ends::Write);
+                    }
                     self.emit(Event::PieceVerified { id, piece });
                     self.read_on(now, id);
                 }
@@ -68,11 +87,9 @@ impl Engine {
                         announcer.completed(now);
                     }
                     self.emit(Event::Completed { id });
+                    self.move_completed(t);
                 }
-                TorrentOutput::DiskFailed(error) => {
-                    self.fail(now, t, error);
-                    return;
-                }
+                TorrentOutput::DiskFailed(error) => self.in_trouble(t, error, Ends::Write),
             }
         }
         if let Some(slot) = self.torrents.get_mut(t)

@@ -4,6 +4,8 @@
 //! before believing it. Like everything from disk it may have been changed by anyone: [`Resume::parse`]
 //! takes any bytes and gives a record that fits the torrent, or an error.
 
+use std::collections::BTreeMap;
+
 use sha1::{Digest, Sha1};
 
 use super::bencode::{Bencode, BencodeError, Document, Limits, Value};
@@ -24,10 +26,23 @@ pub struct Resume {
     pub uploaded: u64,
     /// Payload bytes received in all runs.
     pub downloaded: u64,
+    /// Where the files are, if they were moved.
+    pub moved: Option<Moved>,
+    /// Files with another name than the torrent gives them, by number: relative paths, not checked here.
+    pub names: BTreeMap<u32, String>,
     /// Time that it ran, in all runs, s. Not in records of before, like the next.
     pub active_secs: u64,
     /// Time that it was complete and ran, s.
     pub seeding_secs: u64,
+}
+
+/// A torrent that was moved. Folders are bytes as the system gives them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// The folder in which it was to be kept. The record speaks only to who asks for this one.
+    pub home: Vec<u8>,
+    /// The folder in which it is.
+    pub dir: Vec<u8>,
 }
 
 /// How a file looked.
@@ -78,7 +93,7 @@ impl Resume {
             None => Bencode::List(Vec::new()),
             Some(f) => Bencode::List(vec![signed(f.len), signed(f.mtime)]),
         });
-        let body = Bencode::dict([
+        let mut parts = vec![
             ("active seconds", signed(self.active_secs)),
             ("downloaded", signed(self.downloaded)),
             ("files", files.collect()),
@@ -86,8 +101,19 @@ impl Resume {
             ("info hash", self.info_hash.0[..].into()),
             ("seeding seconds", signed(self.seeding_secs)),
             ("uploaded", signed(self.uploaded)),
-        ])
-        .encode();
+        ];
+        // What is not said is not written: most records are as they always were.
+        if let Some(moved) = &self.moved {
+            let pair = [&moved.home, &moved.dir].map(|dir| Bencode::from(&dir[..]));
+            parts.push(("moved", Bencode::List(pair.into())));
+        }
+        if !self.names.is_empty() {
+            let name = |(file, path): (&u32, &String)| {
+                Bencode::List(vec![signed((*file).into()), Bencode::from(path.as_bytes())])
+            };
+            parts.push(("names", self.names.iter().map(name).collect()));
+        }
+        let body = Bencode::dict(parts).encode();
         let sum = Sha1::digest(&body).to_vec();
         Bencode::dict([("body", body.into()), ("sha1", sum.into()), ("version", VERSION.into())]).encode()
     }
@@ -136,10 +162,36 @@ impl Resume {
             files,
             uploaded: total("uploaded")?,
             downloaded: total("downloaded")?,
+            moved: root
+                .get("moved")
+                .map(moved)
+                .map(|m| m.ok_or(ResumeError::Missing("moved")))
+                .transpose()?,
+            names: match root.get("names") {
+                None => BTreeMap::new(),
+                Some(list) => names(list, file_count).ok_or(ResumeError::Missing("names"))?,
+            },
             active_secs: optional("active seconds")?,
             seeding_secs: optional("seeding seconds")?,
         })
     }
+}
+
+fn moved(value: Value<'_>) -> Option<Moved> {
+    let mut parts = value.as_list()?;
+    let mut next = || parts.next().and_then(Value::as_bytes).map(<[u8]>::to_vec);
+    let moved = Moved { home: next()?, dir: next()? };
+    parts.next().is_none().then_some(moved)
+}
+
+fn names(list: Value<'_>, file_count: usize) -> Option<BTreeMap<u32, String>> {
+    let name = |pair: Value<'_>| {
+        let mut parts = pair.as_list()?;
+        let file = parts.next()?.as_u64().filter(|file| *file < file_count as u64)?;
+        let path = parts.next()?.as_str()?.to_owned();
+        parts.next().is_none().then_some((u32::try_from(file).ok()?, path))
+    };
+    list.as_list()?.map(name).collect()
 }
 
 fn bytes_of<'a>(dict: Value<'a>, key: &'static str) -> Result<&'a [u8], ResumeError> {
@@ -185,6 +237,8 @@ mod tests {
             downloaded: 1 << 40,
             active_secs: 7,
             seeding_secs: 3,
+            moved: None,
+            names: BTreeMap::new(),
         }
     }
 
@@ -201,6 +255,15 @@ mod tests {
     #[test]
     fn round_trip() {
         assert_eq!(decode(&record().encode()), Ok(record()));
+    }
+
+    #[test]
+    fn places_and_names_are_kept_and_bounded() {
+        let moved = Some(Moved { home: b"/a".into(), dir: vec![b'/', 0xff] });
+        let record = Resume { moved, names: [(1, "t/new".to_owned())].into(), ..record() };
+        assert_eq!(decode(&record.encode()), Ok(record.clone()));
+        let outside = Resume { names: [(2, "t/new".to_owned())].into(), ..record };
+        assert_eq!(decode(&outside.encode()), Err(ResumeError::Missing("names")));
     }
 
     #[test]
