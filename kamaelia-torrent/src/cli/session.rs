@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use axon::prelude::*;
 use kamaelia_torrent::components::{
-    CreateNewTorrent, News, NewsKinds, RequestTag, RestoreTorrents, StatusSnapshot, Subscribe, TorrentEvent,
+    CreateNewTorrent, News, NewsKinds, RequestTag, RestoreTorrents, StatusSnapshot, TorrentEvent,
 };
 use kamaelia_torrent::engine::{State, StopRule, TorrentId};
 use kamaelia_torrent::proto::info_hash::InfoHash;
@@ -190,6 +190,7 @@ impl Component for Session {
                 let object = json!({"event": "note", "torrent": wanted.label, "text": note});
                 self.output.borrow().say(&format!("{}: {note}", wanted.label), object);
             }
+            wanted.request.news = NewsKinds::PAUSES;
             wanted.request.tag = Some(RequestTag(torrents.all.len() as u64));
             let _ = cx.outbox.send(Message::new(wanted.request.clone()));
             torrents.all.push(Torrent::new(wanted));
@@ -199,10 +200,6 @@ impl Component for Session {
         loop {
             while let Some(event) = cx.inbox.try_recv() {
                 self.tell_address(&event, &mut listening);
-                if let TorrentEvent::NewTorrentCreated { torrent_id, .. } = event {
-                    let kinds = NewsKinds::PAUSES;
-                    let _ = cx.outbox.send(Message::new(Subscribe { torrent_id, kinds }));
-                }
                 self.heard(&mut torrents, &event);
             }
             if cx.interrupt.try_recv().is_some() && !leaving {

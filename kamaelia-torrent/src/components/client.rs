@@ -390,7 +390,12 @@ impl Work<'_> {
         add.stop_rule = create.stop_rule;
         let listen = self.engine.local_addr();
         let answer = match self.engine.add(add) {
-            Ok(torrent_id) => TorrentEvent::NewTorrentCreated { torrent_id, save_folder, listen, tag },
+            Ok(torrent_id) => {
+                if create.news != NewsKinds::NONE {
+                    self.subscriptions.insert(torrent_id, create.news);
+                }
+                TorrentEvent::NewTorrentCreated { torrent_id, save_folder, listen, tag }
+            }
             Err(AddError::Duplicate(id)) if self.closing.contains(&id) => {
                 self.deferred.extend(again.map(Message::new));
                 return;

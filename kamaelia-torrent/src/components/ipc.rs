@@ -81,6 +81,8 @@ pub struct CreateNewTorrent {
     pub paused: bool,
     /// When it has been shared enough; `None`: by the rule of the client's settings.
     pub stop_rule: Option<StopRule>,
+    /// News that the asker wants from the beginning, as by [`Subscribe`], of which none is missed then.
+    pub news: NewsKinds,
     /// Comes back in the answer.
     pub tag: Option<RequestTag>,
 }
@@ -100,6 +102,7 @@ impl CreateNewTorrent {
             up_limit: None,
             paused: false,
             stop_rule: None,
+            news: NewsKinds::NONE,
             tag: None,
         }
     }
