@@ -19,6 +19,7 @@ mod frame;
 mod hasher;
 mod keeper;
 mod layout;
+mod parts;
 mod storage;
 mod worker;
 
@@ -36,6 +37,7 @@ use crate::proto::bitfield::Bitfield;
 use crate::proto::buffer::PartBuf;
 use crate::proto::geometry::{BlockRequest, PieceIndex};
 use crate::proto::metainfo::Metainfo;
+use crate::proto::selection::Priority;
 
 pub use check::CheckHandle;
 pub use error::DiskError;
@@ -62,6 +64,8 @@ pub struct Snapshot {
     pub have: Bitfield,
     /// Payload of all runs.
     pub totals: Totals,
+    /// Priorities of the files; empty if all are as usual.
+    pub priorities: Vec<Priority>,
     /// When this was so.
     pub at: SystemTime,
     /// Whether pieces that are not in `have` may be written meanwhile.
@@ -77,6 +81,17 @@ pub enum Writes {
     Ended,
 }
 
+/// How room for files is taken from the file system.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Allocation {
+    /// As data comes; what has not come is a hole.
+    #[default]
+    Sparse,
+    /// All of it for the wanted files when a torrent starts, so that a full disk shows at once. On file systems that
+    /// cannot reserve (and on systems other than Linux) it is only compared with what is free then.
+    Full,
+}
+
 /// Settings of the disk layer.
 #[derive(Clone, Debug)]
 pub struct DiskConfig {
@@ -84,8 +99,6 @@ pub struct DiskConfig {
     pub workers: usize,
     /// Files kept open at the same time, of all torrents. Default 64.
     pub open_files: usize,
-    /// Reserve room for a file when it is made, instead of leaving it sparse. Default off.
-    pub preallocate: bool,
     /// Bytes of parts that came before their turn that may be kept in memory for hashing; others are read back.
     /// Default 2 MiB.
     pub ahead_bytes: usize,
@@ -94,7 +107,7 @@ pub struct DiskConfig {
 impl Default for DiskConfig {
     fn default() -> DiskConfig {
         let cores = thread::available_parallelism().map_or(1, |n| n.get());
-        DiskConfig { workers: cores.min(4), open_files: 64, preallocate: false, ahead_bytes: 2 * 1024 * 1024 }
+        DiskConfig { workers: cores.min(4), open_files: 64, ahead_bytes: 2 * 1024 * 1024 }
     }
 }
 
@@ -166,7 +179,7 @@ pub enum DiskAnswer {
         /// Why the check broke off. The last answer still comes.
         error: Option<DiskError>,
     },
-    /// The files that hold no data are made.
+    /// The files are ready to be written.
     Prepared {
         /// The torrent.
         key: StorageKey,
@@ -183,6 +196,15 @@ pub enum DiskAnswer {
         recheck: Bitfield,
         /// Payload of all runs before.
         totals: Totals,
+        /// Priorities of the files as the record has them; empty if all are as usual.
+        priorities: Vec<Priority>,
+    },
+    /// Other files are wanted from now on.
+    Selected {
+        /// The torrent.
+        key: StorageKey,
+        /// Why something could not be moved out of the part file, made or reserved.
+        error: Option<DiskError>,
     },
     /// The data is synced and the resume record written.
     Saved {
@@ -270,10 +292,36 @@ impl Disk {
         Ok(disk)
     }
 
-    /// Prepares the storage of a torrent beneath the folder `root`. Touches no file.
+    /// Prepares the storage of a torrent beneath the folder `root`, all of whose files are wanted. Touches no file.
     pub fn open(&self, key: StorageKey, metainfo: Metainfo, root: PathBuf) -> Arc<Storage> {
+        self.open_with(key, metainfo, root, Allocation::Sparse, &[])
+    }
+
+    /// The same for a torrent whose files have these priorities. If the list is empty, those of the resume record
+    /// count when it is [read](Disk::load_resume). Blocks that fall into unwanted files go to the torrent's part file.
+    pub fn open_with(
+        &self,
+        key: StorageKey,
+        metainfo: Metainfo,
+        root: PathBuf,
+        allocation: Allocation,
+        priorities: &[Priority],
+    ) -> Arc<Storage> {
         let cache = Arc::clone(&self.cache);
-        Arc::new(Storage::new(key, metainfo, root, self.config.preallocate, cache))
+        Arc::new(Storage::new(key, metainfo, root, allocation, priorities, cache))
+    }
+
+    /// Changes which files are wanted, for what is written from now on or soon after; what the part file holds of files
+    /// that are wanted again is moved to them. Answered by [`DiskAnswer::Selected`].
+    pub fn select(&self, storage: &Arc<Storage>, priorities: Vec<Priority>) {
+        self.keep(KeeperJob::Select { storage: Arc::clone(storage), priorities });
+    }
+
+    /// Forgets the parts of a piece that were sent to be written, and gives their buffers back
+    /// ([`DiskAnswer::Returned`]). Ends no request; those under way are answered.
+    pub fn abandon(&self, storage: &Arc<Storage>, piece: PieceIndex) {
+        let job = PieceJob::Abandon { storage: Arc::clone(storage), piece };
+        let _ = self.worker_of(storage.key(), piece).send(job);
     }
 
     /// Writes and hashes a part of a piece: the whole piece, or parts in any order. Answered by
@@ -305,7 +353,8 @@ impl Disk {
         CheckHandle(task)
     }
 
-    /// Makes the files that hold no data. Answered by [`DiskAnswer::Prepared`].
+    /// Makes the files that hold no data, reserves room if the torrent wants that, and moves what the part file holds of
+    /// wanted files to them. Answered by [`DiskAnswer::Prepared`].
     pub fn prepare(&self, storage: &Arc<Storage>) {
         self.keep(KeeperJob::Prepare(Arc::clone(storage)));
     }

@@ -5,10 +5,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::disk::Totals;
+use crate::disk::{Allocation, Totals};
 use crate::proto::geometry::PieceIndex;
 use crate::proto::info_hash::InfoHash;
 use crate::proto::metainfo::Metainfo;
+use crate::proto::selection::Priority;
 
 /// Number of a torrent in an engine: counted from 1, never used again.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -47,6 +48,11 @@ pub struct AddTorrent {
     pub trackers: bool,
     /// Whether pieces are taken in order instead of the rarest first.
     pub sequential: bool,
+    /// How soon each file is fetched, in the order of the torrent. If the list is empty, those of the resume record
+    /// count, or [`Priority::NORMAL`] for all if there is none.
+    pub priorities: Vec<Priority>,
+    /// How room for files is taken; `None` as the engine's settings say.
+    pub allocation: Option<Allocation>,
 }
 
 impl AddTorrent {
@@ -59,6 +65,8 @@ impl AddTorrent {
             check: CheckPolicy::default(),
             trackers: true,
             sequential: false,
+            priorities: Vec::new(),
+            allocation: None,
         }
     }
 }
@@ -70,6 +78,14 @@ pub enum AddError {
     /// It is here already, under this number.
     #[error("torrent {0} is the same")]
     Duplicate(TorrentId),
+    /// There is not one priority for each file.
+    #[error("{got} priorities for {files} files")]
+    Priorities {
+        /// Priorities given.
+        got: usize,
+        /// Files of the torrent, padding included.
+        files: usize,
+    },
     /// The engine is stopping.
     #[error("the engine is stopping")]
     Stopping,
@@ -129,7 +145,8 @@ pub enum Event {
         /// The piece.
         piece: PieceIndex,
     },
-    /// Everything is there. Not reported for a torrent that was complete when it started.
+    /// All files that are wanted are there. Not reported for a torrent of which that was so when it started; reported
+    /// again when more was wanted in the meantime, and when everything is there.
     Completed {
         /// The torrent.
         id: TorrentId,
@@ -187,9 +204,9 @@ pub enum Event {
 pub enum State {
     /// Existing data is looked at.
     Checking,
-    /// Something is missing.
+    /// Something that is wanted is missing.
     Downloading,
-    /// Everything is there.
+    /// Everything that is wanted is there.
     Seeding,
     /// It stopped, or is about to.
     Stopped,
@@ -208,7 +225,7 @@ pub struct TorrentStatus {
     pub info_hash: InfoHash,
     /// What it is doing.
     pub state: State,
-    /// Part that is verified, 0 to 1; while checking, the part that was looked at.
+    /// Part of the wanted pieces that is verified, 0 to 1; while checking, the part that was looked at.
     pub progress: f64,
     /// Verified, bytes.
     pub verified: u64,
@@ -216,6 +233,10 @@ pub struct TorrentStatus {
     pub total: u64,
     /// Missing, bytes.
     pub left: u64,
+    /// Length of the pieces that are wanted, bytes.
+    pub wanted: u64,
+    /// Length of those of them that are missing, bytes.
+    pub wanted_left: u64,
     /// Payload received since it was added, bytes.
     pub downloaded: u64,
     /// Payload sent since it was added, bytes.

@@ -2,11 +2,12 @@
 
 use std::time::{Instant, SystemTime};
 
-use super::event::Event;
+use super::event::{CheckPolicy, Event};
 use super::slot::Phase;
 use super::{Engine, index_of};
 use crate::disk::{DiskAnswer, PieceResult, Snapshot, StorageKey, Writes};
-use crate::proto::torrent::{CheckResult, PeerKey};
+use crate::proto::bitfield::Bitfield;
+use crate::proto::torrent::{CheckResult, PeerKey, Torrent};
 
 impl Engine {
     /// Takes what the disk workers have done.
@@ -67,10 +68,22 @@ impl Engine {
                 DiskAnswer::Checked { key, checked, good, end, error } => {
                     self.check_went_on(now, key, checked, &good, end, error.map(|e| e.to_string()));
                 }
-                DiskAnswer::Resumed { key, have, recheck, totals } => {
+                DiskAnswer::Resumed { key, have, recheck, totals, priorities } => {
                     if let Some(t) = self.job_done(key) {
                         self.torrents[t].before = totals;
-                        self.start_check(now, t, have, recheck);
+                        self.recall_selection(t, &priorities);
+                        let count = have.len();
+                        match self.torrents[t].settings.check {
+                            CheckPolicy::Full => {
+                                self.start_check(now, t, Bitfield::new(count), Bitfield::full(count));
+                            }
+                            _ => self.start_check(now, t, have, recheck),
+                        }
+                    }
+                }
+                DiskAnswer::Selected { key, error } => {
+                    if let (Some(t), Some(error)) = (self.job_done(key), error) {
+                        self.fail(now, t, error.to_string());
                     }
                 }
                 DiskAnswer::Prepared { key, error } => {
@@ -153,9 +166,11 @@ impl Engine {
         let Some(have) = slot.have().cloned() else { return };
         slot.saving = true;
         slot.jobs += 1;
-        let writes = if have.is_full() || slot.swarm.is_none() { Writes::Ended } else { Writes::GoOn };
+        let written = slot.swarm.as_ref().is_none_or(Torrent::is_written);
+        let writes = if have.is_full() || written { Writes::Ended } else { Writes::GoOn };
         let totals = slot.totals(&slot.stats(now));
-        let snapshot = Snapshot { have, totals, at: SystemTime::now(), writes };
+        let priorities = slot.selection.as_ref().map_or_else(Vec::new, |selection| selection.files().to_vec());
+        let snapshot = Snapshot { have, totals, priorities, at: SystemTime::now(), writes };
         self.disk.save_resume(&slot.storage, self.settings.state_dir.clone(), snapshot);
     }
 }

@@ -8,6 +8,7 @@ use super::{Engine, index_of};
 use crate::disk::{StorageKey, Totals};
 use crate::proto::announce::{AnnounceContext, Announcer};
 use crate::proto::bitfield::Bitfield;
+use crate::proto::selection::Selection;
 use crate::proto::torrent::{PeerSource, Torrent, TorrentConfig, TorrentStats};
 
 impl Engine {
@@ -15,7 +16,8 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// [`AddError::Duplicate`] if one with the same info hash is here.
+    /// [`AddError::Duplicate`] if one with the same info hash is here; [`AddError::Priorities`] if there are some, but
+    /// not one for each file.
     pub fn add(&mut self, add: AddTorrent) -> Result<TorrentId, AddError> {
         if self.stopping {
             return Err(AddError::Stopping);
@@ -24,9 +26,20 @@ impl Engine {
         if let Some(&t) = self.by_hash.get(&info_hash) {
             return Err(AddError::Duplicate(self.torrents[t].id));
         }
+        let (got, files) = (add.priorities.len(), add.metainfo.files().len());
+        if got > 0 && got != files {
+            return Err(AddError::Priorities { got, files });
+        }
         self.last_id = self.last_id.checked_add(1).ok_or(AddError::Numbers)?;
         let id = TorrentId(self.last_id);
-        let storage = self.disk.open(StorageKey(id.0), add.metainfo.clone(), add.dir.clone());
+        let storage = self.disk.open_with(
+            StorageKey(id.0),
+            add.metainfo.clone(),
+            add.dir.clone(),
+            add.allocation.unwrap_or(self.settings.allocation),
+            &add.priorities,
+        );
+        let selection = Selection::new(&add.metainfo, &add.priorities).map(Box::new);
         let geometry = add.metainfo.geometry();
         let policy = add.check;
         let t = self.torrents.insert(Slot {
@@ -37,6 +50,8 @@ impl Engine {
             swarm: None,
             announcer: None,
             have: None,
+            selection,
+            early_priorities: Vec::new(),
             links: Vec::new(),
             early_peers: add.peers.clone(),
             settings: add,
@@ -55,14 +70,11 @@ impl Engine {
         self.by_hash.insert(info_hash, t);
         let now = Instant::now();
         match policy {
-            CheckPolicy::Resume => {
+            // A full check reads the record too, for what is remembered beside the pieces.
+            CheckPolicy::Resume | CheckPolicy::Full => {
                 let slot = &mut self.torrents[t];
                 slot.jobs += 1;
                 self.disk.load_resume(&slot.storage, self.settings.state_dir.clone());
-            }
-            CheckPolicy::Full => {
-                let count = geometry.piece_count();
-                self.start_check(now, t, Bitfield::new(count), Bitfield::full(count));
             }
             CheckPolicy::Trust => self.start(now, t, Bitfield::full(geometry.piece_count())),
         }
@@ -130,7 +142,7 @@ impl Engine {
         let slot = &mut self.torrents[t];
         let id = slot.id;
         let (count, total) = (have.count(), slot.geometry().piece_count());
-        if !have.is_full() {
+        if !have.is_full() || slot.storage.may_have_parts() {
             slot.jobs += 1;
             self.disk.prepare(&slot.storage);
         }
@@ -141,6 +153,9 @@ impl Engine {
         config.max_peers = self.settings.max_peers_per_torrent;
         config.upload_slots = self.settings.upload_slots;
         config.sequential = slot.settings.sequential;
+        if let Some(selection) = &slot.selection {
+            config.priorities = selection.pieces(&slot.metainfo);
+        }
         let mut swarm = Torrent::new(config, now);
         swarm.add_candidates(now, &std::mem::take(&mut slot.early_peers), PeerSource::User);
         slot.swarm = Some(swarm);

@@ -10,6 +10,7 @@ mod event;
 mod files;
 mod life;
 mod links;
+mod selection;
 mod settings;
 mod slot;
 mod swarm;
@@ -41,6 +42,7 @@ use slot::Slot;
 use timers::{Timer, Timers};
 
 pub use event::{AddError, AddTorrent, CheckPolicy, EngineError, Event, State, TorrentId, TorrentStatus};
+pub use selection::{FileStatus, SelectionError};
 pub use settings::Settings;
 
 /// Any number of torrents, their peers, files and trackers.
@@ -110,7 +112,6 @@ impl Engine {
         let config = DiskConfig {
             workers: settings.disk_workers.unwrap_or(DiskConfig::default().workers),
             open_files: settings.open_files,
-            preallocate: settings.preallocate,
             // Parts kept for their turn come out of the same budget as those in the making.
             ahead_bytes: settings.memory / 8,
         };

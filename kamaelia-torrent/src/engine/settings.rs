@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::disk::Allocation;
 use crate::proto::buffer;
 
 /// Settings of an [`Engine`](super::Engine). [`Default`] is right for a program that shares a few torrents.
@@ -29,8 +30,8 @@ pub struct Settings {
     pub disk_workers: Option<usize>,
     /// Files kept open at the same time. Default 64.
     pub open_files: usize,
-    /// Reserve room for files when they are made instead of leaving them sparse. Default off.
-    pub preallocate: bool,
+    /// How room for files is taken, unless a torrent says otherwise. Default: as data comes.
+    pub allocation: Allocation,
     /// Start of our peer id, at most 12 bytes of it are used; the rest is random. Default `-KT0100-`.
     pub peer_id_prefix: String,
     /// Where resume records are kept. `None`: beside the torrent's data, as hidden files.
@@ -61,7 +62,7 @@ impl Default for Settings {
             memory: buffer::DEFAULT_BUDGET,
             disk_workers: None,
             open_files: 64,
-            preallocate: false,
+            allocation: Allocation::Sparse,
             peer_id_prefix: "-KT0100-".to_owned(),
             state_dir: None,
             numwant: 80,

@@ -8,9 +8,10 @@ use super::event::{AddTorrent, State, TorrentId, TorrentStatus};
 use crate::disk::{CheckHandle, Storage, Totals};
 use crate::proto::announce::{AnnounceStats, Announcer};
 use crate::proto::bitfield::Bitfield;
-use crate::proto::geometry::{Geometry, PieceIndex};
+use crate::proto::geometry::Geometry;
 use crate::proto::info_hash::InfoHash;
 use crate::proto::metainfo::Metainfo;
+use crate::proto::selection::{Priority, Selection, len_of};
 use crate::proto::torrent::{PeerKey, Torrent, TorrentStats};
 
 /// Where a torrent is in its life.
@@ -53,6 +54,10 @@ pub(super) struct Slot {
     pub(super) announcer: Option<Announcer>,
     /// Verified pieces, when there is no swarm that knows.
     pub(super) have: Option<Bitfield>,
+    /// Which files are wanted; `None` if all are, and are equally urgent.
+    pub(super) selection: Option<Box<Selection>>,
+    /// Priorities that were changed before the resume record was read.
+    pub(super) early_priorities: Vec<(usize, Priority)>,
     /// Its connections.
     pub(super) links: Vec<PeerKey>,
     /// Addresses that became known before there was a swarm.
@@ -115,12 +120,7 @@ impl Slot {
 
     /// Bytes of verified pieces.
     pub(super) fn verified(&self) -> u64 {
-        let geometry = self.geometry();
-        let Some(have) = self.have() else { return 0 };
-        let Some(last) = geometry.piece_count().checked_sub(1).map(PieceIndex) else { return 0 };
-        // All pieces but the last are of the same length.
-        let short = u64::from(geometry.piece_len() - geometry.piece_size(last));
-        u64::from(have.count()) * u64::from(geometry.piece_len()) - if have.get(last) { short } else { 0 }
+        self.have().map_or(0, |have| len_of(&self.geometry(), have))
     }
 
     pub(super) fn left(&self) -> u64 {
@@ -130,7 +130,7 @@ impl Slot {
     pub(super) fn state(&self) -> State {
         match &self.phase {
             Phase::Loading | Phase::Checking(_) => State::Checking,
-            Phase::Running if self.have().is_some_and(Bitfield::is_full) => State::Seeding,
+            Phase::Running if self.is_finished() => State::Seeding,
             Phase::Running => State::Downloading,
             Phase::Stopping { .. } => State::Stopped,
             Phase::Failed => State::Failed,
@@ -141,9 +141,11 @@ impl Slot {
         let stats = self.stats(now);
         let geometry = self.geometry();
         let verified = self.verified();
+        let (wanted, wanted_left) = self.wanted();
         let progress = match &self.phase {
             Phase::Checking(check) if check.total > 0 => f64::from(check.checked) / f64::from(check.total),
-            _ => verified as f64 / geometry.total_len() as f64,
+            _ if wanted == 0 => 1.0,
+            _ => (wanted - wanted_left) as f64 / wanted as f64,
         };
         TorrentStatus {
             id: self.id,
@@ -154,6 +156,8 @@ impl Slot {
             verified,
             total: geometry.total_len(),
             left: self.left(),
+            wanted,
+            wanted_left,
             downloaded: stats.downloaded,
             uploaded: stats.uploaded,
             totals: self.totals(&stats),

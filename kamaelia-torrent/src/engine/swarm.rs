@@ -13,6 +13,7 @@ impl Engine {
             let Some(slot) = self.torrents.get_mut(t) else { return };
             let Some(swarm) = &mut slot.swarm else { return };
             let Some(output) = swarm.poll() else { break };
+            let whole = swarm.is_seed();
             let id = slot.id;
             match output {
                 TorrentOutput::Write { piece, offset, data, last } => {
@@ -62,11 +63,13 @@ impl Engine {
                 }
                 TorrentOutput::Completed => {
                     slot.save_at = Some(now);
-                    if let Some(announcer) = &mut slot.announcer {
+                    // BEP 3: to trackers only the whole torrent counts.
+                    if let Some(announcer) = slot.announcer.as_mut().filter(|_| whole) {
                         announcer.completed(now);
                     }
                     self.emit(Event::Completed { id });
                 }
+                TorrentOutput::Abandon(piece) => self.disk.abandon(&slot.storage, piece),
                 TorrentOutput::DiskFailed(error) => {
                     self.fail(now, t, error);
                     return;

@@ -10,6 +10,7 @@ use super::bencode::{Bencode, BencodeError, Document, Limits, Value};
 use super::bitfield::{Bitfield, BitfieldError};
 use super::geometry::Geometry;
 use super::info_hash::InfoHash;
+use super::selection::Priority;
 
 /// State of a torrent at a moment when everything said here was on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +25,10 @@ pub struct Resume {
     pub uploaded: u64,
     /// Payload bytes received in all runs.
     pub downloaded: u64,
+    /// Priorities of the files; empty if all are as usual. Since version 2.
+    pub priorities: Vec<Priority>,
+    /// The part file, if there was one and it was not being written. Since version 2.
+    pub parts: Option<FileStamp>,
 }
 
 /// How a file looked.
@@ -72,16 +77,21 @@ impl Resume {
     pub fn encode(&self) -> Vec<u8> {
         let files = self.files.iter().map(|file| match file {
             None => Bencode::List(Vec::new()),
-            Some(f) => Bencode::List(vec![signed(f.len), signed(f.mtime)]),
+            Some(f) => encode_stamp(f),
         });
-        let body = Bencode::dict([
+        let mut body = vec![
             ("downloaded", signed(self.downloaded)),
             ("files", files.collect()),
             ("have", self.have.to_wire().into()),
             ("info hash", self.info_hash.0[..].into()),
             ("uploaded", signed(self.uploaded)),
-        ])
-        .encode();
+        ];
+        if !self.priorities.is_empty() {
+            let levels: Vec<u8> = self.priorities.iter().map(|priority| priority.level()).collect();
+            body.push(("priorities", levels.into()));
+        }
+        body.extend(self.parts.as_ref().map(|stamp| ("parts", encode_stamp(stamp))));
+        let body = Bencode::dict(body).encode();
         let sum = Sha1::digest(&body).to_vec();
         Bencode::dict([("body", body.into()), ("sha1", sum.into()), ("version", VERSION.into())]).encode()
     }
@@ -100,7 +110,7 @@ impl Resume {
         let outer = Document::parse(bytes, &Limits::RECORD)?;
         let outer = outer.root();
         match outer.get("version").and_then(Value::as_int) {
-            Some(VERSION) => {}
+            Some(1..=VERSION) => {}
             Some(other) => return Err(ResumeError::Version(other)),
             None => return Err(ResumeError::Missing("version")),
         }
@@ -119,6 +129,10 @@ impl Resume {
         if files.len() != file_count {
             return Err(ResumeError::Files { got: files.len(), expected: file_count });
         }
+        let levels = root.get("priorities").map_or(Some(&[][..]), Value::as_bytes);
+        let levels = levels.filter(|levels| levels.is_empty() || levels.len() == file_count);
+        let priorities = levels.and_then(|levels| levels.iter().map(|level| Priority::new(*level)).collect());
+        let parts = root.get("parts").map_or(Some(None), stamp);
         let total = |key| root.get(key).and_then(Value::as_u64).ok_or(ResumeError::Missing(key));
         Ok(Resume {
             info_hash,
@@ -126,6 +140,8 @@ impl Resume {
             files,
             uploaded: total("uploaded")?,
             downloaded: total("downloaded")?,
+            priorities: priorities.ok_or(ResumeError::Missing("priorities"))?,
+            parts: parts.ok_or(ResumeError::Missing("parts"))?,
         })
     }
 }
@@ -141,12 +157,16 @@ fn stamp(value: Value<'_>) -> Option<Option<FileStamp>> {
     parts.next().is_none().then_some(Some(stamp))
 }
 
+fn encode_stamp(stamp: &FileStamp) -> Bencode {
+    Bencode::List(vec![signed(stamp.len), signed(stamp.mtime)])
+}
+
 fn signed(value: u64) -> Bencode {
     Bencode::Integer(i64::try_from(value).unwrap_or(i64::MAX))
 }
 
-/// Changes when records of older versions cannot be read any more.
-const VERSION: i64 = 1;
+/// Rises when older programs would misunderstand a record. Version 1 had neither priorities nor a part file.
+const VERSION: i64 = 2;
 
 #[cfg(test)]
 mod tests {
@@ -165,7 +185,15 @@ mod tests {
         let mut have = Bitfield::new(10);
         have.set(PieceIndex(3));
         let stamp = FileStamp { len: 100, mtime: 1 };
-        Resume { info_hash: HASH, have, files: vec![Some(stamp), None], uploaded: 5, downloaded: 1 << 40 }
+        Resume {
+            info_hash: HASH,
+            have,
+            files: vec![Some(stamp), None],
+            uploaded: 5,
+            downloaded: 1 << 40,
+            priorities: vec![Priority::SKIP, Priority::HIGHEST],
+            parts: Some(FileStamp { len: 4096, mtime: 2 }),
+        }
     }
 
     fn decode(bytes: &[u8]) -> Result<Resume, ResumeError> {
@@ -181,6 +209,19 @@ mod tests {
     #[test]
     fn round_trip() {
         assert_eq!(decode(&record().encode()), Ok(record()));
+        let plain = Resume { priorities: Vec::new(), parts: None, ..record() };
+        assert_eq!(decode(&plain.encode()), Ok(plain));
+    }
+
+    #[test]
+    fn records_of_version_1_are_read() {
+        let hash = "\x07".repeat(20);
+        let have = "4:have2:\0\0";
+        let files = "5:fileslleli3ei4eee";
+        let body = format!("d10:downloadedi9e{files}{have}9:info hash20:{hash}8:uploadedi0ee");
+        let old = decode(&wrap(body.as_bytes())).unwrap();
+        assert_eq!((old.downloaded, old.priorities, old.parts), (9, vec![], None));
+        assert_eq!(old.files, [None, Some(FileStamp { len: 3, mtime: 4 })]);
     }
 
     #[test]
@@ -194,7 +235,7 @@ mod tests {
         assert_eq!(files, Err(ResumeError::Files { got: 2, expected: 3 }));
         assert!(matches!(decode(b""), Err(ResumeError::Bencode(_))));
         assert!(matches!(decode(&bytes[..bytes.len() - 1]), Err(ResumeError::Bencode(_))));
-        assert_eq!(decode(b"d7:versioni2ee"), Err(ResumeError::Version(2)));
+        assert_eq!(decode(b"d7:versioni3ee"), Err(ResumeError::Version(3)));
         assert_eq!(decode(b"de"), Err(ResumeError::Missing("version")));
         assert_eq!(decode(&wrap(b"de")), Err(ResumeError::Missing("info hash")));
         let nested = [vec![b'l'; 1000], vec![b'e'; 1000]].concat();
@@ -206,6 +247,21 @@ mod tests {
                 "\x07".repeat(20)
             );
             assert_eq!(decode(&wrap(body.as_bytes())), Err(ResumeError::Missing("files")), "{files}");
+        }
+    }
+
+    #[test]
+    fn priorities_and_part_files_that_do_not_fit_are_refused() {
+        let levels = |levels: &[u8]| levels.iter().filter_map(|level| Priority::new(*level)).collect();
+        let one = Resume { priorities: levels(&[4]), ..record() };
+        assert_eq!(decode(&one.encode()), Err(ResumeError::Missing("priorities")));
+        let hash = "\x07".repeat(20);
+        for (more, key) in [("10:priorities2:\x07\x08", "priorities"), ("5:partsi1e", "parts")] {
+            let (parts, priorities) = if key == "parts" { (more, "") } else { ("", more) };
+            let body = format!(
+                "d10:downloadedi0e5:filesllelee4:have2:\0\09:info hash20:{hash}{parts}{priorities}8:uploadedi0ee"
+            );
+            assert_eq!(decode(&wrap(body.as_bytes())), Err(ResumeError::Missing(key)));
         }
     }
 

@@ -575,6 +575,9 @@ impl World {
                 TorrentOutput::Ban(ip) => node.banned.push(SocketAddr::new(ip, 6881)),
                 TorrentOutput::Verified(_) => {}
                 TorrentOutput::Completed => node.completed = Some(now),
+                TorrentOutput::Abandon(piece) => {
+                    node.unwritten.remove(&piece);
+                }
                 TorrentOutput::DiskFailed(_) => {}
             }
         }

@@ -52,6 +52,16 @@ impl Dir {
         std::fs::rename(new, self.path.join(name))
     }
 
+    /// Removes a file of this folder (a plain name).
+    pub(crate) fn remove(&self, name: &str) -> io::Result<()> {
+        std::fs::remove_file(self.checked(Path::new(name), false)?)
+    }
+
+    /// Such a system is not asked how much room is left.
+    pub(crate) fn free_bytes(&self) -> Option<u64> {
+        None
+    }
+
     fn checked(&self, path: &Path, create: bool) -> io::Result<PathBuf> {
         let mut full = self.path.clone();
         let mut components = path.components().peekable();
@@ -113,6 +123,11 @@ pub(crate) fn next_data(_: &File, offset: u64) -> io::Result<Option<u64>> {
 /// Reserves the length; room is up to the file system.
 pub(crate) fn allocate(file: &File, len: u64) -> io::Result<()> {
     file.set_len(len)
+}
+
+/// Bytes that a file takes up, as far as is known here.
+pub(crate) fn allocated(meta: &std::fs::Metadata) -> u64 {
+    meta.len()
 }
 
 /// The position belongs to the file, not to the call, so one call at a time.

@@ -52,6 +52,7 @@ impl Torrent {
             return;
         }
         self.verified += u64::from(self.cfg.geometry.piece_size(piece));
+        let wanted = self.picker.is_wanted(piece);
         self.picker.set_state(piece, PieceState::Have);
         self.outputs.push_back(TorrentOutput::Verified(piece));
         if let Some(one) = only(senders)
@@ -63,19 +64,19 @@ impl Torrent {
             self.outputs.push_back(TorrentOutput::WantBlockHashes(piece));
         }
         let slots: Vec<usize> = self.peers.iter().map(|(slot, _)| slot).collect();
-        for slot in &slots {
-            self.send(now, *slot, &Message::Have(piece));
-            let Some(peer) = self.peers.get_mut(*slot) else { continue };
-            if peer.has.get(piece) {
+        for slot in slots {
+            self.send(now, slot, &Message::Have(piece));
+            let Some(peer) = self.peers.get_mut(slot) else { continue };
+            if wanted && peer.has.get(piece) {
                 peer.wanted = peer.wanted.saturating_sub(1);
                 if peer.wanted == 0 {
-                    self.update_interest(now, *slot);
+                    self.update_interest(now, slot);
                 }
             }
         }
-        if self.have.is_full() {
-            self.outputs.push_back(TorrentOutput::Completed);
-            slots.into_iter().for_each(|slot| self.part_if_both_complete(now, slot));
+        // Everything may be there only because of a piece that is no longer wanted: worth telling, too.
+        if (wanted && self.is_finished()) || self.have.is_full() {
+            self.finished(now);
         }
     }
 
@@ -93,7 +94,7 @@ impl Torrent {
     }
 
     /// Ends a partial. With `purge`, requests for its blocks are taken back: the piece will be asked for afresh.
-    fn drop_partial(&mut self, now: Instant, at: usize, purge: bool) {
+    pub(super) fn drop_partial(&mut self, now: Instant, at: usize, purge: bool) {
         let Some(partial) = self.partials.try_remove(at) else { return };
         self.free_blocks -= partial.free();
         let piece = partial.piece;
@@ -117,9 +118,9 @@ impl Torrent {
         }
     }
 
-    /// Two that have everything have nothing to say to each other.
+    /// One that has all it wants and one that has everything have nothing to say to each other.
     pub(super) fn part_if_both_complete(&mut self, now: Instant, slot: usize) {
-        if self.is_seed() && self.peers.get(slot).is_some_and(|peer| peer.has.is_full()) {
+        if self.is_finished() && self.peers.get(slot).is_some_and(|peer| peer.has.is_full()) {
             self.disconnect(now, slot, PeerError::Useless);
         }
     }

@@ -12,6 +12,7 @@ mod disk;
 mod messages;
 mod partial;
 mod requests;
+mod select;
 mod sources;
 mod timers;
 mod types;
@@ -91,7 +92,7 @@ impl Torrent {
     ///
     /// # Panics
     ///
-    /// If `cfg.have` is not for as many pieces as `cfg.geometry`.
+    /// If `cfg.have` or `cfg.priorities` is not for as many pieces as `cfg.geometry`.
     pub fn new(mut cfg: TorrentConfig, now: Instant) -> Torrent {
         let pieces = cfg.geometry.piece_count();
         assert_eq!(cfg.have.len(), pieces, "bitfield and geometry of different torrents");
@@ -99,6 +100,11 @@ impl Torrent {
         let have = std::mem::replace(&mut cfg.have, Bitfield::new(0));
         let choker = Choker::new(cfg.upload_slots, rng.fork());
         let verified = have.iter_ones().map(|piece| u64::from(cfg.geometry.piece_size(piece))).sum();
+        let mut picker = Picker::new(&have, rng.fork());
+        let priorities = std::mem::take(&mut cfg.priorities);
+        if !priorities.is_empty() {
+            picker.set_priorities(&priorities);
+        }
         Torrent {
             everything: Arc::new(Bitfield::full(pieces)),
             nothing: Arc::new(Bitfield::new(pieces)),
@@ -106,7 +112,7 @@ impl Torrent {
             by_key: HashMap::new(),
             candidates: Candidates::new(now),
             sources: Sources::default(),
-            picker: Picker::new(&have, rng.fork()),
+            picker,
             partials: Slab::new(),
             by_piece: HashMap::new(),
             free_blocks: 0,

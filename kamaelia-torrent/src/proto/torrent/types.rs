@@ -8,6 +8,7 @@ use crate::proto::{
     geometry::{BlockRequest, Geometry, PieceIndex},
     handshake::{PeerId, Reserved},
     info_hash::InfoHash,
+    selection::Priority,
     wire::WireError,
 };
 
@@ -64,6 +65,8 @@ pub struct TorrentConfig {
     pub sequential: bool,
     /// Whether connections to addresses that were handed over are opened at all.
     pub dial: bool,
+    /// How soon each piece is fetched; empty if all are of the usual priority.
+    pub priorities: Vec<Priority>,
 }
 
 impl TorrentConfig {
@@ -82,6 +85,7 @@ impl TorrentConfig {
             min_requests: 64,
             sequential: false,
             dial: true,
+            priorities: Vec::new(),
         }
     }
 }
@@ -211,8 +215,10 @@ pub enum TorrentOutput {
     Ban(IpAddr),
     /// A piece is verified and written.
     Verified(PieceIndex),
-    /// All pieces are verified and written.
+    /// All pieces that are wanted are verified and written.
     Completed,
+    /// The piece is not wanted any more though parts of it were handed out: forget them, and give their buffers back.
+    Abandon(PieceIndex),
     /// The disk does not take data; downloading rests for 10 minutes or until
     /// [`Torrent::retry_disk`](super::Torrent::retry_disk).
     DiskFailed(String),

@@ -181,7 +181,7 @@ impl Torrent {
                 busy: !peer.queue.is_empty() || peer.reading > 0,
             })
             .collect();
-        let served = self.choker.round(now, self.have.is_full(), &candidates);
+        let served = self.choker.round(now, self.is_finished(), &candidates);
         self.slots = self.choker.slots(&candidates);
         let slots: Vec<(usize, bool)> = self.peers.iter().map(|(slot, peer)| (slot, peer.choked)).collect();
         let mut active = !candidates.is_empty();
