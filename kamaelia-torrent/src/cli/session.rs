@@ -213,6 +213,12 @@ impl Session {
                     self.follow(t, *torrent_id, status);
                 }
             }
+            TorrentEvent::RequestFailed { torrent_id, request, reason } => {
+                let text = format!("torrent {torrent_id}: {request}: {reason}");
+                let object =
+                    json!({"event": "request_failed", "id": torrent_id.0, "request": request, "error": reason});
+                self.output.borrow().complain(&text, &object);
+            }
             _ => {}
         }
     }

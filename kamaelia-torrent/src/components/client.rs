@@ -231,12 +231,20 @@ impl Work<'_> {
             // An unknown number is ignored (D-33).
             Ok(close) => self.close(close.torrent_id),
             Err(message) => match message.downcast::<AddPeers>() {
+                Ok(add) if self.engine.status(add.torrent_id).is_none() => {
+                    self.refuse(add.torrent_id, "AddPeers", "there is no torrent of this number");
+                }
                 Ok(add) => self.engine.add_peers(add.torrent_id, &add.peers),
                 Err(other) => {
                     log::debug!("the torrent client ignores a message of type {}", other.type_name())
                 }
             },
         }
+    }
+
+    /// Says that a request about a torrent was not done.
+    fn refuse(&mut self, torrent_id: TorrentId, request: &'static str, reason: impl Into<String>) {
+        self.send(TorrentEvent::RequestFailed { torrent_id, request, reason: reason.into() });
     }
 
     fn close(&mut self, id: TorrentId) {

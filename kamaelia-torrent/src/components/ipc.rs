@@ -117,6 +117,15 @@ impl fmt::Display for AddPeers {
     }
 }
 
+/// The torrent that a request is about and the name of the request, for those that only the torrent's owners may make
+/// and that are answered by [`TorrentEvent::RequestFailed`] if they cannot be done.
+pub(crate) fn about(message: &Message) -> Option<(TorrentId, &'static str)> {
+    if let Some(request) = message.downcast_ref::<AddPeers>() {
+        return Some((request.torrent_id, "AddPeers"));
+    }
+    None
+}
+
 /// A torrent did not start, or stopped because of an error (TO-IPC-09, D-31).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TorrentStartFail {
@@ -161,6 +170,16 @@ pub enum TorrentEvent {
         /// How many peers it named, or what went wrong; it is asked again in any case.
         result: Result<usize, String>,
     },
+    /// A request about a torrent was not done: there is none of that number, or the request makes no sense. Nothing was
+    /// changed by it. An addition to the original's messages.
+    RequestFailed {
+        /// The torrent that was named.
+        torrent_id: TorrentId,
+        /// Name of the request's type.
+        request: &'static str,
+        /// Why not.
+        reason: String,
+    },
     /// How a torrent is doing (TO-IPC-10).
     TorrentStatusUpdate {
         /// The torrent.
@@ -176,7 +195,7 @@ impl TorrentEvent {
         match self {
             Self::NewTorrentCreated { tag, .. } | Self::TorrentAlreadyDownloading { tag, .. } => *tag,
             Self::TorrentStartFail(fail) => fail.tag,
-            Self::TrackerReport { .. } | Self::TorrentStatusUpdate { .. } => None,
+            _ => None,
         }
     }
 
@@ -186,6 +205,7 @@ impl TorrentEvent {
             Self::NewTorrentCreated { torrent_id, .. }
             | Self::TorrentAlreadyDownloading { torrent_id, .. }
             | Self::TrackerReport { torrent_id, .. }
+            | Self::RequestFailed { torrent_id, .. }
             | Self::TorrentStatusUpdate { torrent_id, .. } => Some(*torrent_id),
             Self::TorrentStartFail(fail) => fail.torrent_id,
         }
@@ -195,7 +215,7 @@ impl TorrentEvent {
         match &mut self {
             Self::NewTorrentCreated { tag, .. } | Self::TorrentAlreadyDownloading { tag, .. } => *tag = new,
             Self::TorrentStartFail(fail) => fail.tag = new,
-            Self::TrackerReport { .. } | Self::TorrentStatusUpdate { .. } => {}
+            _ => {}
         }
         self
     }
@@ -219,6 +239,9 @@ impl fmt::Display for TorrentEvent {
                     Ok(peers) => write!(f, "{peers} peers"),
                     Err(reason) => f.write_str(&printable(reason)),
                 }
+            }
+            Self::RequestFailed { torrent_id, request, reason } => {
+                write!(f, "Torrent {torrent_id} {request}: {}", printable(reason))
             }
             Self::TorrentStatusUpdate { torrent_id, status } => {
                 write!(f, "Torrent {torrent_id} status : {}%", status.percent())

@@ -193,7 +193,7 @@ fn is_answer(event: &TorrentEvent) -> bool {
     match event {
         TorrentEvent::NewTorrentCreated { .. } | TorrentEvent::TorrentAlreadyDownloading { .. } => true,
         TorrentEvent::TorrentStartFail(fail) => fail.torrent_id.is_none(),
-        TorrentEvent::TrackerReport { .. } | TorrentEvent::TorrentStatusUpdate { .. } => false,
+        _ => false,
     }
 }
 
@@ -211,6 +211,6 @@ fn note_progress(event: &TorrentEvent, incomplete: &mut BTreeSet<TorrentId>) {
                 incomplete.remove(torrent_id);
             }
         }
-        TorrentEvent::TrackerReport { .. } => {}
+        _ => {}
     }
 }

@@ -11,7 +11,7 @@ use axon::{
 
 use super::client::TorrentClient;
 use super::ipc::{
-    AddPeers, CloseTorrent, CreateNewTorrent, RequestTag, ServiceMessage, TorrentEvent, TorrentStartFail,
+    CloseTorrent, CreateNewTorrent, RequestTag, ServiceMessage, TorrentEvent, TorrentStartFail, about,
 };
 use crate::engine::TorrentId;
 
@@ -259,13 +259,13 @@ impl TorrentService {
             Ok(close) => self.disown(cx, close.torrent_id, &reply),
             Err(message) => {
                 // Only those who asked for a torrent may change it.
-                let owned = match message.downcast_ref::<AddPeers>() {
-                    Some(add) => self.owners.get(&add.torrent_id).is_some_and(|o| o.contains(&reply)),
-                    None => true,
-                };
-                if owned {
-                    let _ = cx.outbox.send(message);
+                if let Some((torrent_id, request)) = about(&message)
+                    && !self.owners.get(&torrent_id).is_some_and(|owners| owners.contains(&reply))
+                {
+                    let reason = "this patron has no torrent of this number".to_owned();
+                    return self.send_to(&reply, TorrentEvent::RequestFailed { torrent_id, request, reason });
                 }
+                let _ = cx.outbox.send(message);
             }
         }
     }
@@ -319,9 +319,9 @@ impl TorrentService {
                 }
             }
             // One without an owner is dropped (D-46).
-            TorrentEvent::TorrentStatusUpdate { torrent_id, .. }
-            | TorrentEvent::TrackerReport { torrent_id, .. } => {
-                for owner in self.owners.get(torrent_id).into_iter().flatten() {
+            _ => {
+                let owners = event.torrent_id().and_then(|id| self.owners.get(&id));
+                for owner in owners.into_iter().flatten() {
                     self.send_to(owner, event.clone());
                 }
             }

@@ -148,7 +148,7 @@ impl Model {
                 };
                 std::mem::replace(&mut line.percent, status.percent()) != status.percent()
             }
-            TorrentEvent::TrackerReport { .. } => false,
+            _ => false,
         }
     }
 
