@@ -5,6 +5,7 @@
 mod args;
 mod check;
 mod demo;
+mod files;
 mod graph;
 mod interrupt;
 mod loneliness;

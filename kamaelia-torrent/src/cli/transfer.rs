@@ -9,13 +9,16 @@ use std::time::Duration;
 
 use axon::prelude::*;
 use kamaelia_torrent::components::{CreateNewTorrent, TorrentClient, TorrentPatron};
+use kamaelia_torrent::disk::Allocation;
 use kamaelia_torrent::engine::{CheckPolicy, Settings};
 use kamaelia_torrent::proto::announce::{is_supported, redact};
 use kamaelia_torrent::proto::metainfo::Metainfo;
+use kamaelia_torrent::proto::selection::Priority;
 use kamaelia_torrent::torrent_file::{TorrentFileError, read_torrent_bytes};
 use serde_json::json;
 
-use super::args::{Common, Get, Seed};
+use super::args::{AllocationArg, Common, Get, Seed};
+use super::files::FileList;
 use super::interrupt::{Interrupt, done_or_interrupted};
 use super::output::Output;
 use super::session::{Report, Session, Share, Wanted};
@@ -29,7 +32,7 @@ pub(crate) fn get(args: &Get) -> Done {
         _ => Share::Not,
     };
     let interrupt = Interrupt::install()?;
-    let wanted = read_all(&args.common, args.sequential)?;
+    let wanted = read_all(&args.common, args.sequential, true)?;
     fs::create_dir_all(&args.common.dir).map_err(|e| folder_error(&args.common.dir, &e))?;
     let report = transfer(&args.common, wanted, share, interrupt)?;
     match &report.failures[..] {
@@ -40,7 +43,7 @@ pub(crate) fn get(args: &Get) -> Done {
 
 pub(crate) fn seed(args: &Seed) -> Done {
     let interrupt = Interrupt::install()?;
-    let wanted = read_all(&args.common, false)?;
+    let wanted = read_all(&args.common, false, false)?;
     // Making the folder, as `get` does, would hide a misspelt one.
     fs::read_dir(&args.common.dir).map_err(|e| folder_error(&args.common.dir, &e))?;
     let report = transfer(&args.common, wanted, Share::UntilStopped, interrupt)?;
@@ -65,8 +68,8 @@ pub(crate) fn client(settings: &Settings, dir: &Path) -> impl Fn() -> AnyInstanc
 pub(crate) const TICK: Duration = Duration::from_millis(250);
 
 /// Reads every torrent before anything is begun: a misspelt name shows at once, and nothing is written for it.
-fn read_all(common: &Common, sequential: bool) -> Result<Vec<Wanted>, Failure> {
-    common.torrents.iter().map(|path| read(path, common, sequential)).collect()
+fn read_all(common: &Common, sequential: bool, all_files: bool) -> Result<Vec<Wanted>, Failure> {
+    common.torrents.iter().map(|path| read(path, common, sequential, all_files)).collect()
 }
 
 /// Says what to do with what is no file, instead of that there is no such file.
@@ -81,7 +84,7 @@ pub(crate) fn refuse_links(path: &Path) -> Done {
     Ok(())
 }
 
-fn read(path: &Path, common: &Common, sequential: bool) -> Result<Wanted, Failure> {
+fn read(path: &Path, common: &Common, sequential: bool, all_files: bool) -> Result<Wanted, Failure> {
     refuse_links(path)?;
     let bytes = read_torrent_bytes(path)?;
     let metainfo = Metainfo::parse(&bytes)
@@ -91,6 +94,13 @@ fn read(path: &Path, common: &Common, sequential: bool) -> Result<Wanted, Failur
     request.trackers = !common.no_trackers;
     request.check = if common.recheck { CheckPolicy::Full } else { CheckPolicy::Resume };
     request.sequential = sequential;
+    if !common.files.is_empty() {
+        let select = FileList::apply(&common.files, &metainfo);
+        request.priorities = select.map_err(|e| Failure::Failed(format!("{}: {e}", path.display())))?;
+    } else if all_files {
+        // Not what an earlier run may have left out.
+        request.priorities = vec![Priority::NORMAL; metainfo.files().len()];
+    }
     let (mut asks_trackers, mut notes) = (false, Vec::new());
     for url in metainfo.trackers().iter().flatten().filter(|_| request.trackers) {
         if is_supported(url) {
@@ -115,8 +125,15 @@ fn transfer(
     share: Share,
     interrupt: Interrupt,
 ) -> Result<Report, Failure> {
-    let settings =
-        Settings { listen: Some(common.listen), state_dir: common.state.clone(), ..Settings::default() };
+    let settings = Settings {
+        listen: Some(common.listen),
+        state_dir: common.state.clone(),
+        allocation: match common.allocation {
+            AllocationArg::Sparse => Allocation::Sparse,
+            AllocationArg::Full => Allocation::Full,
+        },
+        ..Settings::default()
+    };
     if let Some(state) = &common.state {
         fs::create_dir_all(state).map_err(|e| folder_error(state, &e))?;
     }

@@ -8,7 +8,10 @@ use std::time::{Duration, Instant};
 use axon::threaded::ThreadCx;
 use axon::{BoxError, Component, Cx, Ipc, Message, ports};
 
-use super::ipc::{AddPeers, CloseTorrent, CreateNewTorrent, RequestTag, TorrentEvent, TorrentStartFail};
+use super::ipc::{
+    AddPeers, CloseTorrent, CreateNewTorrent, ListFiles, RequestTag, SetFilePriorities, TorrentEvent,
+    TorrentStartFail,
+};
 use super::status::StatusSnapshot;
 use crate::engine::{AddError, AddTorrent, Engine, Event, Settings, TorrentId};
 use crate::proto::metainfo::Metainfo;
@@ -16,7 +19,8 @@ use crate::proto::metainfo::Metainfo;
 ports! {
     /// Boxes of a [`TorrentClient`].
     pub struct ClientPorts {
-        in  { /// Requests: [`CreateNewTorrent`] (or bare bytes or text), [`CloseTorrent`], [`AddPeers`].
+        in  { /// Requests: [`CreateNewTorrent`] (or bare bytes or text), [`CloseTorrent`], [`AddPeers`],
+              /// [`SetFilePriorities`], [`ListFiles`].
               inbox: Message,
               /// [`Ipc::Shutdown`] or a `shutdownMicroprocess` stops the client in order.
               control: Ipc }
@@ -235,11 +239,30 @@ impl Work<'_> {
                     self.refuse(add.torrent_id, "AddPeers", "there is no torrent of this number");
                 }
                 Ok(add) => self.engine.add_peers(add.torrent_id, &add.peers),
+                Err(message) if self.serve_files(&message) => {}
                 Err(other) => {
                     log::debug!("the torrent client ignores a message of type {}", other.type_name())
                 }
             },
         }
+    }
+
+    /// Does a request about files; false if the message is something else.
+    fn serve_files(&mut self, message: &Message) -> bool {
+        if let Some(request) = message.downcast_ref::<SetFilePriorities>() {
+            let id = request.torrent_id;
+            if let Err(e) = self.engine.set_file_priorities(id, &request.priorities) {
+                self.refuse(id, "SetFilePriorities", e.to_string());
+            }
+            return true;
+        }
+        let Some(request) = message.downcast_ref::<ListFiles>() else { return false };
+        let torrent_id = request.torrent_id;
+        match self.engine.files(torrent_id) {
+            Some(files) => self.send(TorrentEvent::TorrentFiles { torrent_id, files: files.into() }),
+            None => self.refuse(torrent_id, "ListFiles", "there is no torrent of this number"),
+        }
+        true
     }
 
     /// Says that a request about a torrent was not done.
@@ -277,6 +300,8 @@ impl Work<'_> {
         add.check = create.check;
         add.trackers = create.trackers;
         add.sequential = create.sequential;
+        add.priorities = create.priorities;
+        add.allocation = create.allocation;
         let listen = self.engine.local_addr();
         let answer = match self.engine.add(add) {
             Ok(torrent_id) => TorrentEvent::NewTorrentCreated { torrent_id, save_folder, listen, tag },

@@ -1,5 +1,7 @@
 //! The messages of the torrent components (Kamaelia: `TorrentIPC.py`; TO-IPC-01 to 10).
 
+mod selection;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -8,7 +10,11 @@ use std::sync::Arc;
 use axon::{Message, Service};
 
 use super::status::StatusSnapshot;
-use crate::engine::{CheckPolicy, TorrentId};
+use crate::disk::Allocation;
+use crate::engine::{CheckPolicy, FileStatus, TorrentId};
+use crate::proto::selection::Priority;
+
+pub use selection::{ListFiles, SetFilePriorities};
 
 /// Marks a request, so that its answer can be told from others (D-31). Chosen by whoever asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -50,6 +56,10 @@ pub struct CreateNewTorrent {
     pub trackers: bool,
     /// Whether pieces are taken in order.
     pub sequential: bool,
+    /// How soon each file is fetched, one for each file of the torrent; an empty list leaves it to the resume record.
+    pub priorities: Vec<Priority>,
+    /// How room for files is taken; `None` as the client's settings say.
+    pub allocation: Option<Allocation>,
     /// Comes back in the answer.
     pub tag: Option<RequestTag>,
 }
@@ -64,6 +74,8 @@ impl CreateNewTorrent {
             check: CheckPolicy::default(),
             trackers: true,
             sequential: false,
+            priorities: Vec::new(),
+            allocation: None,
             tag: None,
         }
     }
@@ -123,6 +135,12 @@ pub(crate) fn about(message: &Message) -> Option<(TorrentId, &'static str)> {
     if let Some(request) = message.downcast_ref::<AddPeers>() {
         return Some((request.torrent_id, "AddPeers"));
     }
+    if let Some(request) = message.downcast_ref::<SetFilePriorities>() {
+        return Some((request.torrent_id, "SetFilePriorities"));
+    }
+    if let Some(request) = message.downcast_ref::<ListFiles>() {
+        return Some((request.torrent_id, "ListFiles"));
+    }
     None
 }
 
@@ -180,6 +198,14 @@ pub enum TorrentEvent {
         /// Why not.
         reason: String,
     },
+    /// The files of a torrent, as [`ListFiles`] asked for them; goes to all owners of the torrent. An addition to the
+    /// original's messages.
+    TorrentFiles {
+        /// The torrent.
+        torrent_id: TorrentId,
+        /// In the order of the torrent, padding included.
+        files: Arc<[FileStatus]>,
+    },
     /// How a torrent is doing (TO-IPC-10).
     TorrentStatusUpdate {
         /// The torrent.
@@ -206,6 +232,7 @@ impl TorrentEvent {
             | Self::TorrentAlreadyDownloading { torrent_id, .. }
             | Self::TrackerReport { torrent_id, .. }
             | Self::RequestFailed { torrent_id, .. }
+            | Self::TorrentFiles { torrent_id, .. }
             | Self::TorrentStatusUpdate { torrent_id, .. } => Some(*torrent_id),
             Self::TorrentStartFail(fail) => fail.torrent_id,
         }
@@ -242,6 +269,11 @@ impl fmt::Display for TorrentEvent {
             }
             Self::RequestFailed { torrent_id, request, reason } => {
                 write!(f, "Torrent {torrent_id} {request}: {}", printable(reason))
+            }
+            Self::TorrentFiles { torrent_id, files } => {
+                let wanted = files.iter().filter(|file| !file.pad && file.priority.is_wanted()).count();
+                let all = files.iter().filter(|file| !file.pad).count();
+                write!(f, "Torrent {torrent_id} files: {wanted} of {all} wanted")
             }
             Self::TorrentStatusUpdate { torrent_id, status } => {
                 write!(f, "Torrent {torrent_id} status : {}%", status.percent())

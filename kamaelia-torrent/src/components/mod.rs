@@ -24,8 +24,8 @@ pub use client::{ClientPorts, TorrentClient};
 pub use explainer::{BasicTorrentExplainer, ExplainerPorts};
 pub use http_client::{FetchFailed, HttpClientPorts, SimpleHttpClient};
 pub use ipc::{
-    AddPeers, CloseTorrent, CreateNewTorrent, MakeTorrent, RequestTag, ServiceMessage, TorrentEvent,
-    TorrentStartFail,
+    AddPeers, CloseTorrent, CreateNewTorrent, ListFiles, MakeTorrent, RequestTag, ServiceMessage,
+    SetFilePriorities, TorrentEvent, TorrentStartFail,
 };
 pub use maker::{MakerPorts, TorrentMaker};
 pub use patron::{PatronPorts, TorrentPatron};

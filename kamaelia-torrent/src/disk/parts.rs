@@ -58,7 +58,8 @@ struct Slot {
 impl Parts {
     /// For a torrent of which these files are wanted; an empty list leaves that to the resume record.
     pub(crate) fn new(priorities: &[Priority]) -> Parts {
-        let inner = Inner { unwanted: unwanted(priorities), chosen: !priorities.is_empty(), ..Inner::default() };
+        let inner =
+            Inner { unwanted: unwanted(priorities), chosen: !priorities.is_empty(), ..Inner::default() };
         Parts { mode: AtomicU8::new(UNKNOWN), inner: RwLock::new(inner) }
     }
 
@@ -186,7 +187,8 @@ impl Storage {
             Some(slot) => slot.number,
             None => self.new_slot(&mut inner)?,
         };
-        let result = self.write_slot(&inner, slot, within, data);
+        let filled = self.fill_slot(&inner, slot, piece, segment);
+        let result = filled.and_then(|()| self.write_slot(&inner, slot, within, data));
         match result {
             Ok(()) => inner.add(piece, slot, segment.file),
             Err(_) if !inner.slots.contains_key(&piece) => inner.free.push(slot),
@@ -217,7 +219,10 @@ impl Storage {
         }
         let moves: Vec<(PieceIndex, usize)> = {
             let inner = self.parts.read();
-            let all = inner.slots.iter().flat_map(|(piece, slot)| slot.files.iter().map(|file| (*piece, *file as usize)));
+            let all = inner
+                .slots
+                .iter()
+                .flat_map(|(piece, slot)| slot.files.iter().map(|file| (*piece, *file as usize)));
             all.filter(|(_, file)| !inner.is_unwanted(*file)).collect()
         };
         let mut scratch = vec![0; if moves.is_empty() { 0 } else { SCRATCH }];
@@ -242,7 +247,11 @@ impl Storage {
             for (piece, slot) in inner.slots.iter_mut().filter(|(_, slot)| slot.dirty) {
                 slot.dirty = false;
                 let header = SlotHeader { piece: *piece, files: slot.files.clone() };
-                headers.push((*piece, layout.header_offset(slot.number), layout.encode_slot(slot.number, Some(&header))));
+                headers.push((
+                    *piece,
+                    layout.header_offset(slot.number),
+                    layout.encode_slot(slot.number, Some(&header)),
+                ));
             }
             (inner.written.swap(false, Ordering::Relaxed), headers, std::mem::take(&mut inner.emptied))
         };
@@ -281,7 +290,8 @@ impl Storage {
         if !self.has_parts() {
             return Ok(None);
         }
-        let file = self.dir(Access::Read).and_then(|dir| dir.open_file(self.part_name().as_ref(), Access::Read));
+        let file =
+            self.dir(Access::Read).and_then(|dir| dir.open_file(self.part_name().as_ref(), Access::Read));
         match file.and_then(|file| file.metadata()) {
             Ok(meta) => Ok(Some(super::storage::stamp_of(&meta))),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -314,8 +324,37 @@ impl Storage {
         Ok(())
     }
 
+    /// Copies what the real file has of a part that is about to be written but not all at once: the piece may have begun
+    /// to come while the file was wanted, and a part is either here or there.
+    fn fill_slot(
+        &self,
+        inner: &Inner,
+        slot: u32,
+        piece: PieceIndex,
+        segment: &Segment,
+    ) -> Result<(), DiskError> {
+        let of_file = |whole: &Segment| whole.file == segment.file && whole.len > segment.len;
+        let Some(whole) = self.piece_segments(piece).find(of_file) else { return Ok(()) };
+        let (_, within) = self.place(&whole);
+        let mut scratch = vec![0; whole.len.min(SCRATCH as u64) as usize];
+        let mut done = 0;
+        while done < whole.len {
+            let n = (whole.len - done).min(scratch.len() as u64) as usize;
+            match self.read_file(segment.file, whole.offset + done, &mut scratch[..n]) {
+                Ok(0) | Err(DiskError::Missing { .. }) => break,
+                Ok(n) => {
+                    self.write_slot(inner, slot, within + done, &scratch[..n])?;
+                    done += n as u64;
+                }
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
+    }
+
     fn load_parts(&self, inner: &mut Inner) {
-        let file = self.dir(Access::Read).and_then(|dir| dir.open_file(self.part_name().as_ref(), Access::Read));
+        let file =
+            self.dir(Access::Read).and_then(|dir| dir.open_file(self.part_name().as_ref(), Access::Read));
         let file = match file {
             Ok(file) => file,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return,
@@ -363,7 +402,9 @@ impl Storage {
         if inner.layout.is_none() {
             let layout = Box::new(Layout::new(self.metainfo()));
             // What may be there was not a part file of this torrent.
-            file.set_len(0).and_then(|()| beneath::write_all_at(&file, &layout.encode(), 0)).map_err(error)?;
+            file.set_len(0)
+                .and_then(|()| beneath::write_all_at(&file, &layout.encode(), 0))
+                .map_err(error)?;
             (inner.layout, inner.count) = (Some(layout), 0);
         }
         let slot = inner.count;
@@ -390,7 +431,11 @@ impl Storage {
         })
     }
 
-    fn write_headers(&self, headers: &[(PieceIndex, u64, Vec<u8>)], emptied: &[u32]) -> Result<(), DiskError> {
+    fn write_headers(
+        &self,
+        headers: &[(PieceIndex, u64, Vec<u8>)],
+        emptied: &[u32],
+    ) -> Result<(), DiskError> {
         let layout = self.parts.read().layout.clone();
         let Some(layout) = layout else { return Ok(()) };
         let file = self.part_file(Access::Write)?;

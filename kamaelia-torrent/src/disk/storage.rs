@@ -140,6 +140,17 @@ impl Storage {
         result.map_err(|e| self.io_error("write", i, e))
     }
 
+    /// Reads what there is, as much as one call gives, from the file itself; 0 bytes at its end.
+    pub(super) fn read_file(&self, i: usize, offset: u64, data: &mut [u8]) -> Result<usize, DiskError> {
+        let file = self.file(i, Access::Read)?;
+        loop {
+            match beneath::read_vectored_at(&file, &mut [IoSliceMut::new(data)], offset) {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                other => return other.map_err(|e| self.io_error("read", i, e)),
+            }
+        }
+    }
+
     /// Into what lengths the stream is cut, and whether the part file has to be asked: it is by piece.
     fn step(&self) -> (u64, bool) {
         if self.has_parts() { (self.geometry().piece_len().into(), true) } else { (u64::MAX, false) }

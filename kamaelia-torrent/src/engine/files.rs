@@ -169,7 +169,8 @@ impl Engine {
         let written = slot.swarm.as_ref().is_none_or(Torrent::is_written);
         let writes = if have.is_full() || written { Writes::Ended } else { Writes::GoOn };
         let totals = slot.totals(&slot.stats(now));
-        let priorities = slot.selection.as_ref().map_or_else(Vec::new, |selection| selection.files().to_vec());
+        let priorities =
+            slot.selection.as_ref().map_or_else(Vec::new, |selection| selection.files().to_vec());
         let snapshot = Snapshot { have, totals, priorities, at: SystemTime::now(), writes };
         self.disk.save_resume(&slot.storage, self.settings.state_dir.clone(), snapshot);
     }

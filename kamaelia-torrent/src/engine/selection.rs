@@ -55,7 +55,11 @@ impl Engine {
         id: TorrentId,
         changes: &[(usize, Priority)],
     ) -> Result<(), SelectionError> {
-        let t = self.by_id.get(&id).copied().filter(|t| !matches!(self.torrents[*t].phase, Phase::Stopping { .. }));
+        let t = self
+            .by_id
+            .get(&id)
+            .copied()
+            .filter(|t| !matches!(self.torrents[*t].phase, Phase::Stopping { .. }));
         let t = t.ok_or(SelectionError::NoSuchTorrent(id))?;
         let slot = &mut self.torrents[t];
         let files = slot.metainfo.files().len();
@@ -155,11 +159,18 @@ impl Slot {
                 let stop = start + u64::from(geometry.piece_size(piece));
                 stop.min(end) - start.max(file.offset)
             };
-            let there = self.have().into_iter().flat_map(|have| {
-                pieces_of(&geometry, file).filter(|piece| have.get(*piece))
-            });
+            let there = self
+                .have()
+                .into_iter()
+                .flat_map(|have| pieces_of(&geometry, file).filter(|piece| have.get(*piece)));
             let verified = there.map(overlap).sum();
-            files.push(FileStatus { path: file.path.clone(), len: file.len, verified, priority, pad: file.pad });
+            files.push(FileStatus {
+                path: file.path.clone(),
+                len: file.len,
+                verified,
+                priority,
+                pad: file.pad,
+            });
         }
         files
     }

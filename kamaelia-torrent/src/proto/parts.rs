@@ -135,7 +135,12 @@ impl Layout {
 
     /// Over the torrent and the number of the slot too: a header in a wrong place is none.
     fn sum(&self, slot: u32, body: &[u8]) -> [u8; 20] {
-        Sha1::new().chain_update(self.info_hash.0).chain_update(slot.to_be_bytes()).chain_update(body).finalize().into()
+        Sha1::new()
+            .chain_update(self.info_hash.0)
+            .chain_update(slot.to_be_bytes())
+            .chain_update(body)
+            .finalize()
+            .into()
     }
 }
 
@@ -210,14 +215,14 @@ mod tests {
     fn headers_that_do_not_fit_the_torrent_are_not_believed() {
         let (m, layout) = (torrent(), Layout::new(&torrent()));
         let bad = [
-            header(4, &[2]),          // no such piece
-            header(0, &[]),           // nothing
-            header(0, &[2, 0]),       // order
-            header(0, &[0, 0]),       // twice
-            header(1, &[0]),          // does not lie there
-            header(0, &[1]),          // empty
-            header(3, &[3]),          // padding
-            header(0, &[9]),          // no such file
+            header(4, &[2]),    // no such piece
+            header(0, &[]),     // nothing
+            header(0, &[2, 0]), // order
+            header(0, &[0, 0]), // twice
+            header(1, &[0]),    // does not lie there
+            header(0, &[1]),    // empty
+            header(3, &[3]),    // padding
+            header(0, &[9]),    // no such file
             header(u32::MAX, &[2]),
         ];
         for header in bad {
@@ -228,10 +233,8 @@ mod tests {
     #[test]
     fn a_header_has_room_for_all_files_of_a_piece() {
         let files: String = (0..3000).map(|i| format!("d6:lengthi1e4:pathl4:{i:04}ee")).collect();
-        let text = format!(
-            "d4:infod5:filesl{files}e4:name1:t12:piece lengthi2000e6:pieces40:{}ee",
-            "x".repeat(40)
-        );
+        let text =
+            format!("d4:infod5:filesl{files}e4:name1:t12:piece lengthi2000e6:pieces40:{}ee", "x".repeat(40));
         let m = Metainfo::parse(text.as_bytes()).unwrap();
         let layout = Layout::new(&m);
         let all = SlotHeader { piece: PieceIndex(0), files: (0..2000).collect() };

@@ -206,9 +206,7 @@ impl Torrent {
         fits: impl Fn(PieceIndex) -> bool,
     ) -> Option<usize> {
         let wanted = |piece: &PieceIndex| {
-            fits(*piece)
-                && self.picker.state(*piece) == PieceState::Wanted
-                && self.picker.is_wanted(*piece)
+            fits(*piece) && self.picker.state(*piece) == PieceState::Wanted && self.picker.is_wanted(*piece)
         };
         let again = self.retry.iter().position(wanted);
         let piece = if let Some(at) = again {

@@ -3,10 +3,7 @@
 use std::time::Instant;
 
 use super::{Torrent, TorrentOutput};
-use crate::proto::{
-    picker::PieceState,
-    selection::Priority,
-};
+use crate::proto::{picker::PieceState, selection::Priority};
 
 impl Torrent {
     /// Changes the priority of every piece. What is being fetched and no longer wanted is given up, unless all of it
