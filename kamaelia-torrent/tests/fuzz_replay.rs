@@ -51,6 +51,11 @@ fn resume() {
 }
 
 #[test]
+fn parts() {
+    replay("parts", entry::parts);
+}
+
+#[test]
 fn tracker_query() {
     replay("tracker_query", entry::tracker_query);
 }

@@ -102,9 +102,9 @@ impl StatusSnapshot {
         (self.fraction_done.clamp(0.0, 1.0) * 100.0) as u32
     }
 
-    /// Whether everything that is wanted is there and verified.
+    /// Whether everything that is wanted is there, verified and in its place.
     pub fn is_complete(&self) -> bool {
-        self.state != State::Checking && self.wanted_left == 0
+        !matches!(self.state, State::Checking | State::Downloading) && self.wanted_left == 0
     }
 
     /// Seconds until it is complete at the present rate.

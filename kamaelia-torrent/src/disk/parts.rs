@@ -73,7 +73,15 @@ impl Parts {
 
     fn set_mode(&self, inner: &Inner) {
         let on = inner.unwanted.contains(&true) || !inner.slots.is_empty() || !inner.emptied.is_empty();
-        self.mode.store(if on { ON } else { OFF }, Ordering::Release);
+        let mut held = inner.slots.values().flat_map(|slot| &slot.files);
+        let mode = if held.any(|file| !inner.is_unwanted(*file as usize)) {
+            UNSETTLED
+        } else if on {
+            ON
+        } else {
+            OFF
+        };
+        self.mode.store(mode, Ordering::Release);
     }
 }
 
@@ -114,14 +122,14 @@ impl Storage {
     pub(crate) fn has_parts(&self) -> bool {
         match self.parts.mode.load(Ordering::Acquire) {
             OFF => false,
-            ON => true,
+            ON | UNSETTLED => true,
             _ => {
                 let mut inner = self.parts.write();
                 if self.parts.mode.load(Ordering::Acquire) == UNKNOWN {
                     self.load_parts(&mut inner);
                     self.parts.set_mode(&inner);
                 }
-                self.parts.mode.load(Ordering::Acquire) == ON
+                self.parts.mode.load(Ordering::Acquire) != OFF
             }
         }
     }
@@ -129,6 +137,11 @@ impl Storage {
     /// The same without looking at any file: false if there are certainly none.
     pub(crate) fn may_have_parts(&self) -> bool {
         self.parts.mode.load(Ordering::Acquire) != OFF
+    }
+
+    /// Whether the part file may hold something of a wanted file. Looks at no file.
+    pub(crate) fn may_be_unsettled(&self) -> bool {
+        matches!(self.parts.mode.load(Ordering::Acquire), UNKNOWN | UNSETTLED)
     }
 
     /// Whether the wish of somebody goes before that of the resume record.
@@ -498,3 +511,5 @@ const UNKNOWN: u8 = 0;
 const OFF: u8 = 1;
 /// Look before reading or writing.
 const ON: u8 = 2;
+/// The same, and the part file holds something of wanted files.
+const UNSETTLED: u8 = 3;

@@ -81,14 +81,12 @@ impl Engine {
                         }
                     }
                 }
-                DiskAnswer::Selected { key, error } => {
-                    if let (Some(t), Some(error)) = (self.job_done(key), error) {
-                        self.fail(now, t, error.to_string());
-                    }
-                }
-                DiskAnswer::Prepared { key, error } => {
-                    if let (Some(t), Some(error)) = (self.job_done(key), error) {
-                        self.fail(now, t, error.to_string());
+
+                DiskAnswer::Prepared { key, error } | DiskAnswer::Selected { key, error } => {
+                    let Some(t) = self.job_done(key) else { continue };
+                    match error {
+                        Some(error) => self.fail(now, t, error.to_string()),
+                        None => self.settled(t),
                     }
                 }
                 DiskAnswer::Saved { key, error } => {

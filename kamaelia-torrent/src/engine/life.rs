@@ -51,6 +51,8 @@ impl Engine {
             announcer: None,
             have: None,
             selection,
+            settling: 0,
+            completes: false,
             early_priorities: Vec::new(),
             links: Vec::new(),
             early_peers: add.peers.clone(),
@@ -144,6 +146,13 @@ impl Engine {
         let (count, total) = (have.count(), slot.geometry().piece_count());
         if !have.is_full() || slot.storage.may_have_parts() {
             slot.jobs += 1;
+            if slot.storage.may_be_unsettled() {
+                slot.settling += 1;
+                slot.completes = match &slot.selection {
+                    None => have.is_full(),
+                    Some(selection) => !selection.wanted().any_and_not(&have),
+                };
+            }
             self.disk.prepare(&slot.storage);
         }
         let mut config = TorrentConfig::new(slot.metainfo.info_hash(), self.peer_id, slot.geometry());

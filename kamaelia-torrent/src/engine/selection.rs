@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use super::Engine;
-use super::event::TorrentId;
+use super::event::{Event, TorrentId};
 use super::slot::{Phase, Slot};
 use crate::proto::selection::{Priority, Selection, pieces_of};
 
@@ -93,6 +93,16 @@ impl Engine {
         }
     }
 
+    /// A request that moves data out of the part file is answered.
+    pub(super) fn settled(&mut self, t: usize) {
+        let slot = &mut self.torrents[t];
+        let id = slot.id;
+        slot.settling = slot.settling.saturating_sub(1);
+        if slot.settling == 0 && std::mem::take(&mut slot.completes) {
+            self.emit(Event::Completed { id });
+        }
+    }
+
     fn change_selection(&mut self, t: usize, changes: &[(usize, Priority)]) {
         let now = Instant::now();
         let slot = &mut self.torrents[t];
@@ -115,6 +125,7 @@ impl Engine {
             slot.save_at.get_or_insert(now + self.settings.save_interval);
         }
         slot.jobs += 1;
+        slot.settling += 1;
         self.disk.select(&slot.storage, priorities);
         self.touch(t);
     }

@@ -56,6 +56,10 @@ pub(super) struct Slot {
     pub(super) have: Option<Bitfield>,
     /// Which files are wanted; `None` if all are, and are equally urgent.
     pub(super) selection: Option<Box<Selection>>,
+    /// Requests that move data out of the part file and are not answered yet.
+    pub(super) settling: u32,
+    /// What is wanted is complete, which is told when it is where it belongs.
+    pub(super) completes: bool,
     /// Priorities that were changed before the resume record was read.
     pub(super) early_priorities: Vec<(usize, Priority)>,
     /// Its connections.
@@ -130,7 +134,7 @@ impl Slot {
     pub(super) fn state(&self) -> State {
         match &self.phase {
             Phase::Loading | Phase::Checking(_) => State::Checking,
-            Phase::Running if self.is_finished() => State::Seeding,
+            Phase::Running if self.is_finished() && self.settling == 0 => State::Seeding,
             Phase::Running => State::Downloading,
             Phase::Stopping { .. } => State::Stopped,
             Phase::Failed => State::Failed,

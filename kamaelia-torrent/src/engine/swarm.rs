@@ -67,7 +67,11 @@ impl Engine {
                     if let Some(announcer) = slot.announcer.as_mut().filter(|_| whole) {
                         announcer.completed(now);
                     }
-                    self.emit(Event::Completed { id });
+                    if slot.settling > 0 {
+                        slot.completes = true;
+                    } else {
+                        self.emit(Event::Completed { id });
+                    }
                 }
                 TorrentOutput::Abandon(piece) => self.disk.abandon(&slot.storage, piece),
                 TorrentOutput::DiskFailed(error) => {

@@ -212,18 +212,13 @@ impl Picker {
     }
 
     fn pick_random(&mut self, has: &Bitfield) -> Option<PieceIndex> {
-        let end = self.pickable() as usize;
-        if end == 0 {
-            return None;
-        }
+        // Any of the most urgent ones.
+        let levels = self.ends.iter().skip(LEVELS - 1).step_by(LEVELS);
+        let end = levels.copied().find(|end| *end > 0)? as usize;
         let start = self.rng.usize(..end);
         let tries = self.order[start..end].iter().chain(&self.order[..start]).take(LOOK_AT);
         let found = tries.copied().map(PieceIndex).find(|piece| has.get(*piece));
-        if found.is_some() || end <= LOOK_AT {
-            return found;
-        }
-        let start = self.random_word();
-        self.candidates(has, start).next()
+        found.or_else(|| self.pick_rarest(has))
     }
 
     fn pick_sequential(&mut self, has: &Bitfield) -> Option<PieceIndex> {

@@ -11,5 +11,6 @@ mod hostile;
 mod options;
 mod resume;
 mod run;
+mod selection;
 mod terminal;
 mod trackers;

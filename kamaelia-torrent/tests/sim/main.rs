@@ -4,5 +4,6 @@
 
 mod hostile;
 mod scripts;
+mod selection;
 mod swarm;
 mod world;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use kamaelia_torrent::proto::{
-    BLOCK_LEN, Bitfield, BlockRequest, Geometry, InfoHash, PieceIndex,
+    BLOCK_LEN, Bitfield, BlockRequest, Geometry, InfoHash, PieceIndex, Priority,
     buffer::{BufferPool, PartBuf},
     handshake::{Handshake, PeerId, Reserved},
     torrent::{
@@ -503,6 +503,15 @@ impl World {
                 self.at(Duration::from_millis(10), Event::Closed { conn, end });
             }
         }
+    }
+
+    /// Changes what a node wants.
+    pub(crate) fn select(&mut self, node: usize, priority: impl Fn(u32) -> u8) {
+        let pieces = self.payload.geometry.piece_count();
+        let priorities: Vec<_> = (0..pieces).map(|i| Priority::new(priority(i)).unwrap()).collect();
+        let now = self.now;
+        self.node_mut(node).torrent.set_priorities(now, &priorities);
+        self.settle(node);
     }
 
     /// Does what a node wants done, until it wants nothing.

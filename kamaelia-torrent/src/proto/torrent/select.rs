@@ -44,8 +44,8 @@ impl Torrent {
         self.news += 1;
         self.wake_at(now);
         if missing == 0 && self.picker.missing() > 0 {
-            // Those who have everything were of no use before.
-            self.candidates.due(now);
+            // Those who have everything were of no use before, and were parted from.
+            self.candidates.recall(now);
         }
         if missing > 0 && self.picker.missing() == 0 {
             self.finished(now);
