@@ -101,7 +101,8 @@ impl Storage {
                     part.push(IoSliceMut::new(head));
                 }
             }
-            if !part.is_empty() && !(has_parts && self.read_part(&segment, &mut part)?) {
+            let done = part.is_empty() || has_parts && self.read_part(&segment, &mut part)?;
+            if !done {
                 let file = self.file(segment.file, Access::Read)?;
                 beneath::read_exact_vectored_at(&file, &mut part, segment.offset).map_err(|e| {
                     if e.kind() == io::ErrorKind::UnexpectedEof {
