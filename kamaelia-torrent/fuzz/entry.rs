@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use kamaelia_torrent::proto::announce::{MAX_PEERS, parse_http_response};
 use kamaelia_torrent::proto::bencode::{Bencode, Document, Limits, Value};
+use kamaelia_torrent::proto::extension::ExtensionHandshake;
 use kamaelia_torrent::proto::parts::Layout;
 use kamaelia_torrent::proto::resume::Resume;
 use kamaelia_torrent::proto::tracker::{TrackerConfig, TrackerState};
@@ -87,6 +88,20 @@ pub(crate) fn parts(data: &[u8]) {
         }
         let again = layout.encode_slot(slot, Some(&header));
         assert_eq!(layout.parse_slot(slot, &again, &m), Some(header));
+    }
+}
+
+/// Bounded, and what was understood is written and read again the same.
+pub(crate) fn extension(data: &[u8]) {
+    if let Ok(theirs) = ExtensionHandshake::parse(data) {
+        assert!(theirs.request_queue != Some(0));
+        assert!(!theirs.client.clone().unwrap_or_default().contains(char::is_control));
+        let again = ExtensionHandshake::parse(&theirs.encode()).expect("what we write");
+        // A text that was cut within a character, or was none, is longer when it is written.
+        assert_eq!(again.request_queue, theirs.request_queue);
+        for name in ["ut_pex", "ut_metadata", "lt_donthave"] {
+            assert_eq!(again.number(name), theirs.number(name));
+        }
     }
 }
 

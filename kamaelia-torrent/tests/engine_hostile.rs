@@ -114,7 +114,7 @@ fn fifty_peers_are_served_at_once() {
     let torrent = single("f", 2 << 20, 32_768, 4);
     let dir = tempfile::tempdir().unwrap();
     torrent.store(dir.path());
-    let mut node = Node::start(Settings { upload_slots: Some(50), ..settings() });
+    let mut node = Node::start(Settings { upload_slots_per_torrent: Some(50), ..settings() });
     let id = node.add(AddTorrent::new(torrent.metainfo.clone(), dir.path()));
     node.wait_started(id);
     let payload = torrent.payload();

@@ -56,6 +56,11 @@ fn parts() {
 }
 
 #[test]
+fn extension() {
+    replay("extension", entry::extension);
+}
+
+#[test]
 fn tracker_query() {
     replay("tracker_query", entry::tracker_query);
 }

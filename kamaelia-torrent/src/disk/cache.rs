@@ -7,18 +7,25 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::StorageKey;
 use super::beneath::{self, Access};
+use super::hook::{DiskHook, HookedAccess};
 
 /// Handles of files in use, the least recently used of which is closed when there are too many.
 #[derive(Debug)]
 pub(crate) struct FileCache {
     budget: usize,
+    hook: Option<DiskHook>,
     inner: Mutex<Inner>,
 }
 
 impl FileCache {
-    /// A cache of at most `budget` open files.
-    pub(crate) fn new(budget: usize) -> FileCache {
-        FileCache { budget: budget.max(1), inner: Mutex::default() }
+    /// A cache of at most `budget` open files. Whoever uses one of them calls [`before`](FileCache::before).
+    pub(crate) fn new(budget: usize, hook: Option<DiskHook>) -> FileCache {
+        FileCache { budget: budget.max(1), hook, inner: Mutex::default() }
+    }
+
+    /// Calls the hook, if there is one, before a file is accessed.
+    pub(crate) fn before(&self, access: HookedAccess, bytes: u64) -> io::Result<()> {
+        self.hook.as_ref().map_or(Ok(()), |hook| hook.call(access, bytes))
     }
 
     /// The handle of a file; `open` makes it if there is none that allows `access`.
@@ -99,7 +106,7 @@ mod tests {
     #[test]
     fn the_least_recently_used_is_closed() {
         let tmp = tempfile::tempdir().unwrap();
-        let cache = FileCache::new(2);
+        let cache = FileCache::new(2, None);
         let opened = Cell::new(0);
         let get = |i: usize, access| {
             let open = || {

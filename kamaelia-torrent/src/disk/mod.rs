@@ -17,6 +17,7 @@ mod check;
 mod error;
 mod frame;
 mod hasher;
+mod hook;
 mod keeper;
 mod layout;
 mod parts;
@@ -42,6 +43,8 @@ use crate::proto::selection::Priority;
 pub use check::CheckHandle;
 pub use error::DiskError;
 pub use frame::PIECE_HEADER;
+#[doc(hidden)]
+pub use hook::{DiskHook, HookedAccess};
 pub use storage::Storage;
 
 /// Number by which answers name a torrent. The caller chooses it and uses it once.
@@ -102,12 +105,15 @@ pub struct DiskConfig {
     /// Bytes of parts that came before their turn that may be kept in memory for hashing; others are read back.
     /// Default 2 MiB.
     pub ahead_bytes: usize,
+    /// What happens before each access to a file, for benchmarks and tests.
+    #[doc(hidden)]
+    pub hook: Option<DiskHook>,
 }
 
 impl Default for DiskConfig {
     fn default() -> DiskConfig {
         let cores = thread::available_parallelism().map_or(1, |n| n.get());
-        DiskConfig { workers: cores.min(4), open_files: 64, ahead_bytes: 2 * 1024 * 1024 }
+        DiskConfig { workers: cores.min(4), open_files: 64, ahead_bytes: 2 * 1024 * 1024, hook: None }
     }
 }
 
@@ -247,7 +253,7 @@ impl Disk {
     /// The system refused a thread.
     pub fn new(config: DiskConfig, notify: Arc<dyn Fn() + Send + Sync>) -> std::io::Result<Disk> {
         let count = config.workers.max(1);
-        let cache = Arc::new(FileCache::new(config.open_files));
+        let cache = Arc::new(FileCache::new(config.open_files, config.hook.clone()));
         let (any, any_out) = unbounded();
         let (checks, checks_out) = unbounded();
         let (answer_in, answers) = unbounded();

@@ -9,6 +9,7 @@ use std::time::UNIX_EPOCH;
 
 use super::beneath::{self, Access, Dir};
 use super::cache::FileCache;
+use super::hook::HookedAccess;
 use super::layout::{Segment, segments};
 use super::parts::Parts;
 use super::{Allocation, DiskError, StorageKey};
@@ -103,6 +104,7 @@ impl Storage {
             }
             let done = part.is_empty() || has_parts && self.read_part(&segment, &mut part)?;
             if !done {
+                self.before(HookedAccess::Read, &segment)?;
                 let file = self.file(segment.file, Access::Read)?;
                 beneath::read_exact_vectored_at(&file, &mut part, segment.offset).map_err(|e| {
                     if e.kind() == io::ErrorKind::UnexpectedEof {
@@ -127,6 +129,7 @@ impl Storage {
             if segment.pad || has_parts && self.write_part(&segment, head)? {
                 continue;
             }
+            self.before(HookedAccess::Write, &segment)?;
             self.write_file(segment.file, segment.offset, head)?;
         }
         Ok(())
@@ -264,6 +267,11 @@ impl Storage {
             Ok(Some(at)) => Ok(at >= end),
             Err(e) => Err(self.io_error("read", segment.file, e)),
         }
+    }
+
+    fn before(&self, access: HookedAccess, segment: &Segment) -> Result<(), DiskError> {
+        let op = if access == HookedAccess::Read { "read" } else { "write" };
+        self.cache.before(access, segment.len).map_err(|e| self.io_error(op, segment.file, e))
     }
 
     /// The handle of a file, from the cache or opened now.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 
 use crate::disk::{Allocation, Totals};
@@ -53,6 +54,10 @@ pub struct AddTorrent {
     pub priorities: Vec<Priority>,
     /// How room for files is taken; `None` as the engine's settings say.
     pub allocation: Option<Allocation>,
+    /// Most bytes per second from its peers.
+    pub down_limit: Option<NonZeroU64>,
+    /// Most bytes per second to its peers.
+    pub up_limit: Option<NonZeroU64>,
 }
 
 impl AddTorrent {
@@ -67,6 +72,8 @@ impl AddTorrent {
             sequential: false,
             priorities: Vec::new(),
             allocation: None,
+            down_limit: None,
+            up_limit: None,
         }
     }
 }

@@ -67,10 +67,12 @@ impl Engine {
             error: None,
             before: Totals::default(),
             waiting_to_dial: false,
+            slot_cap: 0,
         });
         self.by_id.insert(id, t);
         self.by_hash.insert(info_hash, t);
         let now = Instant::now();
+        self.begin_limits(now, t);
         match policy {
             // A full check reads the record too, for what is remembered beside the pieces.
             CheckPolicy::Resume | CheckPolicy::Full => {
@@ -160,7 +162,7 @@ impl Engine {
         config.private = slot.metainfo.private();
         config.seed = self.rng.u64(..);
         config.max_peers = self.settings.max_peers_per_torrent;
-        config.upload_slots = self.settings.upload_slots;
+        config.upload_slots = self.settings.upload_slots_per_torrent;
         config.sequential = slot.settings.sequential;
         if let Some(selection) = &slot.selection {
             config.priorities = selection.pieces(&slot.metainfo);
@@ -182,6 +184,7 @@ impl Engine {
             announcer.start(now);
             slot.announcer = Some(announcer);
         }
+        self.start_limits(now, t);
         self.emit(Event::Checked { id, have: count, total });
         self.emit(Event::Started { id });
         self.touch(t);
@@ -263,6 +266,7 @@ impl Engine {
         let id = TorrentId(key.0);
         if let Some(t) = self.by_id.remove(&id) {
             let slot = self.torrents.remove(t);
+            self.forget_limits(t);
             self.by_hash.remove(&slot.info_hash());
             self.emit(Event::Stopped { id });
         }

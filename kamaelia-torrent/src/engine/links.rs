@@ -9,7 +9,7 @@ use mio::{Interest, Token};
 use super::event::{Event, TorrentId};
 use super::slot::Phase;
 use super::timers::Timer;
-use super::{Engine, index_of, key_of};
+use super::{Engine, READ_LEN, index_of, key_of};
 use crate::net::conn::{Conn, Progress};
 use crate::net::listen;
 use crate::proto::handshake::{Handshake, HandshakeReader};
@@ -36,6 +36,10 @@ pub(super) struct Link {
     pub(super) output: bool,
     /// The swarm does not want to read more for now.
     pub(super) paused: bool,
+    /// It waits for its turn to be read, because of a limit.
+    pub(super) held: bool,
+    /// Bytes that may be read in this turn of the loop, if there is a limit.
+    pub(super) leave: u32,
     /// It is in the queue of those with something to do.
     pub(super) queued: bool,
 }
@@ -48,6 +52,13 @@ pub(super) enum Stage {
     Handshake { reader: HandshakeReader, answered: bool },
     /// Both handshakes are done.
     Up,
+}
+
+impl Link {
+    /// Whether both handshakes are done.
+    pub(super) fn is_up(&self) -> bool {
+        matches!(self.stage, Stage::Up)
+    }
 }
 
 impl Engine {
@@ -66,10 +77,10 @@ impl Engine {
                 Ok((stream, addr)) => {
                     let addr = SocketAddr::new(addr.ip().to_canonical(), addr.port());
                     // Closed at once rather than left in the backlog, so that the peer knows where it stands.
-                    if self.links.len() >= self.settings.max_connections
-                        || self.unnamed >= MAX_UNNAMED
+                    if self.unnamed >= MAX_UNNAMED
                         || self.banned.contains(&addr.ip())
                         || self.stopping
+                        || !self.may_add(now, None)
                     {
                         continue;
                     }
@@ -99,11 +110,10 @@ impl Engine {
     /// Opens the connections that a swarm wants, as far as the budgets allow.
     pub(super) fn dial(&mut self, now: Instant, t: usize) {
         loop {
+            let full = self.half_open >= self.settings.max_half_open || !self.may_add(now, Some(t));
             let Some(slot) = self.torrents.get_mut(t) else { return };
             let Some(swarm) = &mut slot.swarm else { return };
-            if self.half_open >= self.settings.max_half_open
-                || self.links.len() >= self.settings.max_connections
-            {
+            if full {
                 let due = swarm.deadline().is_some_and(|at| at <= now);
                 if due && !std::mem::replace(&mut slot.waiting_to_dial, true) {
                     self.waiting_to_dial.push_back(t);
@@ -167,6 +177,8 @@ impl Engine {
             writable: incoming,
             output: false,
             paused: false,
+            held: false,
+            leave: 0,
             queued: false,
         });
         if let Some(t) = torrent {
@@ -225,7 +237,7 @@ impl Engine {
         }
         let Some(link) = self.links.get_mut(index) else { return };
         let to_write = link.output || link.conn.queued() > 0;
-        link.queued = (link.readable && !link.paused) || (link.writable && to_write);
+        link.queued = (link.readable && !link.paused && !link.held) || (link.writable && to_write);
         if link.queued {
             self.ready.push_back(index);
         }
@@ -248,7 +260,7 @@ impl Engine {
 
     fn read(&mut self, now: Instant, index: usize) -> Result<(), String> {
         let Some(link) = self.links.get_mut(index) else { return Ok(()) };
-        if !link.readable || link.paused {
+        if !link.readable || link.paused || link.held {
             return Ok(());
         }
         if let (Stage::Up, Some(t)) = (&link.stage, link.torrent)
@@ -258,15 +270,33 @@ impl Engine {
             link.paused = true;
             return Ok(());
         }
+        let limited = link.torrent.filter(|t| self.throttle.down.meters(*t));
+        let most = match limited {
+            Some(t) => match self.leave_to_read(now, index, t) {
+                Some(most) => most.min(READ_LEN),
+                None => return Ok(()),
+            },
+            None => READ_LEN,
+        };
         let mut buf = std::mem::take(&mut self.read_buf);
-        let result = self.read_into(now, index, &mut buf);
+        let result = self.read_into(now, index, &mut buf[..most]);
         self.read_buf = buf;
+        if let Some(t) = limited
+            && result.is_ok()
+        {
+            self.hold_if_more(now, index, t);
+        }
         result
     }
 
     fn read_into(&mut self, now: Instant, index: usize, buf: &mut [u8]) -> Result<(), String> {
         let link = &mut self.links[index];
         let (n, progress) = link.conn.read(buf).map_err(|e| e.to_string())?;
+        if self.throttle.down.is_on()
+            && let Some(t) = link.torrent
+        {
+            self.throttle.down.charge(now, t, n as u64);
+        }
         // The system tells only once that the other side hung up: then a short read is not the end, an empty one is.
         link.readable = progress == Progress::More || (link.hung_up && n > 0);
         let mut data = &buf[..n];
@@ -350,6 +380,9 @@ impl Engine {
         link.deadline = None;
         let id = slot.id;
         self.emit(Event::PeerConnected { id, addr });
+        if !self.make_room(now, t, key) {
+            return Err("too many connections".to_owned());
+        }
         self.pump(now, t);
         self.touch(t);
         Ok(())
@@ -366,7 +399,12 @@ impl Engine {
                 && let Some(t) = link.torrent
                 && let Some(swarm) = &mut self.torrents[t].swarm
             {
-                swarm.take_output(now, key, link.conn.tail());
+                let tail = link.conn.tail();
+                let before = tail.len();
+                swarm.take_output(now, key, tail);
+                if self.throttle.up.is_on() {
+                    self.throttle.up.charge(now, t, (tail.len() - before) as u64);
+                }
             }
             if !link.writable {
                 break;

@@ -6,9 +6,11 @@
 //! [waker](Engine::waker) when they have something. In one turn a connection gets a bounded share of work, so that no peer can keep
 //! the others waiting; nothing in a turn grows with the number of idle torrents or connections.
 
+mod crowd;
 mod event;
 mod files;
 mod life;
+mod limits;
 mod links;
 mod selection;
 mod settings;
@@ -42,8 +44,11 @@ use slot::Slot;
 use timers::{Timer, Timers};
 
 pub use event::{AddError, AddTorrent, CheckPolicy, EngineError, Event, State, TorrentId, TorrentStatus};
+pub use limits::{ConnectionLimits, UnknownTorrent};
 pub use selection::{FileStatus, SelectionError};
 pub use settings::Settings;
+
+pub use crate::proto::limit::Limits;
 
 /// Any number of torrents, their peers, files and trackers.
 pub struct Engine {
@@ -88,6 +93,8 @@ pub struct Engine {
     asking: HashMap<u64, (TorrentId, u64)>,
     last_token: u64,
     events: VecDeque<Event>,
+    throttle: limits::Throttle,
+    crowd: crowd::Crowd,
     stopping: bool,
 }
 
@@ -114,6 +121,7 @@ impl Engine {
             open_files: settings.open_files,
             // Parts kept for their turn come out of the same budget as those in the making.
             ahead_bytes: settings.memory / 8,
+            hook: settings.disk_hook.clone(),
         };
         let ring = Arc::clone(&waker);
         let disk = Disk::new(config, Arc::new(move || wake(&ring)))?;
@@ -124,6 +132,9 @@ impl Engine {
             let _ = done.send(answer);
             wake(&ring);
         });
+        let mut throttle = limits::Throttle::default();
+        throttle.down.set_total(Instant::now(), settings.down_limit);
+        throttle.up.set_total(Instant::now(), settings.up_limit);
         Ok(Engine {
             peer_id: peer_id(&settings.peer_id_prefix),
             rng: settings.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed),
@@ -157,6 +168,8 @@ impl Engine {
             asking: HashMap::new(),
             last_token: 0,
             events: VecDeque::new(),
+            throttle,
+            crowd: crowd::Crowd::default(),
             stopping: false,
             settings,
         })
@@ -226,7 +239,9 @@ impl Engine {
                 self.work(now, index);
             }
         }
+        self.deal(now);
         self.settle(now);
+        self.schedule_deal(now);
         Ok(())
     }
 
@@ -318,6 +333,8 @@ impl Engine {
                 }
                 Timer::Link(key) => self.link_timed_out(now, key),
                 Timer::Accept => self.accept_ready = true,
+                Timer::Limits => self.limits_due(now, at),
+                Timer::Slots => self.slots_due(now, at),
             }
         }
     }
@@ -332,8 +349,10 @@ impl Engine {
             self.announce(now, t);
             self.save_if_due(now, t);
             self.go_on_stopping(now, t);
+            self.note_demand(now, t);
             self.schedule(now, t);
         }
+        self.share_slots_if_stale(now);
         while self.half_open < self.settings.max_half_open
             && self.links.len() < self.settings.max_connections
             && let Some(t) = self.waiting_to_dial.pop_front()

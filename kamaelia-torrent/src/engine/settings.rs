@@ -1,10 +1,11 @@
 //! What an engine is told at the start.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::disk::Allocation;
+use crate::disk::{Allocation, DiskHook};
 use crate::proto::buffer;
 
 /// Settings of an [`Engine`](super::Engine). [`Default`] is right for a program that shares a few torrents.
@@ -16,14 +17,21 @@ pub struct Settings {
     /// Address from which connections are opened. Default: that of `listen` if it is a specific one, else the system
     /// chooses.
     pub outgoing_bind: Option<IpAddr>,
-    /// Most connections in all, established or not. Default 200.
+    /// Most connections in all, established or not; for a moment up to four more, until it is known whether a newcomer
+    /// is of more use than one of those. Default 200.
     pub max_connections: usize,
     /// Most connections of one torrent. Default 100.
     pub max_peers_per_torrent: usize,
     /// Connections being opened at the same time. Default 32.
     pub max_half_open: usize,
-    /// Peers of a torrent that are served at a time; `None` adapts the number to what the line carries.
+    /// Peers that are served at a time, of all torrents together, which share them evenly. `None`: no limit.
     pub upload_slots: Option<usize>,
+    /// Peers of one torrent that are served at a time; `None` adapts the number to what the line carries.
+    pub upload_slots_per_torrent: Option<usize>,
+    /// Most bytes per second from peers, of all torrents together. `None`: no limit.
+    pub down_limit: Option<NonZeroU64>,
+    /// Most bytes per second to peers, of all torrents together. `None`: no limit.
+    pub up_limit: Option<NonZeroU64>,
     /// Memory for pieces in the making, of all torrents, bytes. Default 16 MiB.
     pub memory: usize,
     /// Threads that read, write and hash. `None`: the number of cores, at most 4.
@@ -48,6 +56,9 @@ pub struct Settings {
     pub stop_timeout: Duration,
     /// Seed of every random choice; `None` takes one from the system. The peer id is random in any case.
     pub seed: Option<u64>,
+    /// What happens before each access to a file, for benchmarks and tests: a slow disk, or one that fails.
+    #[doc(hidden)]
+    pub disk_hook: Option<DiskHook>,
 }
 
 impl Default for Settings {
@@ -59,6 +70,9 @@ impl Default for Settings {
             max_peers_per_torrent: 100,
             max_half_open: 32,
             upload_slots: None,
+            upload_slots_per_torrent: None,
+            down_limit: None,
+            up_limit: None,
             memory: buffer::DEFAULT_BUDGET,
             disk_workers: None,
             open_files: 64,
@@ -71,6 +85,7 @@ impl Default for Settings {
             save_interval: Duration::from_secs(5),
             stop_timeout: Duration::from_secs(3),
             seed: None,
+            disk_hook: None,
         }
     }
 }

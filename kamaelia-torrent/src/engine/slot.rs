@@ -84,6 +84,8 @@ pub(super) struct Slot {
     pub(super) before: Totals,
     /// It would dial if there were fewer connections.
     pub(super) waiting_to_dial: bool,
+    /// Upload slots that it has of those for all torrents, if they are limited.
+    pub(super) slot_cap: usize,
 }
 
 impl Slot {

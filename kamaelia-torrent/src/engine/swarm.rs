@@ -29,6 +29,7 @@ impl Engine {
                     slot.jobs += 1;
                     self.disk.block_hashes(&slot.storage, piece);
                 }
+                TorrentOutput::WantsToSend(peer) => self.throttle.up.ask(t, peer),
                 TorrentOutput::OutputReady(peer) => {
                     if let Some(link) = self.link(peer) {
                         link.output = true;

@@ -15,6 +15,10 @@ pub(crate) enum Timer {
     Link(PeerKey),
     /// Accepting goes on.
     Accept,
+    /// Limits allow more.
+    Limits,
+    /// Upload slots are shared anew.
+    Slots,
 }
 
 /// Deadlines. Whoever is told to look again finds out itself whether anything is due, so a deadline that moved later or

@@ -6,9 +6,11 @@ use super::geometry::PieceIndex;
 
 /// A set of pieces of a torrent with a known number of pieces.
 ///
-/// The number of set bits is kept, so [`count`](Bitfield::count) and [`is_full`](Bitfield::is_full) cost nothing.
+/// The number of set bits is kept, so [`count`](Bitfield::count) and [`is_full`](Bitfield::is_full) cost nothing. A set
+/// of all pieces or of none takes no memory for its bits: that is what ten thousand idle seeds and their peers have.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Bitfield {
+    /// Empty if all bits are the same.
     words: Vec<u64>,
     len: u32,
     count: u32,
@@ -39,19 +41,12 @@ pub enum BitfieldError {
 impl Bitfield {
     /// No piece out of `len`.
     pub fn new(len: u32) -> Bitfield {
-        Bitfield { words: vec![0; word_count(len)], len, count: 0 }
+        Bitfield { words: Vec::new(), len, count: 0 }
     }
 
     /// Every piece out of `len`.
     pub fn full(len: u32) -> Bitfield {
-        let mut words = vec![u64::MAX; word_count(len)];
-        let used = len % 64;
-        if used != 0
-            && let Some(last) = words.last_mut()
-        {
-            *last = u64::MAX << (64 - used);
-        }
-        Bitfield { words, len, count: len }
+        Bitfield { words: Vec::new(), len, count: len }
     }
 
     /// Reads the payload of a `bitfield` message for a torrent of `len` pieces.
@@ -78,27 +73,34 @@ impl Bitfield {
             })
             .collect();
         let count = words.iter().map(|w| w.count_ones()).sum();
-        Ok(Bitfield { words, len, count })
+        let mut set = Bitfield { words, len, count };
+        set.shrink();
+        Ok(set)
     }
 
     /// The payload of a `bitfield` message: the first piece is the highest bit of the first byte.
     pub fn to_wire(&self) -> Vec<u8> {
-        let mut out: Vec<u8> = self.words.iter().flat_map(|w| w.to_be_bytes()).collect();
+        let mut out: Vec<u8> = (0..self.word_count()).flat_map(|at| self.word(at).to_be_bytes()).collect();
         out.truncate(wire_len(self.len));
         out
     }
 
     /// Whether the piece is in the set; false for one that does not exist.
     pub fn get(&self, piece: PieceIndex) -> bool {
-        piece.0 < self.len && self.words[piece.as_usize() / 64] & mask(piece) != 0
+        piece.0 < self.len
+            && match self.words.get(piece.as_usize() / 64) {
+                Some(word) => word & mask(piece) != 0,
+                None => self.count > 0,
+            }
     }
 
     /// Adds a piece; true if it was missing. One that does not exist changes nothing.
     pub fn set(&mut self, piece: PieceIndex) -> bool {
         let changes = piece.0 < self.len && !self.get(piece);
         if changes {
-            self.words[piece.as_usize() / 64] |= mask(piece);
+            self.spread()[piece.as_usize() / 64] |= mask(piece);
             self.count += 1;
+            self.shrink();
         }
         changes
     }
@@ -107,8 +109,9 @@ impl Bitfield {
     pub fn clear(&mut self, piece: PieceIndex) -> bool {
         let changes = self.get(piece);
         if changes {
-            self.words[piece.as_usize() / 64] &= !mask(piece);
+            self.spread()[piece.as_usize() / 64] &= !mask(piece);
             self.count -= 1;
+            self.shrink();
         }
         changes
     }
@@ -136,18 +139,48 @@ impl Bitfield {
 
     /// The pieces in the set, in order.
     pub fn iter_ones(&self) -> impl Iterator<Item = PieceIndex> + '_ {
-        Ones { words: &self.words, at: 0, word: self.words.first().copied().unwrap_or(0) }
+        Ones { set: self, at: 0, word: self.word(0) }
     }
 
-    /// The words, for work 64 pieces at a time: piece `i` is bit `63 - i % 64` of word `i / 64`; spare bits are 0.
-    pub fn words(&self) -> &[u64] {
-        &self.words
+    /// Words of 64 pieces that the set would fill.
+    pub fn word_count(&self) -> usize {
+        self.len.div_ceil(64) as usize
+    }
+
+    /// A word, for work 64 pieces at a time: piece `i` is bit `63 - i % 64` of word `i / 64`; spare bits are 0, as is a
+    /// word that does not exist.
+    pub fn word(&self, at: usize) -> u64 {
+        match self.words.get(at) {
+            Some(word) => *word,
+            None if self.count == 0 || at >= self.word_count() => 0,
+            None => self.full_word(at),
+        }
     }
 
     /// Whether this set has a piece that `other` lacks; pieces beyond the end of `other` count as lacking.
     pub fn any_and_not(&self, other: &Bitfield) -> bool {
-        let beyond = self.words.iter().skip(other.words.len()).any(|w| *w != 0);
-        beyond || self.words.iter().zip(&other.words).any(|(mine, theirs)| mine & !theirs != 0)
+        (0..self.word_count()).any(|at| self.word(at) & !other.word(at) != 0)
+    }
+
+    /// The word of a full set.
+    fn full_word(&self, at: usize) -> u64 {
+        let used = self.len % 64;
+        if at + 1 == self.word_count() && used != 0 { u64::MAX << (64 - used) } else { u64::MAX }
+    }
+
+    /// The words, to be changed.
+    fn spread(&mut self) -> &mut [u64] {
+        if self.words.is_empty() {
+            self.words = (0..self.word_count()).map(|at| self.word(at)).collect();
+        }
+        &mut self.words
+    }
+
+    /// Gives the words back if they say nothing that the count does not say.
+    fn shrink(&mut self) {
+        if self.count == 0 || self.count == self.len {
+            self.words = Vec::new();
+        }
     }
 }
 
@@ -158,7 +191,7 @@ impl fmt::Debug for Bitfield {
 }
 
 struct Ones<'a> {
-    words: &'a [u64],
+    set: &'a Bitfield,
     at: usize,
     word: u64,
 }
@@ -169,7 +202,10 @@ impl Iterator for Ones<'_> {
     fn next(&mut self) -> Option<PieceIndex> {
         while self.word == 0 {
             self.at += 1;
-            self.word = *self.words.get(self.at)?;
+            if self.at >= self.set.word_count() {
+                return None;
+            }
+            self.word = self.set.word(self.at);
         }
         let bit = self.word.leading_zeros();
         self.word &= !(1 << (63 - bit));
@@ -180,10 +216,6 @@ impl Iterator for Ones<'_> {
 
 fn mask(piece: PieceIndex) -> u64 {
     1 << (63 - piece.0 % 64)
-}
-
-fn word_count(len: u32) -> usize {
-    len.div_ceil(64) as usize
 }
 
 fn wire_len(len: u32) -> usize {

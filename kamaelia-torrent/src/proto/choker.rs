@@ -34,6 +34,12 @@ pub struct Candidate {
 #[derive(Debug)]
 pub struct Choker {
     slots: Option<usize>,
+    /// The most slots that others leave to this torrent.
+    cap: Option<usize>,
+    /// Slots when nothing is known of what the line carries.
+    floor: usize,
+    /// Slots without a cap, when they were counted last.
+    wanted: usize,
     optimistic: Vec<usize>,
     redraw: Option<Instant>,
     rng: fastrand::Rng,
@@ -42,11 +48,48 @@ pub struct Choker {
 impl Choker {
     /// A choker with a fixed number of slots, or one that follows what the line carries (at least 8).
     pub fn new(slots: Option<usize>, rng: fastrand::Rng) -> Choker {
-        Choker { slots, optimistic: Vec::new(), redraw: None, rng }
+        Choker {
+            slots,
+            cap: None,
+            floor: DEFAULT_SLOTS,
+            wanted: slots.unwrap_or(DEFAULT_SLOTS),
+            optimistic: Vec::new(),
+            redraw: None,
+            rng,
+        }
+    }
+
+    /// Changes the fixed number of slots; `None` lets it follow the line.
+    pub fn set_slots(&mut self, slots: Option<usize>) {
+        self.slots = slots;
+        self.wanted = slots.unwrap_or(self.floor);
+    }
+
+    /// Allows no more slots than this, whatever else; false if that is as before.
+    pub fn set_cap(&mut self, cap: Option<usize>) -> bool {
+        std::mem::replace(&mut self.cap, cap) != cap
+    }
+
+    /// A limit on what is sent, bytes per second: few slots that carry something are worth more than many that do not.
+    pub fn set_line(&mut self, limit: Option<u64>) {
+        let fit =
+            |limit: u64| ((limit as f64 / 1024.0 * 0.6).sqrt() as usize).clamp(LEAST_SLOTS, DEFAULT_SLOTS);
+        self.floor = limit.map_or(DEFAULT_SLOTS, fit);
+        self.wanted = self.slots.unwrap_or(self.floor);
+    }
+
+    /// Slots that the torrent would have without a cap.
+    pub fn wanted(&self) -> usize {
+        self.wanted
     }
 
     /// Slots at present, given the peers that are interested.
-    pub fn slots(&self, peers: &[Candidate]) -> usize {
+    pub fn slots(&mut self, peers: &[Candidate]) -> usize {
+        self.wanted = self.uncapped(peers);
+        self.cap.map_or(self.wanted, |cap| cap.min(self.wanted))
+    }
+
+    fn uncapped(&self, peers: &[Candidate]) -> usize {
         let Some(slots) = self.slots else {
             // Each further slot has to carry 2 KiB/s more than the one before: slots are added as long as the line
             // carries them, and not so many that each gets a trickle.
@@ -54,7 +97,7 @@ impl Choker {
             rates.sort_by(|a, b| b.total_cmp(a));
             let worth = |(n, rate): &(usize, &f64)| **rate > 1024.0 + 2048.0 * *n as f64;
             let carried = rates.iter().enumerate().take_while(worth).count();
-            return (carried + 1).clamp(DEFAULT_SLOTS, MOST_SLOTS);
+            return (carried + 1).clamp(self.floor, MOST_SLOTS);
         };
         slots
     }
@@ -163,6 +206,10 @@ pub const ROUND: Duration = Duration::from_secs(10);
 pub const DEFAULT_SLOTS: usize = 8;
 
 const MOST_SLOTS: usize = 50;
+
+/// Slots on the slowest line: one for the best, one for somebody else.
+const LEAST_SLOTS: usize = 2;
+
 const REDRAW: Duration = Duration::from_secs(30);
 
 /// Nobody is choked or unchoked again within this time: flapping costs both sides their pipelines.

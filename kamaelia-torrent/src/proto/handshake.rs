@@ -29,7 +29,7 @@ pub struct Reserved(pub [u8; 8]);
 
 impl Reserved {
     /// What this implementation offers.
-    pub const OURS: Reserved = Reserved([0, 0, 0, 0, 0, 0, 0, FAST]);
+    pub const OURS: Reserved = Reserved([0, 0, 0, 0, 0, EXTENDED, 0, FAST]);
 
     /// Whether the fast extension (BEP 6) is offered.
     pub fn fast(self) -> bool {
@@ -199,7 +199,7 @@ mod tests {
     fn layout_is_that_of_bep_3() {
         let bytes = sample().encode();
         assert_eq!(&bytes[..20], b"\x13BitTorrent protocol");
-        assert_eq!(bytes[20..28], [0, 0, 0, 0, 0, 0, 0, 4]);
+        assert_eq!(bytes[20..28], [0, 0, 0, 0, 0, 0x10, 0, 4]);
         assert_eq!(bytes[28..48], [7; 20]);
         assert_eq!(&bytes[48..], b"-KT0100-abcdefghijkl");
     }

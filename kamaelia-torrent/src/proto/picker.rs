@@ -2,7 +2,8 @@
 //!
 //! Pieces that may be picked stand in one array, ordered by priority and then by how few peers have them. A piece
 //! that becomes more or less common moves by one swap; picking looks at the front. Peers that have everything are
-//! only counted, so a seed costs nothing however many pieces there are. 12 bytes a piece and one bit.
+//! only counted, so a seed costs nothing however many pieces there are. 12 bytes a piece and one bit, but only while
+//! somebody is connected: [at rest](Picker::rest) one bit a piece, and none if everything is there.
 
 use super::{bitfield::Bitfield, geometry::PieceIndex, selection::Priority};
 
@@ -31,6 +32,8 @@ pub enum PieceState {
 /// Rarest first over all pieces of a torrent.
 #[derive(Debug)]
 pub struct Picker {
+    /// At rest, the pieces that are verified; everything else is as in a new picker, and the tables are empty.
+    resting: Option<Bitfield>,
     pieces: Vec<Entry>,
     /// Numbers of all pieces; those that can be picked first, by bucket.
     order: Vec<u32>,
@@ -55,27 +58,61 @@ struct Entry {
 
 impl Picker {
     /// Nobody has anything yet, except we `have`.
-    pub fn new(have: &Bitfield, mut rng: fastrand::Rng) -> Picker {
+    pub fn new(have: &Bitfield, rng: fastrand::Rng) -> Picker {
+        Picker {
+            resting: Some(have.clone()),
+            pieces: Vec::new(),
+            order: Vec::new(),
+            ends: Vec::new(),
+            pickable: Bitfield::new(0),
+            seeds: 0,
+            first: 0,
+            wanted: have.len() - have.count(),
+            epoch: 0,
+            rng,
+        }
+    }
+
+    /// Gives back the memory of the tables if they say no more than which pieces are verified: nobody is connected,
+    /// nothing is being fetched, no priority was given. What needs them makes them again, which costs as much as a
+    /// bitfield from a peer.
+    pub fn rest(&mut self) {
+        let plain = |e: &Entry| e.peers == 0 && e.priority == NORMAL && e.state != PieceState::Active;
+        if self.resting.is_some() || self.seeds > 0 || !self.pieces.iter().all(plain) {
+            return;
+        }
+        let mut have = Bitfield::new(self.pieces.len() as u32);
+        for (piece, entry) in (0..).zip(&self.pieces) {
+            if entry.state == PieceState::Have {
+                have.set(PieceIndex(piece));
+            }
+        }
+        self.resting = Some(have);
+        (self.pieces, self.order, self.ends) = (Vec::new(), Vec::new(), Vec::new());
+        (self.pickable, self.first) = (Bitfield::new(0), 0);
+    }
+
+    /// Makes the tables.
+    fn rise(&mut self) {
+        let Some(have) = self.resting.take() else { return };
         let count = have.len();
-        let mut order: Vec<u32> = (0..count).collect();
-        rng.shuffle(&mut order);
+        self.order = (0..count).collect();
+        self.rng.shuffle(&mut self.order);
         // Those that are wanted in front.
-        order.sort_by_key(|piece| have.get(PieceIndex(*piece)));
+        self.order.sort_by_key(|piece| have.get(PieceIndex(*piece)));
         let state = |piece| if have.get(piece) { PieceState::Have } else { PieceState::Wanted };
-        let mut pieces: Vec<Entry> = (0..count)
+        self.pieces = (0..count)
             .map(|piece| Entry { pos: 0, peers: 0, priority: NORMAL, state: state(PieceIndex(piece)) })
             .collect();
-        for (pos, piece) in (0..).zip(&order) {
-            pieces[*piece as usize].pos = pos;
+        for (pos, piece) in (0..).zip(&self.order) {
+            self.pieces[*piece as usize].pos = pos;
         }
-        let wanted = count - have.count();
-        let mut pickable = Bitfield::full(count);
+        self.pickable = Bitfield::full(count);
         have.iter_ones().for_each(|piece| {
-            pickable.clear(piece);
+            self.pickable.clear(piece);
         });
-        let lowest = bucket_of(NORMAL, 0);
-        let ends = (0..BUCKETS).map(|bucket| if bucket < lowest { 0 } else { wanted }).collect();
-        Picker { pieces, order, ends, pickable, seeds: 0, first: 0, wanted, epoch: 0, rng }
+        let (lowest, wanted) = (bucket_of(NORMAL, 0), self.wanted);
+        self.ends = (0..BUCKETS).map(|bucket| if bucket < lowest { 0 } else { wanted }).collect();
     }
 
     /// A peer that has everything came (`true`) or went.
@@ -90,6 +127,7 @@ impl Picker {
 
     /// One more peer has the piece (`true`), or one less.
     pub fn count(&mut self, piece: PieceIndex, more: bool) {
+        self.rise();
         let Some(entry) = self.pieces.get_mut(piece.as_usize()) else { return };
         let from = entry.bucket();
         entry.peers = if more { entry.peers.saturating_add(1) } else { entry.peers.saturating_sub(1) };
@@ -104,7 +142,11 @@ impl Picker {
 
     /// What is going on with the piece.
     pub fn state(&self, piece: PieceIndex) -> PieceState {
-        self.pieces.get(piece.as_usize()).map_or(PieceState::Have, |entry| entry.state)
+        match &self.resting {
+            Some(have) if piece.0 < have.len() && !have.get(piece) => PieceState::Wanted,
+            Some(_) => PieceState::Have,
+            None => self.pieces.get(piece.as_usize()).map_or(PieceState::Have, |entry| entry.state),
+        }
     }
 
     /// Changes what is going on with the piece.
@@ -123,6 +165,10 @@ impl Picker {
     ///
     /// If there is not one for each piece.
     pub fn set_priorities(&mut self, priorities: &[Priority]) {
+        if self.resting.is_some() && priorities.iter().all(|priority| *priority == Priority::NORMAL) {
+            return;
+        }
+        self.rise();
         assert_eq!(priorities.len(), self.pieces.len(), "priorities of another torrent");
         for (entry, priority) in self.pieces.iter_mut().zip(priorities) {
             entry.priority = priority.level();
@@ -155,6 +201,13 @@ impl Picker {
 
     /// Pieces that are to be fetched and not verified, as a set.
     pub fn wanted(&self) -> Bitfield {
+        if let Some(have) = &self.resting {
+            let mut wanted = Bitfield::full(have.len());
+            have.iter_ones().for_each(|piece| {
+                wanted.clear(piece);
+            });
+            return wanted;
+        }
         let mut wanted = Bitfield::new(self.pieces.len() as u32);
         for (piece, _) in (0..).zip(&self.pieces).filter(|(_, entry)| entry.counts()) {
             wanted.set(PieceIndex(piece));
@@ -164,12 +217,15 @@ impl Picker {
 
     /// Whether the piece is to be fetched at all.
     pub fn is_wanted(&self, piece: PieceIndex) -> bool {
-        self.pieces.get(piece.as_usize()).is_some_and(|e| e.priority > 0 && e.state != PieceState::Have)
+        match &self.resting {
+            Some(_) => self.state(piece) == PieceState::Wanted,
+            None => self.pieces.get(piece.as_usize()).is_some_and(|entry| entry.counts()),
+        }
     }
 
     /// Pieces that nobody was asked for yet.
     pub fn pickable(&self) -> u32 {
-        self.ends[BUCKETS - 1]
+        self.ends.last().copied().unwrap_or(self.wanted)
     }
 
     /// Pieces that are to be fetched and not verified.
@@ -185,6 +241,7 @@ impl Picker {
 
     /// The best piece that `has` contains and that can be picked. It stays pickable until its state is changed.
     pub fn pick(&mut self, has: &Bitfield, order: Order) -> Option<PieceIndex> {
+        self.rise();
         match order {
             Order::Random => self.pick_random(has),
             Order::Sequential => self.pick_sequential(has),
@@ -226,20 +283,21 @@ impl Picker {
         while self.first < count && !self.is_wanted(PieceIndex(self.first)) {
             self.first += 1;
         }
-        common(has, &self.pickable, (self.first / 64) as usize..self.pickable.words().len()).next()
+        common(has, &self.pickable, (self.first / 64) as usize..self.pickable.word_count()).next()
     }
 
     /// Pieces of `has` that can be picked, in order from word `start`, all round.
     fn candidates<'a>(&'a self, has: &'a Bitfield, start: usize) -> impl Iterator<Item = PieceIndex> + 'a {
-        let words = self.pickable.words().len();
+        let words = self.pickable.word_count();
         common(has, &self.pickable, start..words).chain(common(has, &self.pickable, 0..start))
     }
 
     fn random_word(&mut self) -> usize {
-        self.rng.usize(..self.pickable.words().len().max(1))
+        self.rng.usize(..self.pickable.word_count().max(1))
     }
 
     fn change(&mut self, piece: PieceIndex, change: impl FnOnce(&mut Entry)) {
+        self.rise();
         let Some(entry) = self.pieces.get_mut(piece.as_usize()) else { return };
         let (from, was_wanted) = (entry.bucket(), entry.counts());
         change(entry);
@@ -315,12 +373,8 @@ fn common<'a>(
     words: std::ops::Range<usize>,
 ) -> impl Iterator<Item = PieceIndex> + 'a {
     words.flat_map(move |at| {
-        let both = match (a.words().get(at), b.words().get(at)) {
-            (Some(a), Some(b)) => a & b,
-            _ => 0,
-        };
         // The highest bit is the first piece.
-        let mut rest = both;
+        let mut rest = a.word(at) & b.word(at);
         std::iter::from_fn(move || {
             let bit = rest.leading_zeros();
             rest &= !(1u64.checked_shl(63u32.checked_sub(bit)?)?);
@@ -360,7 +414,8 @@ mod tests {
     }
 
     impl Picker {
-        fn check(&self) {
+        fn check(&mut self) {
+            self.rise();
             let mut at = 0;
             for (bucket, end) in self.ends.iter().enumerate() {
                 assert!(*end >= at);
@@ -376,6 +431,22 @@ mod tests {
             assert_eq!(self.pickable(), self.pickable.count());
             assert_eq!(self.wanted as usize, self.pieces.iter().filter(|e| e.counts()).count());
         }
+    }
+
+    #[test]
+    fn the_tables_are_given_back_when_nobody_is_connected() {
+        let mut p = picker(1000);
+        assert!(p.pieces.is_empty());
+        p.peer(&set(1000, &[1, 2]), true);
+        p.set_state(PieceIndex(1), PieceState::Active);
+        p.rest();
+        assert_eq!(p.pieces.len(), 1000, "somebody has pieces, and one is being fetched");
+        p.set_state(PieceIndex(1), PieceState::Have);
+        p.peer(&set(1000, &[1, 2]), false);
+        p.rest();
+        assert!(p.pieces.is_empty() && p.ends.is_empty());
+        assert_eq!((p.state(PieceIndex(1)), p.state(PieceIndex(2))), (PieceState::Have, PieceState::Wanted));
+        assert_eq!((p.missing(), p.pickable(), p.state(PieceIndex(1000))), (999, 999, PieceState::Have));
     }
 
     #[test]
@@ -456,7 +527,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn order_stays_consistent(steps in prop::collection::vec((0..7u8, 0..40u32, 0..8u8), 0..200)) {
+        fn order_stays_consistent(steps in prop::collection::vec((0..8u8, 0..40u32, 0..8u8), 0..200)) {
             let mut p = picker(40);
             let mut peers = vec![];
             for (step, piece, n) in steps {
@@ -466,7 +537,7 @@ mod tests {
                     1 => p.set_state(index, PieceState::Wanted),
                     2 => p.set_state(index, PieceState::Have),
                     3 => p.set_priority(index, n),
-                    5 => {
+                    6 => {
                         let level = |i: u32| Priority::new(((i + piece) % (u32::from(n) + 1)) as u8).unwrap();
                         p.set_priorities(&(0..40).map(level).collect::<Vec<_>>());
                         let wanted = p.wanted();
@@ -477,7 +548,16 @@ mod tests {
                         p.peer(&has, true);
                         peers.push(has);
                     }
-                    _ => if let Some(has) = peers.pop() { p.peer(&has, false) },
+                    5 => if let Some(has) = peers.pop() { p.peer(&has, false) },
+                    _ => {
+                        let seen = |p: &Picker| {
+                            let each = (0..41).map(PieceIndex).map(|i| (p.state(i), p.is_wanted(i), p.availability(i)));
+                            (each.collect::<Vec<_>>(), p.missing(), p.pickable())
+                        };
+                        let before = seen(&p);
+                        p.rest();
+                        prop_assert_eq!(seen(&p), before);
+                    }
                 }
                 p.check();
                 for order in [Order::Random, Order::RarestAfter(Some(index)), Order::Sequential] {

@@ -105,8 +105,8 @@ impl Selection {
 
     /// Length of the pieces to be fetched that are not in `have`, bytes. Looks at 64 pieces at a time.
     pub fn wanted_left(&self, geometry: &Geometry, have: &Bitfield) -> u64 {
-        let words = self.wanted.words().iter().zip(have.words());
-        let count: u64 = words.map(|(wanted, have)| u64::from((wanted & !have).count_ones())).sum();
+        let missing = |at| u64::from((self.wanted.word(at) & !have.word(at)).count_ones());
+        let count: u64 = (0..self.wanted.word_count()).map(missing).sum();
         let last = PieceIndex(geometry.piece_count() - 1);
         let short = if self.wanted.get(last) && !have.get(last) { shortage(geometry) } else { 0 };
         count * u64::from(geometry.piece_len()) - short

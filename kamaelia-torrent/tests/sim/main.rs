@@ -3,6 +3,7 @@
 //! Nothing here sleeps or opens a socket; a seed names a run.
 
 mod hostile;
+mod limits;
 mod scripts;
 mod selection;
 mod swarm;

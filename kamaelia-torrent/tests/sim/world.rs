@@ -11,6 +11,7 @@ use kamaelia_torrent::proto::{
     BLOCK_LEN, Bitfield, BlockRequest, Geometry, InfoHash, PieceIndex, Priority,
     buffer::{BufferPool, PartBuf},
     handshake::{Handshake, PeerId, Reserved},
+    limit::{Limiter, Limits},
     torrent::{
         CheckResult, Direction, PeerError, PeerKey, PeerSource, Torrent, TorrentConfig, TorrentOutput,
     },
@@ -68,6 +69,7 @@ pub(crate) struct NodeConfig {
     pub(crate) disk_faults: u32,
     pub(crate) budget: usize,
     pub(crate) have: bool,
+    pub(crate) limits: Limits,
     pub(crate) tweak: fn(&mut TorrentConfig),
 }
 
@@ -80,6 +82,7 @@ impl Default for NodeConfig {
             disk_faults: 0,
             budget: 16 << 20,
             have: false,
+            limits: Limits::NONE,
             tweak: |_| {},
         }
     }
@@ -96,6 +99,9 @@ pub(crate) struct Node {
     pub(crate) writes: usize,
     pub(crate) disk_errors: usize,
     pub(crate) reads: Vec<u32>,
+    down: Limiter,
+    up: Limiter,
+    deal_at: Option<Instant>,
     unwritten: HashMap<PieceIndex, Vec<u8>>,
     in_flight_writes: Vec<Option<PartBuf>>,
     busy_until: Instant,
@@ -113,6 +119,8 @@ struct End {
     key: PeerKey,
     held: VecDeque<Vec<u8>>,
     paused: bool,
+    /// It waits for its turn under a limit.
+    waits: bool,
 }
 
 struct Conn {
@@ -122,6 +130,7 @@ struct Conn {
 
 enum Event {
     Tick(usize),
+    Deal(usize),
     Connected(usize, SocketAddr),
     Deliver { conn: usize, end: usize, data: Vec<u8> },
     Sent { conn: usize, end: usize, blocks: u32, bytes: u64 },
@@ -217,6 +226,9 @@ impl World {
             writes: 0,
             disk_errors: 0,
             reads: Vec::new(),
+            down: Limiter::default(),
+            up: Limiter::default(),
+            deal_at: None,
             unwritten: HashMap::new(),
             in_flight_writes: Vec::new(),
             busy_until: self.now,
@@ -224,7 +236,9 @@ impl World {
             tick_at: None,
             cfg,
         };
+        let limits = node.cfg.limits;
         self.actors.push(Actor::Node(Box::new(node)));
+        self.set_limits(id, limits);
         id
     }
 
@@ -263,7 +277,7 @@ impl World {
         };
         let conn = self.conns.len();
         let key = PeerKey(conn as u64);
-        let end = |actor| End { actor, key, held: VecDeque::new(), paused: false };
+        let end = |actor| End { actor, key, held: VecDeque::new(), paused: false, waits: false };
         self.conns.push(Conn { ends: [end(from), end(to)], open: true });
         let mut accepted = true;
         for (me, other, direction) in [(from, to, Direction::Outgoing), (to, from, Direction::Incoming)] {
@@ -346,6 +360,10 @@ impl World {
                 let node = self.node_mut(id);
                 node.tick_at = None;
                 node.torrent.tick(now, &mut node.pool);
+                self.settle(id);
+            }
+            Event::Deal(id) => {
+                self.node_mut(id).deal_at = None;
                 self.settle(id);
             }
             Event::Connected(from, addr) => {
@@ -449,11 +467,20 @@ impl World {
                 if !node.torrent.can_receive(key) {
                     self.conns[conn].ends[end].paused = true;
                 }
-                if self.conns[conn].ends[end].paused {
-                    self.conns[conn].ends[end].held.push_back(data);
+                let there = &mut self.conns[conn].ends[end];
+                if there.paused || there.waits {
+                    there.held.push_back(data);
                     return;
                 }
                 let Actor::Node(node) = &mut self.actors[actor] else { return };
+                if node.down.meters(0) && node.torrent.expects_blocks(key) {
+                    there.held.push_back(data);
+                    there.waits = true;
+                    node.down.ask(0, key);
+                    node.torrent.hold(now, key, node.down.pace(0));
+                    return self.settle(actor);
+                }
+                node.down.charge(now, 0, data.len() as u64);
                 if let Err(error) = node.torrent.receive(now, key, &data, &mut node.pool) {
                     let other = self.conns[conn].ends[1 - end].actor;
                     node.lost.push((address(other), error));
@@ -516,10 +543,15 @@ impl World {
 
     /// Does what a node wants done, until it wants nothing.
     fn settle(&mut self, id: usize) {
-        let now = self.now;
         if matches!(self.actors[id], Actor::Script(_)) {
             return;
         }
+        self.carry_out(id);
+        self.deal(id);
+    }
+
+    fn carry_out(&mut self, id: usize) {
+        let now = self.now;
         // The whole bookkeeping, now and then: it takes long.
         self.settled += 1;
         let check = self.settled.is_multiple_of(64);
@@ -554,10 +586,12 @@ impl World {
                     }
                 }
                 TorrentOutput::WantBlockHashes(piece) => self.at(disk, Event::Hashes { node: id, piece }),
+                TorrentOutput::WantsToSend(key) => node.up.ask(0, key),
                 TorrentOutput::OutputReady(key) => {
                     let mut out = Vec::new();
                     let conn = conn_of(&key);
                     node.torrent.take_output(now, key, &mut out);
+                    node.up.charge(now, 0, out.len() as u64);
                     if let Some(conn) = conn {
                         let end = self.end_of(conn, id);
                         self.transmit(conn, end, out, None);
@@ -599,6 +633,84 @@ impl World {
         {
             node.tick_at = Some(at);
             self.at_time(at, Event::Tick(id));
+        }
+    }
+
+    /// Changes the limits of a node.
+    pub(crate) fn set_limits(&mut self, id: usize, limits: Limits) {
+        let now = self.now;
+        let node = self.node_mut(id);
+        node.down.set_total(now, limits.down);
+        node.up.set_total(now, limits.up);
+        node.torrent.set_limits(now, limits);
+        self.settle(id);
+    }
+
+    /// Bytes that have come to a node and were not read yet.
+    pub(crate) fn unread(&self, id: usize) -> usize {
+        let ends = self.conns.iter().flat_map(|conn| &conn.ends).filter(|end| end.actor == id);
+        ends.flat_map(|end| &end.held).map(Vec::len).sum()
+    }
+
+    /// Gives the connections of a node what its limits allow by now.
+    fn deal(&mut self, id: usize) {
+        let now = self.now;
+        while let Some(grant) = self.node_mut(id).down.next(now) {
+            let node = self.node_mut(id);
+            node.down.give_back(0, grant.bytes);
+            node.torrent.let_go(now, grant.key);
+            let Some(conn) = node.conns.get(&grant.key).copied() else { continue };
+            let end = self.end_of(conn, id);
+            let there = &mut self.conns[conn].ends[end];
+            there.waits = false;
+            if there.paused {
+                continue;
+            }
+            let mut data = Vec::new();
+            while let Some(first) = there.held.front_mut()
+                && data.len() < grant.bytes as usize
+            {
+                let rest = first.split_off(first.len().min(grant.bytes as usize - data.len()));
+                data.append(first);
+                there.held.pop_front();
+                if !rest.is_empty() {
+                    there.held.push_front(rest);
+                }
+            }
+            let node = self.node_mut(id);
+            node.down.charge(now, 0, data.len() as u64);
+            let result = node.torrent.receive(now, grant.key, &data, &mut node.pool);
+            if let Err(error) = result {
+                let other = self.conns[conn].ends[1 - end].actor;
+                self.node_mut(id).lost.push((address(other), error));
+                self.node_mut(id).conns.remove(&grant.key);
+                self.close(conn, Some(end));
+            }
+            self.carry_out(id);
+            // What is left asks for its next turn.
+            let held = std::mem::take(&mut self.conns[conn].ends[end].held);
+            if !held.is_empty() {
+                self.conns[conn].ends[end].held = held;
+                let node = self.node_mut(id);
+                node.down.ask(0, grant.key);
+                node.torrent.hold(now, grant.key, node.down.pace(0));
+                self.conns[conn].ends[end].waits = true;
+            }
+        }
+        while let Some(grant) = self.node_mut(id).up.next(now) {
+            let node = self.node_mut(id);
+            node.up.give_back(0, grant.bytes);
+            let sent = node.torrent.send_some(now, grant.key, grant.bytes);
+            node.up.spend(0, sent);
+            self.carry_out(id);
+        }
+        let node = self.node_mut(id);
+        let due = [&node.down, &node.up].into_iter().filter_map(|l| l.deadline(now)).min();
+        if let Some(at) = due
+            && node.deal_at.is_none_or(|deal| at < deal)
+        {
+            node.deal_at = Some(at);
+            self.at_time(at, Event::Deal(id));
         }
     }
 

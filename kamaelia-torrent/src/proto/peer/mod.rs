@@ -65,6 +65,8 @@ pub(crate) struct Peer {
     pub(crate) last_piece: Option<PieceIndex>,
     /// There was nothing more to ask of it when the torrent's news were this.
     pub(crate) nothing_at: Option<u64>,
+    /// There was nothing urgent to ask of it when the torrent's news were this.
+    pub(crate) no_urgent_at: Option<u64>,
     /// When a block came, the first of those open was asked for, or the peer was found to be late.
     pub(crate) progress: Instant,
     /// When a block came, or could have come.
@@ -78,6 +80,10 @@ pub(crate) struct Peer {
     /// Reads at the disk or on their way to the network.
     pub(crate) reading: u32,
     pub(crate) paused: bool,
+    /// Since when it is not read because of a limit.
+    pub(crate) held: Option<Instant>,
+    /// It has asked for leave to be sent more.
+    pub(crate) asks_leave: bool,
     pub(crate) up: Rate,
     pub(crate) turn_sent: u64,
     pub(crate) choke_changed: Option<Instant>,
@@ -195,6 +201,7 @@ impl Peer {
             current: None,
             last_piece: None,
             nothing_at: None,
+            no_urgent_at: None,
             progress: now,
             useful: now,
             rejects: 0,
@@ -203,6 +210,8 @@ impl Peer {
             queue: VecDeque::new(),
             reading: 0,
             paused: false,
+            held: None,
+            asks_leave: false,
             up: Rate::new(now),
             turn_sent: 0,
             choke_changed: None,
@@ -234,12 +243,14 @@ impl Peer {
             return Some(PeerError::NotReading);
         }
         // A peer that we do not read cannot be heard.
-        if !self.paused && past(self.heard, IDLE) {
+        let unread = self.paused || self.held.is_some();
+        if !unread && past(self.heard, IDLE) {
             return Some(PeerError::Idle);
         }
         if self.pipeline.is_snubbed()
             && !self.asked.is_empty()
             && !self.interested
+            && !unread
             && past(self.useful, STALL)
         {
             return Some(PeerError::Stalled);
@@ -250,7 +261,9 @@ impl Peer {
 
     /// Whether it was asked for blocks and none came for too long.
     pub(crate) fn is_late(&self, now: Instant) -> bool {
-        !self.asked.is_empty() && now.saturating_duration_since(self.progress) >= REQUEST_TIME_OUT
+        self.held.is_none()
+            && !self.asked.is_empty()
+            && now.saturating_duration_since(self.progress) >= REQUEST_TIME_OUT
     }
 
     /// Whether a sign of life is due.
@@ -262,11 +275,11 @@ impl Peer {
     pub(crate) fn deadline(&self) -> Instant {
         let keep_alive = self.out.is_empty().then(|| self.sent_at + IDLE / 2);
         let unread = self.unread_since().map(|since| since + IDLE);
-        let unheard = (!self.paused).then(|| self.heard + IDLE);
+        let unheard = (!self.paused && self.held.is_none()).then(|| self.heard + IDLE);
         // With output that waits there is `unread`, without there is `keep_alive`.
         let first = [keep_alive, unread, unheard].into_iter().flatten().min();
         let mut at = first.unwrap_or(self.heard + IDLE);
-        if !self.asked.is_empty() {
+        if !self.asked.is_empty() && self.held.is_none() {
             at = at.min(self.progress + REQUEST_TIME_OUT);
         }
         if !self.interested && !self.interesting {

@@ -35,6 +35,7 @@ impl Torrent {
             let state = match self.by_piece.contains_key(&piece) {
                 _ if self.have.get(piece) => PieceState::Have,
                 true => PieceState::Active,
+                false if self.is_urgent(piece) => PieceState::Active,
                 false => PieceState::Wanted,
             };
             assert_eq!(self.picker.state(piece), state, "piece {piece}");
@@ -48,10 +49,14 @@ impl Torrent {
             assert_eq!(peer.out_since.is_some(), !peer.out.is_empty());
             assert_eq!(self.by_key.get(&peer.key), Some(&slot));
             assert!(peer.asked.is_empty() || peer.fast || !peer.choking_us, "asked although choked");
-            assert!(peer.reading > 0 || peer.queue.is_empty(), "requests lie about");
+            let served = peer.reading > 0 || peer.asks_leave;
+            assert!(served || peer.queue.is_empty(), "requests lie about");
         }
+        self.assert_urgent_consistent();
         let givers = self.peers.iter().filter(|(_, peer)| peer.interesting && !peer.choking_us).count();
         assert_eq!(self.givers, givers);
+        let interested = self.peers.iter().filter(|(_, peer)| peer.interested).count();
+        assert_eq!(self.interested, interested);
         let verified: u64 =
             self.have.iter_ones().map(|piece| u64::from(self.cfg.geometry.piece_size(piece))).sum();
         assert_eq!(self.verified, verified);

@@ -4,6 +4,7 @@ use std::{net::SocketAddr, time::Instant};
 
 use super::{Direction, Message, PeerError, PeerKey, PeerSource, Refusal, SourceId, Torrent, TorrentOutput};
 use crate::proto::{
+    extension::{self, ExtensionHandshake},
     handshake::Handshake,
     peer::{Opening, Peer},
 };
@@ -11,7 +12,7 @@ use crate::proto::{
 impl Torrent {
     /// Whether more connections are wanted, and there is nobody left to dial: time to ask a tracker.
     pub fn wants_connections(&self) -> bool {
-        !self.is_finished() && self.peers.len() < self.cfg.max_peers / 2 && self.candidates.waiting() == 0
+        !self.wants_nothing() && self.peers.len() < self.cfg.max_peers / 2 && self.candidates.waiting() == 0
     }
 
     /// Learns addresses. Those known, banned or unusable are dropped.
@@ -27,7 +28,7 @@ impl Torrent {
     /// [`connect_failed`](Torrent::connect_failed). Paced: after `None`, ask again at the
     /// [`deadline`](Torrent::deadline).
     pub fn next_connect(&mut self, now: Instant) -> Option<SocketAddr> {
-        if self.wants_to_dial() { self.candidates.next(now, self.is_finished()) } else { None }
+        if self.wants_to_dial() { self.candidates.next(now, self.wants_nothing()) } else { None }
     }
 
     /// A dial, or the handshake after it, failed.
@@ -84,7 +85,7 @@ impl Torrent {
             source,
             nothing: self.nothing.clone(),
             first_requests: self.cfg.min_requests,
-            most_requests: self.cfg.max_requests,
+            most_requests: self.cfg.max_requests.min(extension::UNTOLD_QUEUE),
         };
         let peer = Peer::new(now, opening);
         let (fast, deadline) = (peer.fast, peer.deadline());
@@ -99,6 +100,11 @@ impl Torrent {
             self.send(now, slot, &Message::HaveNone);
         } else if !self.have.is_empty_set() {
             self.send(now, slot, &Message::Bitfield(self.have.to_wire()));
+        }
+        if handshake.reserved.extended() {
+            // Behind the bitfield, which some clients take only as the first message.
+            let ours = ExtensionHandshake::ours().encode();
+            self.send(now, slot, &Message::Extended(extension::HANDSHAKE, ours));
         }
         Ok(())
     }
@@ -146,11 +152,7 @@ impl Torrent {
             }
             self.disconnect(now, slot, PeerError::Replaced);
         } else if self.peers.len() >= self.cfg.max_peers {
-            let idle = |peer: &Peer| {
-                !peer.interested
-                    && !peer.interesting
-                    && now.saturating_duration_since(peer.relevant) >= super::timers::REPLACEABLE
-            };
+            let idle = |peer: &Peer| super::slots::idle(peer, now);
             let Some(slot) = self.peers.iter().find(|(_, peer)| idle(peer)).map(|(slot, _)| slot) else {
                 return Err(Refusal::Full);
             };
@@ -171,6 +173,7 @@ impl Torrent {
         self.release_all(slot);
         let peer = self.peers.try_remove(slot)?;
         self.by_key.remove(&peer.key);
+        self.interested -= usize::from(peer.interested);
         self.choker.forget(slot);
         for (_, partial) in &mut self.partials {
             if partial.owner == Some(slot) {
@@ -191,6 +194,9 @@ impl Torrent {
         }
         self.candidates.due(now);
         self.count_givers();
+        if self.peers.is_empty() {
+            self.rest();
+        }
         self.refill_slots(now);
         // Others may take over what it was asked for.
         self.wake_at(now);
@@ -213,10 +219,13 @@ impl Torrent {
             self.disconnect(now, slot, PeerError::BadData);
         }
         // What it sent and what is still here is fetched again.
+        let mut free_again = Vec::new();
         for (_, partial) in &mut self.partials {
             let before = partial.free();
             self.wasted += partial.discard(id);
             self.free_blocks += partial.free() - before;
+            free_again.extend((partial.free() > before).then_some(partial.piece));
         }
+        free_again.into_iter().for_each(|piece| self.urgent_again(piece));
     }
 }

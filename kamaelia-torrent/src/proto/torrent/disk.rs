@@ -21,6 +21,7 @@ impl Torrent {
             CheckResult::Bad(hashes) => self.bad(now, piece, senders, hashes),
             CheckResult::Failed(error) => {
                 self.picker.set_state(piece, PieceState::Wanted);
+                self.urgent_afresh(piece);
                 self.news += 1;
                 if self.disk_rests.is_none() {
                     let until = now + DISK_RESTS;
@@ -53,7 +54,9 @@ impl Torrent {
         }
         self.verified += u64::from(self.cfg.geometry.piece_size(piece));
         let wanted = self.picker.is_wanted(piece);
+        let chosen = wanted && !self.is_only_urgent(piece);
         self.picker.set_state(piece, PieceState::Have);
+        self.urgent_done(now, piece);
         self.outputs.push_back(TorrentOutput::Verified(piece));
         if let Some(one) = only(senders)
             && let Some(source) = self.sources.get_mut(one)
@@ -75,7 +78,7 @@ impl Torrent {
             }
         }
         // Everything may be there only because of a piece that is no longer wanted: worth telling, too.
-        if (wanted && self.is_finished()) || self.have.is_full() {
+        if (chosen && self.is_finished()) || self.have.is_full() {
             self.finished(now);
         }
     }
@@ -85,6 +88,7 @@ impl Torrent {
         self.wasted += u64::from(self.cfg.geometry.piece_size(piece));
         self.picker.set_state(piece, PieceState::Wanted);
         self.retry.push(piece);
+        self.urgent_afresh(piece);
         self.news += 1;
         self.wake_at(now);
         match only(&senders) {
@@ -120,7 +124,7 @@ impl Torrent {
 
     /// One that has all it wants and one that has everything have nothing to say to each other.
     pub(super) fn part_if_both_complete(&mut self, now: Instant, slot: usize) {
-        if self.is_finished() && self.peers.get(slot).is_some_and(|peer| peer.has.is_full()) {
+        if self.wants_nothing() && self.peers.get(slot).is_some_and(|peer| peer.has.is_full()) {
             self.disconnect(now, slot, PeerError::Useless);
         }
     }

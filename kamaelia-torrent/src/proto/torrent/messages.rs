@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Instant};
 use super::{Bitfield, Message, PeerError, PeerKey, PieceIndex, Torrent};
 use crate::proto::{
     buffer::BufferPool,
+    extension::{self, ExtensionHandshake},
     geometry::BlockRequest,
     peer::{
         Asked,
@@ -129,18 +130,35 @@ impl Torrent {
                     && !peer.allowed_us.contains(&piece)
                 {
                     peer.allowed_us.push(piece);
-                    peer.nothing_at = None;
+                    (peer.nothing_at, peer.no_urgent_at) = (None, None);
                 }
             }
-            // No DHT and no extensions here: nothing to do. The bitfield may come after these.
-            Message::Port(_) | Message::Unknown(..) | Message::Extended(..) => {
-                if let Some(peer) = self.peers.get_mut(slot) {
-                    peer.spoke = !first;
+            // The bitfield may come after these.
+            Message::Extended(number, payload) => {
+                peer.spoke = !first;
+                if number == extension::HANDSHAKE {
+                    self.extensions_of(slot, &payload);
                 }
             }
+            // No DHT here.
+            Message::Port(_) | Message::Unknown(..) => peer.spoke = !first,
             Message::KeepAlive => {}
         }
         Ok(())
+    }
+
+    /// A peer says what it can do beyond BEP 3. It may say so again later; what makes no sense is passed over.
+    fn extensions_of(&mut self, slot: usize, payload: &[u8]) {
+        let Some(peer) = self.peers.get_mut(slot) else { return };
+        match ExtensionHandshake::parse(payload) {
+            Ok(theirs) => {
+                if let Some(queue) = theirs.request_queue {
+                    peer.pipeline.set_limit(queue.min(self.cfg.max_requests));
+                    peer.nothing_at = None;
+                }
+            }
+            Err(e) => log::debug!("extension handshake of {}: {e}", peer.addr),
+        }
     }
 
     fn check_piece(&self, name: &'static str, piece: PieceIndex) -> Result<(), PeerError> {
@@ -213,7 +231,7 @@ impl Torrent {
             return if peer.floods.have.take(now) { Ok(()) } else { Err(PeerError::Flood("have")) };
         }
         Arc::make_mut(&mut peer.has).set(piece);
-        peer.nothing_at = None;
+        (peer.nothing_at, peer.no_urgent_at) = (None, None);
         if peer.has.is_full() {
             // From now on it is counted as a seed, not by piece; the last piece was not counted yet.
             let mut before = Bitfield::clone(&peer.has);
@@ -269,7 +287,7 @@ impl Torrent {
             return;
         }
         (peer.progress, peer.useful) = (now, now);
-        peer.nothing_at = None;
+        (peer.nothing_at, peer.no_urgent_at) = (None, None);
         // BEP 6: what was asked for before the choke has been rejected by now, except the allowed fast set. Some
         // clients forget to.
         let allowed = &peer.allowed_us;

@@ -10,13 +10,16 @@ mod check;
 mod connect;
 mod disk;
 mod messages;
+mod pace;
 mod partial;
 mod requests;
 mod select;
+mod slots;
 mod sources;
 mod timers;
 mod types;
 mod upload;
+mod urgent;
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -33,6 +36,7 @@ pub use types::{
     CheckResult, Direction, PeerError, PeerKey, PeerSource, PeerStats, Refusal, TorrentConfig, TorrentOutput,
     TorrentStats,
 };
+use urgent::Urgent;
 
 use super::{
     bitfield::Bitfield,
@@ -67,6 +71,8 @@ pub struct Torrent {
     news: u64,
     /// Pieces that failed: fetched before all others, each from one peer.
     retry: Vec<PieceIndex>,
+    /// Pieces with a deadline, if there are any.
+    urgent: Option<Box<Urgent>>,
     /// Peers that send to us, for their share of memory.
     givers: usize,
     hungry: bool,
@@ -74,6 +80,12 @@ pub struct Torrent {
 
     choker: Choker,
     slots: usize,
+    /// Peers that want something of us.
+    interested: usize,
+    /// Blocks are sent only with leave.
+    metered: bool,
+    /// What may come in, bytes per second, if that is limited.
+    pace: Option<u64>,
     next_round: Option<Instant>,
 
     outputs: VecDeque<TorrentOutput>,
@@ -98,7 +110,7 @@ impl Torrent {
         assert_eq!(cfg.have.len(), pieces, "bitfield and geometry of different torrents");
         let mut rng = fastrand::Rng::with_seed(cfg.seed);
         let have = std::mem::replace(&mut cfg.have, Bitfield::new(0));
-        let choker = Choker::new(cfg.upload_slots, rng.fork());
+        let mut choker = Choker::new(cfg.upload_slots, rng.fork());
         let verified = have.iter_ones().map(|piece| u64::from(cfg.geometry.piece_size(piece))).sum();
         let mut picker = Picker::new(&have, rng.fork());
         let priorities = std::mem::take(&mut cfg.priorities);
@@ -118,11 +130,15 @@ impl Torrent {
             free_blocks: 0,
             news: 0,
             retry: Vec::new(),
+            urgent: None,
             givers: 0,
             hungry: false,
             disk_rests: None,
             slots: choker.slots(&[]),
             choker,
+            interested: 0,
+            metered: false,
+            pace: None,
             next_round: None,
             outputs: VecDeque::new(),
             wake: None,
@@ -152,6 +168,16 @@ impl Torrent {
         peer.out.shrink_to(KEPT_OUTPUT);
         peer.out_since = None;
         peer.sent_at = now;
+    }
+
+    /// Gives back memory that is of use only while somebody is connected: of ten thousand torrents most rest.
+    fn rest(&mut self) {
+        self.picker.rest();
+        self.by_key.shrink_to_fit();
+        self.by_piece.shrink_to_fit();
+        self.peers.shrink_to_fit();
+        self.partials.shrink_to_fit();
+        self.outputs.shrink_to_fit();
     }
 
     /// Pieces that are verified and written.

@@ -24,6 +24,8 @@ pub(super) struct Partial {
     pub(super) owner: Option<usize>,
     /// Nobody but the owner may contribute, so that a failure shows who did it.
     pub(super) exclusive: bool,
+    /// It has a deadline, and is left to peers that can meet it.
+    pub(super) urgent: bool,
     /// When a block came or was asked for.
     pub(super) touched: Instant,
 }
@@ -83,6 +85,7 @@ impl Partial {
             first_free: 0,
             owner: None,
             exclusive: false,
+            urgent: false,
             touched: now,
         }
     }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::{
     BLOCK_LEN, Message, PeerError, PieceIndex, Torrent, TorrentOutput,
+    pace::LOOK_AGAIN,
     partial::{Partial, Take},
 };
 use crate::proto::{
@@ -43,7 +44,7 @@ impl Torrent {
 
     /// Asks a peer for as many blocks as its pipeline has room for.
     pub(super) fn ask(&mut self, now: Instant, slot: usize, pool: &mut BufferPool) {
-        let share = self.share(pool);
+        let share = self.share(pool).min(self.paced_share(slot));
         let Some(peer) = self.peers.get_mut(slot) else { return };
         let waits = peer.retry_at.is_some_and(|at| at > now) || peer.nothing_at == Some(self.news);
         if !peer.may_ask() || waits || self.disk_rests.is_some() {
@@ -56,6 +57,10 @@ impl Torrent {
         if open > 0 && open + batch > depth {
             return;
         }
+        if open == 0 && self.has_enough_open() {
+            return self.wake_at(now + LOOK_AGAIN);
+        }
+        let Some(peer) = self.peers.get_mut(slot) else { return };
         if open == 0 {
             peer.progress = now;
             if !peer.pipeline.is_snubbed() {
@@ -88,10 +93,13 @@ impl Torrent {
 
     /// Whether every block that is still wanted was asked of somebody.
     pub(super) fn is_end_game(&self) -> bool {
-        self.free_blocks == 0 && self.picker.pickable() == 0 && self.picker.missing() > 0
+        self.free_blocks == 0
+            && self.picker.pickable() == 0
+            && self.urgent_unstarted() == 0
+            && self.picker.missing() > 0
     }
 
-    fn request(&mut self, now: Instant, slot: usize, partial: usize, block: BlockRequest) {
+    pub(super) fn request(&mut self, now: Instant, slot: usize, partial: usize, block: BlockRequest) {
         self.send(now, slot, &Message::Request(block));
         if let Some(peer) = self.peers.get_mut(slot) {
             peer.asked.push_back(Asked { block, partial: partial as u32, released: false });
@@ -104,6 +112,11 @@ impl Torrent {
         slot: usize,
         pool: &mut BufferPool,
     ) -> Option<(usize, BlockRequest)> {
+        if self.urgent.is_some()
+            && let Some(found) = self.urgent_block(now, slot, pool)
+        {
+            return Some(found);
+        }
         let peer = self.peers.get(slot)?;
         if let Some(current) = peer.current
             && self.partials.get(current).is_some_and(|p| {
@@ -123,7 +136,7 @@ impl Torrent {
         Some(found)
     }
 
-    fn take_from(
+    pub(super) fn take_from(
         &mut self,
         now: Instant,
         partial: usize,
@@ -147,7 +160,7 @@ impl Torrent {
         }
     }
 
-    fn go_hungry(&mut self, now: Instant) {
+    pub(super) fn go_hungry(&mut self, now: Instant) {
         if !std::mem::replace(&mut self.hungry, true) {
             self.wake_at(now + RECLAIM);
         }
@@ -161,7 +174,8 @@ impl Torrent {
         let fits = |piece: PieceIndex| {
             has.get(piece) && allowed.as_ref().is_none_or(|allowed| allowed.contains(&piece))
         };
-        let usable = |p: &Partial| p.free() > 0 && fits(p.piece) && p.allows(slot);
+        // What is urgent was looked at before, and is left to those who are in time.
+        let usable = |p: &Partial| p.free() > 0 && fits(p.piece) && p.allows(slot) && !p.urgent;
         if !parole {
             // What nobody works on, and what its owner would take too long for; nearly complete pieces first.
             let early = self.have.count() < FIRST_PIECES;
@@ -224,11 +238,17 @@ impl Torrent {
         let mut partial = Partial::new(now, &self.cfg.geometry, piece);
         partial.owner = Some(slot);
         partial.exclusive = parole || again.is_some();
+        Some(self.insert_partial(partial))
+    }
+
+    /// A piece is being fetched from now on; answers its place.
+    pub(super) fn insert_partial(&mut self, partial: Partial) -> usize {
+        let piece = partial.piece;
         self.free_blocks += partial.free();
         self.picker.set_state(piece, PieceState::Active);
         let at = self.partials.insert(partial);
         self.by_piece.insert(piece, at);
-        Some(at)
+        at
     }
 
     /// Whether a piece has no owner, or one that needs too long compared with a peer of this rate.
@@ -414,6 +434,7 @@ impl Torrent {
         if partial.free() > before {
             self.free_blocks += partial.free() - before;
             self.news += 1;
+            self.urgent_again(arriving.block.piece);
         }
     }
 
@@ -478,13 +499,16 @@ impl Torrent {
 
     /// Gives back buffers that wait for blocks that nobody was asked for, while others need memory.
     pub(super) fn reclaim(&mut self, now: Instant, pool: &mut BufferPool) {
+        let mut free_again = Vec::new();
         for (_, partial) in &mut self.partials {
             if now.saturating_duration_since(partial.touched) >= RECLAIM {
                 let before = partial.free();
                 self.wasted += partial.give_up_idle_parts(pool);
                 self.free_blocks += partial.free() - before;
+                free_again.extend((partial.free() > before).then_some(partial.piece));
             }
         }
+        free_again.into_iter().for_each(|piece| self.urgent_again(piece));
     }
 }
 

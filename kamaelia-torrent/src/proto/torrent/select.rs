@@ -15,8 +15,9 @@ impl Torrent {
     ///
     /// If there is not one priority for each piece.
     pub fn set_priorities(&mut self, now: Instant, priorities: &[Priority]) {
-        let missing = self.picker.missing();
+        let (finished, wanted_nothing) = (self.is_finished(), self.wants_nothing());
         self.picker.set_priorities(priorities);
+        self.urgent_reprioritised();
         let given_up: Vec<usize> = self
             .partials
             .iter()
@@ -37,29 +38,34 @@ impl Torrent {
         let slots: Vec<usize> = self.peers.iter().map(|(slot, _)| slot).collect();
         for slot in slots {
             let Some(peer) = self.peers.get_mut(slot) else { continue };
-            let both = peer.has.words().iter().zip(wanted.words());
-            peer.wanted = both.map(|(has, wanted)| (has & wanted).count_ones()).sum();
+            let both = |at| (peer.has.word(at) & wanted.word(at)).count_ones();
+            peer.wanted = (0..wanted.word_count()).map(both).sum();
             self.update_interest(now, slot);
         }
         self.news += 1;
         self.wake_at(now);
-        if missing == 0 && self.picker.missing() > 0 {
+        if wanted_nothing && !self.wants_nothing() {
             // Those who have everything were of no use before, and were parted from.
             self.candidates.recall(now);
         }
-        if missing > 0 && self.picker.missing() == 0 {
+        if !finished && self.is_finished() {
             self.finished(now);
         }
     }
 
-    /// Whether nothing that is wanted is missing.
+    /// Whether nothing that is wanted is missing. A piece that is fetched only because it has a deadline does not count.
     pub fn is_finished(&self) -> bool {
+        self.picker.missing() as usize == self.urgent_unwanted()
+    }
+
+    /// Whether nothing is to be fetched, for whatever reason.
+    pub(super) fn wants_nothing(&self) -> bool {
         self.picker.missing() == 0
     }
 
     /// Whether nothing more will be written unless somebody wants more.
     pub fn is_written(&self) -> bool {
-        self.is_finished() && self.partials.is_empty()
+        self.wants_nothing() && self.partials.is_empty()
     }
 
     /// Nothing that is wanted is missing any more.

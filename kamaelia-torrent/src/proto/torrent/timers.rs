@@ -34,6 +34,9 @@ impl Torrent {
             self.hungry = false;
             self.news += 1;
         }
+        if self.urgent.is_some() {
+            self.look_after_urgent(now);
+        }
         if self.is_end_game() {
             // Blocks change hands until all have come.
             self.news += 1;
@@ -46,7 +49,8 @@ impl Torrent {
         let holds = pool.is_short() && self.partials.iter().any(|(_, partial)| partial.buffered() > 0);
         let share = holds.then(|| now + RECLAIM);
         let end_game = (self.is_end_game() && self.givers > 0).then(|| now + END_GAME);
-        let all = [self.wake, deadlines, self.next_round, self.disk_rests, reclaim, share, end_game];
+        let urgent = self.urgent_look();
+        let all = [self.wake, deadlines, self.next_round, self.disk_rests, reclaim, share, end_game, urgent];
         self.wake = all.into_iter().flatten().min();
     }
 

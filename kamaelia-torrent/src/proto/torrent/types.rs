@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use crate::proto::{
     bitfield::{Bitfield, BitfieldError},
     buffer::PartBuf,
+    extension,
     geometry::{BlockRequest, Geometry, PieceIndex},
     handshake::{PeerId, Reserved},
     info_hash::InfoHash,
@@ -57,7 +58,8 @@ pub struct TorrentConfig {
     pub max_peers: usize,
     /// Peers served at a time; `None` adapts the number to what the line carries, at least 8.
     pub upload_slots: Option<usize>,
-    /// Most blocks asked of one peer at a time.
+    /// Most blocks asked of one peer at a time, whatever it takes; of one that does not say (BEP 10, `reqq`), at
+    /// most 500.
     pub max_requests: u32,
     /// Fewest blocks asked of a peer at a time as long as it answers.
     pub min_requests: u32,
@@ -81,7 +83,7 @@ impl TorrentConfig {
             seed: 0,
             max_peers: 100,
             upload_slots: None,
-            max_requests: 500,
+            max_requests: extension::REQUEST_QUEUE,
             min_requests: 64,
             sequential: false,
             dial: true,
@@ -201,6 +203,10 @@ pub enum TorrentOutput {
     /// Hash each block of a piece that is verified; answer with
     /// [`Torrent::block_hashes`](super::Torrent::block_hashes).
     WantBlockHashes(PieceIndex),
+    /// The connection has blocks to be sent and needs leave:
+    /// [`Torrent::send_some`](super::Torrent::send_some). Only with a limit, see
+    /// [`Torrent::set_limits`](super::Torrent::set_limits).
+    WantsToSend(PeerKey),
     /// [`Torrent::take_output`](super::Torrent::take_output) has something for this connection.
     OutputReady(PeerKey),
     /// The connection may be read again.

@@ -6,6 +6,7 @@ use super::{BLOCK_LEN, Message, PeerError, PeerKey, Torrent, TorrentOutput};
 use crate::proto::{
     buffer::PART_LEN,
     choker::{Candidate, ROUND},
+    extension::REQUEST_QUEUE,
     geometry::BlockRequest,
 };
 
@@ -99,10 +100,23 @@ impl Torrent {
 
     /// Hands the next requests to the disk, in runs.
     pub(super) fn serve(&mut self, now: Instant, slot: usize) {
-        let Some(peer) = self.peers.get_mut(slot) else { return };
+        if self.metered {
+            self.unpause(now, slot);
+            self.ask_leave(slot);
+        } else {
+            self.serve_up_to(now, slot, u32::MAX);
+        }
+    }
+
+    /// Hands requests for about `leave` bytes to the disk, at least one; answers for how many they are.
+    pub(super) fn serve_up_to(&mut self, now: Instant, slot: usize, leave: u32) -> u64 {
+        let Some(peer) = self.peers.get_mut(slot) else { return 0 };
+        let mut handed = 0;
         // A slow peer gets short runs: two of them wait in memory for it.
         let most = (peer.up.at(now) as u64).clamp(SHORT_RUN.into(), PART_LEN.into()) as u32;
+        let most = most.min(leave);
         while peer.reading < READS
+            && handed < u64::from(leave)
             && let Some(first) = peer.queue.pop_front()
         {
             let mut run = vec![first];
@@ -120,16 +134,24 @@ impl Torrent {
                 peer.sent_at = now;
             }
             peer.reading += 1;
+            handed += u64::from(len) + run.len() as u64 * BLOCK_HEADER_LEN;
             self.outputs.push_back(TorrentOutput::Read { peer: peer.key, blocks: run });
         }
+        let reading = (peer.reading > 0).then(|| peer.deadline());
+        self.unpause(now, slot);
+        if let Some(deadline) = reading {
+            self.wake_at(deadline);
+        }
+        handed
+    }
+
+    /// Reads a peer again that had too many requests open.
+    fn unpause(&mut self, now: Instant, slot: usize) {
+        let Some(peer) = self.peers.get_mut(slot) else { return };
         if peer.paused && peer.queue.len() <= MOST_QUEUED / 2 {
             peer.paused = false;
             peer.heard = now;
             self.outputs.push_back(TorrentOutput::Resume(peer.key));
-        }
-        if peer.reading > 0 {
-            let deadline = peer.deadline();
-            self.wake_at(deadline);
         }
     }
 
@@ -139,6 +161,7 @@ impl Torrent {
             return;
         }
         peer.interested = interested;
+        self.interested = if interested { self.interested + 1 } else { self.interested - 1 };
         peer.relevant = now;
         let deadline = peer.deadline();
         self.wake_at(deadline);
@@ -165,23 +188,8 @@ impl Torrent {
 
     /// One round of the choker; answers when the next is due.
     pub(super) fn choke_round(&mut self, now: Instant) -> Option<Instant> {
-        let candidates: Vec<Candidate> = self
-            .peers
-            .iter()
-            .filter(|(_, peer)| peer.interested)
-            .map(|(id, peer)| Candidate {
-                id,
-                down_rate: if peer.pipeline.is_snubbed() { 0.0 } else { peer.down.at(now) },
-                up_rate: peer.up.at(now),
-                unchoked: !peer.choked,
-                changed: peer.choke_changed,
-                since: peer.since,
-                served: self.sources.get(peer.source).and_then(|source| source.served),
-                sent: peer.turn_sent,
-                busy: !peer.queue.is_empty() || peer.reading > 0,
-            })
-            .collect();
-        let served = self.choker.round(now, self.is_finished(), &candidates);
+        let candidates = self.choke_candidates(now);
+        let served = self.choker.round(now, self.wants_nothing(), &candidates);
         self.slots = self.choker.slots(&candidates);
         let slots: Vec<(usize, bool)> = self.peers.iter().map(|(slot, peer)| (slot, peer.choked)).collect();
         let mut active = !candidates.is_empty();
@@ -198,6 +206,25 @@ impl Torrent {
         active.then(|| now + ROUND)
     }
 
+    /// The peers that want something, as the choker sees them.
+    pub(super) fn choke_candidates(&self, now: Instant) -> Vec<Candidate> {
+        self.peers
+            .iter()
+            .filter(|(_, peer)| peer.interested)
+            .map(|(id, peer)| Candidate {
+                id,
+                down_rate: if peer.pipeline.is_snubbed() { 0.0 } else { peer.down.at(now) },
+                up_rate: peer.up.at(now),
+                unchoked: !peer.choked,
+                changed: peer.choke_changed,
+                since: peer.since,
+                served: self.sources.get(peer.source).and_then(|source| source.served),
+                sent: peer.turn_sent,
+                busy: !peer.queue.is_empty() || peer.reading > 0,
+            })
+            .collect()
+    }
+
     fn mark_served(&mut self, now: Instant, slot: usize) {
         let source = self.peers.get(slot).map(|peer| peer.source);
         if let Some(source) = source.and_then(|source| self.sources.get_mut(source)) {
@@ -205,7 +232,7 @@ impl Torrent {
         }
     }
 
-    fn set_choked(&mut self, now: Instant, slot: usize, choked: bool) {
+    pub(super) fn set_choked(&mut self, now: Instant, slot: usize, choked: bool) {
         let Some(peer) = self.peers.get_mut(slot) else { return };
         peer.choked = choked;
         peer.choke_changed = Some(now);
@@ -237,11 +264,14 @@ fn follows(geometry: &crate::proto::geometry::Geometry, last: &BlockRequest, nex
 }
 
 /// Reads of one peer that may be under way at a time: one is being sent while the next is being read.
-const READS: u32 = 2;
+pub(super) const READS: u32 = 2;
+
+/// Bytes of a `piece` message besides the block.
+const BLOCK_HEADER_LEN: u64 = 13;
 
 /// A run covers a second at the peer's rate, at least this many bytes and at most 256 KiB.
 const SHORT_RUN: u32 = 64 * 1024;
 
-/// A peer with this many requests open is not read until half of them are served: libtorrent's limit, but what is
-/// beyond waits instead of being dropped (rtorrent asks for tens of thousands and cannot be told about a drop).
-const MOST_QUEUED: usize = 2000;
+/// A peer with this many requests open is not read until half of them are served: what we told it (BEP 10), but what
+/// is beyond waits instead of being dropped (rtorrent asks for tens of thousands and cannot be told about a drop).
+const MOST_QUEUED: usize = REQUEST_QUEUE as usize;

@@ -1,0 +1,298 @@
+//! A long run: one engine with many torrents, of which some are downloaded again and again and one is served, while
+//! peers come and go and others misbehave. Watches memory, descriptors and threads, and that the work goes on.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use kamaelia_torrent::engine::{AddTorrent, CheckPolicy, Engine, Event, Settings, TorrentId};
+use kamaelia_torrent::proto::metainfo::Metainfo;
+
+use super::figures::{Figures, descriptors};
+use super::options::Options;
+use super::{Outcome, many, synthetic};
+
+pub(crate) fn run(options: &Options) -> Outcome {
+    let dir = PathBuf::from(options.word(0, "a folder to work in")?);
+    let time = Duration::from_secs_f64(options.get::<f64>("minutes")?.unwrap_or(60.0) * 60.0);
+    let idle = options.get::<usize>("torrents")?.unwrap_or(1000);
+    let out = options.get::<PathBuf>("out")?.unwrap_or_else(|| dir.join("soak.csv"));
+    std::fs::create_dir_all(&dir)?;
+    let mut soak = Soak::new(&dir, idle)?;
+    let mut csv = BufWriter::new(File::create(&out)?);
+    writeln!(csv, "seconds,resident_kib,descriptors,threads,downloaded,uploaded,rounds,hostile_cut")?;
+    let start = Instant::now();
+    let step = (time / SAMPLES).max(Duration::from_secs(1));
+    let mut samples: Vec<Sample> = Vec::new();
+    while start.elapsed() < time {
+        soak.go_on(step)?;
+        let sample = soak.sample(start.elapsed())?;
+        writeln!(csv, "{sample}")?;
+        csv.flush()?;
+        samples.push(sample);
+    }
+    soak.end()?;
+    let verdict = judge(&samples);
+    let last = samples.last().ok_or("no sample: --minutes is too short")?;
+    println!(
+        "{{\"minutes\":{:.1},\"rounds\":{},\"downloaded\":{},\"uploaded\":{},\"resident_kib\":{},\"verdict\":\"{}\"}}",
+        last.at.as_secs_f64() / 60.0,
+        last.rounds,
+        last.downloaded,
+        last.uploaded,
+        last.resident,
+        verdict.as_ref().err().map_or("flat", String::as_str),
+    );
+    verdict.map_err(Into::into)
+}
+
+struct Soak {
+    dir: PathBuf,
+    engine: Engine,
+    addr: SocketAddr,
+    downloads: Vec<Download>,
+    served: TorrentId,
+    fetchers: Crowd,
+    hostile: Crowd,
+    /// Payload of torrents that were removed.
+    before: (u64, u64),
+    rounds: u64,
+    cut: u64,
+    changed: Instant,
+}
+
+/// A torrent that is downloaded again as soon as it is complete.
+struct Download {
+    metainfo: Metainfo,
+    torrent: PathBuf,
+    dir: PathBuf,
+    id: TorrentId,
+    crowd: Option<Crowd>,
+}
+
+#[derive(Copy, Clone)]
+struct Sample {
+    at: Duration,
+    resident: u64,
+    descriptors: u64,
+    threads: u64,
+    downloaded: u64,
+    uploaded: u64,
+    rounds: u64,
+    cut: u64,
+}
+
+impl std::fmt::Display for Sample {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let s = self.at.as_secs_f64();
+        write!(f, "{s:.1},{},{},{},", self.resident, self.descriptors, self.threads)?;
+        write!(f, "{},{},{},{}", self.downloaded, self.uploaded, self.rounds, self.cut)
+    }
+}
+
+impl Soak {
+    fn new(dir: &Path, idle: usize) -> Outcome<Soak> {
+        let mut engine = Engine::new(Settings {
+            listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
+            state_dir: Some(dir.join("state")),
+            ..Settings::default()
+        })?;
+        let addr = engine.local_addr().ok_or("no address")?;
+        for i in 0..idle {
+            let metainfo = Metainfo::parse(&many::torrent(&format!("idle{i}")))?;
+            engine.add(AddTorrent { check: CheckPolicy::Trust, ..AddTorrent::new(metainfo, dir) })?;
+        }
+        let (torrent, metainfo) = write_torrent(dir, "served")?;
+        synthetic::store(&dir.join("data"), "served", TOTAL, PIECE_LEN)?;
+        let add = AddTorrent::new(metainfo, dir.join("data"));
+        let served = engine.add(AddTorrent { check: CheckPolicy::Trust, ..add })?;
+        let fetchers = Crowd::start(&torrent, addr, 20, "127.81", &["--fetch", "1000000000000000"])?;
+        let mut downloads = Vec::new();
+        for name in ["first", "second"] {
+            let (torrent, metainfo) = write_torrent(dir, name)?;
+            let dir = dir.join(name);
+            let id = engine.add(AddTorrent::new(metainfo.clone(), &dir))?;
+            downloads.push(Download { metainfo, torrent, dir, id, crowd: None });
+        }
+        let hostile = Crowd::start(&downloads[0].torrent, addr, 8, "127.83", &["--hostile"])?;
+        Ok(Soak {
+            dir: dir.to_path_buf(),
+            engine,
+            addr,
+            downloads,
+            served,
+            fetchers,
+            hostile,
+            before: (0, 0),
+            rounds: 0,
+            cut: 0,
+            changed: Instant::now(),
+        })
+    }
+
+    fn go_on(&mut self, time: Duration) -> Outcome {
+        let end = Instant::now() + time;
+        while let Some(left) = end.checked_duration_since(Instant::now()) {
+            self.engine.turn(Some(left.min(Duration::from_secs(1))))?;
+            while let Some(event) = self.engine.next_event() {
+                self.take(event)?;
+            }
+            if self.changed.elapsed() > TURNOVER {
+                self.turn_over()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, event: Event) -> Outcome {
+        match event {
+            Event::Started { id } => {
+                let net = format!("127.{}", 85 + self.rounds % 100);
+                if let Some(download) = self.downloads.iter_mut().find(|d| d.id == id) {
+                    let more: &[&str] = if self.rounds.is_multiple_of(2) { &["--all-have-all"] } else { &[] };
+                    download.crowd = Some(Crowd::start(&download.torrent, self.addr, 15, &net, more)?);
+                }
+            }
+            Event::Completed { id } => {
+                if let Some(status) = self.engine.status(id) {
+                    self.before.0 += status.downloaded;
+                    self.before.1 += status.uploaded;
+                }
+                self.engine.remove(id);
+            }
+            Event::Stopped { id } => {
+                if let Some(download) = self.downloads.iter_mut().find(|d| d.id == id) {
+                    download.crowd = None;
+                    std::fs::remove_dir_all(&download.dir)?;
+                    download.id =
+                        self.engine.add(AddTorrent::new(download.metainfo.clone(), &download.dir))?;
+                    self.rounds += 1;
+                }
+            }
+            Event::PeerGone { .. } => self.cut += 1,
+            Event::Failed { id, error } => return Err(format!("torrent {id}: {error}").into()),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Other fetching peers take the place of those that are there, and other hostile ones.
+    fn turn_over(&mut self) -> Outcome {
+        self.changed = Instant::now();
+        let n = 5 + (self.cut % 30) as usize;
+        let torrent = self.dir.join("served.torrent");
+        let fetch = ["--fetch", "1000000000000000"];
+        self.fetchers = Crowd::start(&torrent, self.addr, n, "127.81", &fetch)?;
+        let torrent = self.downloads[n % 2].torrent.clone();
+        self.hostile = Crowd::start(&torrent, self.addr, 8, "127.83", &["--hostile"])?;
+        Ok(())
+    }
+
+    fn sample(&self, at: Duration) -> Outcome<Sample> {
+        let figures = Figures::now()?;
+        let (mut downloaded, mut uploaded) = self.before;
+        for id in self.downloads.iter().map(|d| d.id).chain([self.served]) {
+            if let Some(status) = self.engine.status(id) {
+                downloaded += status.downloaded;
+                uploaded += status.uploaded;
+            }
+        }
+        Ok(Sample {
+            at,
+            resident: figures.resident,
+            descriptors: descriptors(),
+            threads: figures.threads,
+            downloaded,
+            uploaded,
+            rounds: self.rounds,
+            cut: self.cut,
+        })
+    }
+
+    fn end(mut self) -> Outcome {
+        self.engine.stop();
+        while !self.engine.is_stopped() {
+            self.engine.turn(Some(Duration::from_secs(1)))?;
+            while self.engine.next_event().is_some() {}
+        }
+        Ok(())
+    }
+}
+
+/// A crowd as a process of its own, ended with this value, so that its memory is not counted as ours.
+struct Crowd(Child);
+
+impl Crowd {
+    fn start(torrent: &Path, addr: SocketAddr, peers: usize, net: &str, more: &[&str]) -> Outcome<Crowd> {
+        let child = Command::new(std::env::current_exe()?)
+            .arg("crowd")
+            .arg(torrent)
+            .args(["--peers", &peers.to_string(), "--dial", &addr.to_string(), "--net", net])
+            .args(more)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        Ok(Crowd(child))
+    }
+}
+
+impl Drop for Crowd {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn write_torrent(dir: &Path, name: &str) -> Outcome<(PathBuf, Metainfo)> {
+    let bytes = synthetic::torrent(name, TOTAL, PIECE_LEN);
+    let path = dir.join(format!("{name}.torrent"));
+    std::fs::write(&path, &bytes)?;
+    Ok((path, Metainfo::parse(&bytes)?))
+}
+
+/// Compares the second quarter of the run with the last: what is in use has levelled off by then.
+fn judge(samples: &[Sample]) -> Result<(), String> {
+    let quarter = samples.len() / 4;
+    if quarter == 0 {
+        return Err("too few samples to judge".into());
+    }
+    let (early, late) = (&samples[quarter..2 * quarter], &samples[samples.len() - quarter..]);
+    let middle = |part: &[Sample], of: fn(&Sample) -> u64| {
+        let mut values: Vec<u64> = part.iter().map(of).collect();
+        values.sort_unstable();
+        values[values.len() / 2]
+    };
+    let checks: [(&str, fn(&Sample) -> u64, u64); 3] = [
+        ("resident memory, KiB", |s| s.resident, 2048),
+        ("descriptors", |s| s.descriptors, 16),
+        ("threads", |s| s.threads, 0),
+    ];
+    for (what, of, slack) in checks {
+        let (before, after) = (middle(early, of), middle(late, of));
+        if after > before + (before / 20).max(slack) {
+            return Err(format!("{what} grew from {before} to {after}"));
+        }
+    }
+    for pair in samples.windows(2) {
+        let at = pair[1].at.as_secs();
+        if pair[1].downloaded == pair[0].downloaded {
+            return Err(format!("no download went on before second {at}"));
+        }
+        if pair[1].uploaded == pair[0].uploaded {
+            return Err(format!("no upload went on before second {at}"));
+        }
+    }
+    Ok(())
+}
+
+const TOTAL: u64 = 256 << 20;
+const PIECE_LEN: usize = 256 * 1024;
+/// How many times a run is looked at.
+const SAMPLES: u32 = 360;
+/// How often peers are exchanged.
+const TURNOVER: Duration = Duration::from_secs(15);
