@@ -134,3 +134,29 @@ fn a_torrent_that_begins_with_all_it_wants_asks_for_nothing() {
     assert!(w.node(l).torrent.is_finished() && !w.node(l).torrent.is_seed());
     assert_eq!((requests.get(), w.node(l).completed), (0, None));
 }
+
+#[test]
+fn a_piece_that_is_read_does_not_make_the_torrent_incomplete() {
+    let mut w = World::new(Payload::new(4 << 20, 65_536), 3);
+    let (s, l) = (w.add(seed()), w.add(NodeConfig::default()));
+    w.select(l, |i| u8::from(i < 8));
+    w.introduce(l, &[s]);
+    let late = |w: &mut World, piece| {
+        let now = w.now;
+        assert!(w.node_mut(l).torrent.set_deadline(now, PieceIndex(piece), now));
+        w.settle(l);
+    };
+    // One in the middle of it and one when all is there, and the seed was parted from.
+    late(&mut w, 40);
+    w.select(l, |i| u8::from(i < 10));
+    w.node(l).torrent.assert_consistent();
+    assert!(w.run(MINUTE, |w| w.node(l).completed.is_some()));
+    assert!(w.run(MINUTE, |w| has(w, l).len() == 11));
+    w.node_mut(l).completed = None;
+    w.run(MINUTE, |_| false);
+    late(&mut w, 50);
+    assert!(w.node(l).torrent.is_finished());
+    assert!(w.run(Duration::from_secs(20), |w| has(w, l).contains(&50)));
+    assert_eq!(w.node(l).completed, None, "it was complete all the time");
+    w.node(l).torrent.assert_consistent();
+}

@@ -542,7 +542,7 @@ impl World {
     }
 
     /// Does what a node wants done, until it wants nothing.
-    fn settle(&mut self, id: usize) {
+    pub(crate) fn settle(&mut self, id: usize) {
         if matches!(self.actors[id], Actor::Script(_)) {
             return;
         }
