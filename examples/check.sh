@@ -137,6 +137,11 @@ grep -q "New torrent 1 created in ./payload.bin" "$out"
 # The last word may also be the tracker's answer to the news that all is there.
 [ "$(grep -v " tracker " "$out" | tail -n 1)" = "Torrent 1 status : 100%" ]
 echo "console_torrent ok"
+mkdir "$work/stream"
+(cd "$work/stream" && "$target/debug/torrent_stream" ../seed/payload.bin.torrent 'pay*.bin' ../streamed)
+cmp "$work/seed/payload.bin" "$work/streamed"
+(cd "$work/stream" && "$target/debug/kamaelia-torrent" cat ../seed/payload.bin.torrent) | cmp "$work/seed/payload.bin" -
+echo "torrent_stream ok"
 exec 7>&-
 cat <&9 >/dev/null
 wait "$seeder"

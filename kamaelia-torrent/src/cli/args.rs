@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use super::files::FileList;
+use super::limits::LimitArgs;
 use super::units::{parse_bytes, parse_duration};
 
 /// BitTorrent as Kamaelia components.
@@ -36,6 +37,8 @@ pub(crate) enum Command {
     /// Check what is there and share it until stopped
     #[command(after_long_help = JSON_EVENTS)]
     Seed(Seed),
+    /// Write a file of a torrent to standard output while it is downloaded
+    Cat(Cat),
     /// Make a .torrent file of a file or folder
     Make(Make),
     /// Compare files with their torrent and list what is missing or wrong
@@ -53,6 +56,8 @@ impl Command {
             Self::Demo(a) => a.json,
             Self::Get(a) => a.common.json,
             Self::Seed(a) => a.common.json,
+            // Its output is the file.
+            Self::Cat(_) => false,
             Self::Make(a) => a.json,
             Self::Check(a) => a.json,
             Self::Show(a) => a.json,
@@ -105,6 +110,8 @@ pub(crate) struct Common {
     /// How room is taken: as data comes, or all of it at the start, so that a full disk shows at once
     #[arg(long, value_name = "HOW", default_value = "sparse")]
     pub(crate) allocation: AllocationArg,
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
     /// One JSON object a line instead of progress bars
     #[arg(long)]
     pub(crate) json: bool,
@@ -141,6 +148,15 @@ pub(crate) struct Get {
 pub(crate) struct Seed {
     #[command(flatten)]
     pub(crate) common: Common,
+}
+
+#[derive(ClapArgs, Debug)]
+pub(crate) struct Cat {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// The file: its number as in `show`, counted from 0, or its name, which may contain * and ?; without it the longest
+    #[arg(long, value_name = "N|GLOB")]
+    pub(crate) file: Option<String>,
 }
 
 #[derive(ClapArgs, Debug)]

@@ -3,11 +3,13 @@
 //! Exit codes: 0 done, 1 failed (with the reason on standard error), 2 wrong use, 130 interrupted before it was done.
 
 mod args;
+mod cat;
 mod check;
 mod demo;
 mod files;
 mod graph;
 mod interrupt;
+mod limits;
 mod loneliness;
 mod make;
 mod output;
@@ -65,6 +67,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Demo(a) => demo::run(&a),
         Command::Get(a) => transfer::get(&a),
         Command::Seed(a) => transfer::seed(&a),
+        Command::Cat(a) => cat::run(&a),
         Command::Make(a) => make::run(&a),
         Command::Check(a) => check::run(&a),
         Command::Show(a) => show::run(&a),

@@ -51,7 +51,7 @@ pub(crate) fn seed(args: &Seed) -> Done {
 }
 
 /// A folder that cannot be used, with the plain reason where the system's is a riddle ("file exists").
-fn folder_error(dir: &Path, e: &io::Error) -> Failure {
+pub(crate) fn folder_error(dir: &Path, e: &io::Error) -> Failure {
     if fs::metadata(dir).is_ok_and(|meta| !meta.is_dir()) {
         return Failure::Failed(format!("{} is not a folder", dir.display()));
     }
@@ -68,7 +68,7 @@ pub(crate) fn client(settings: &Settings, dir: &Path) -> impl Fn() -> AnyInstanc
 pub(crate) const TICK: Duration = Duration::from_millis(250);
 
 /// Reads every torrent before anything is begun: a misspelt name shows at once, and nothing is written for it.
-fn read_all(common: &Common, sequential: bool, all_files: bool) -> Result<Vec<Wanted>, Failure> {
+pub(crate) fn read_all(common: &Common, sequential: bool, all_files: bool) -> Result<Vec<Wanted>, Failure> {
     common.torrents.iter().map(|path| read(path, common, sequential, all_files)).collect()
 }
 
@@ -119,13 +119,12 @@ fn read(path: &Path, common: &Common, sequential: bool, all_files: bool) -> Resu
     })
 }
 
-fn transfer(
-    common: &Common,
-    wanted: Vec<Wanted>,
-    share: Share,
-    interrupt: Interrupt,
-) -> Result<Report, Failure> {
-    let settings = Settings {
+/// What the client is told at the start. Makes the folder for its records.
+pub(crate) fn settings(common: &Common) -> Result<Settings, Failure> {
+    if let Some(state) = &common.state {
+        fs::create_dir_all(state).map_err(|e| folder_error(state, &e))?;
+    }
+    let mut settings = Settings {
         listen: Some(common.listen),
         state_dir: common.state.clone(),
         allocation: match common.allocation {
@@ -134,9 +133,17 @@ fn transfer(
         },
         ..Settings::default()
     };
-    if let Some(state) = &common.state {
-        fs::create_dir_all(state).map_err(|e| folder_error(state, &e))?;
-    }
+    common.limits.apply(&mut settings);
+    Ok(settings)
+}
+
+fn transfer(
+    common: &Common,
+    wanted: Vec<Wanted>,
+    share: Share,
+    interrupt: Interrupt,
+) -> Result<Report, Failure> {
+    let settings = settings(common)?;
     let output = Rc::new(RefCell::new(Output::new(common.json)));
     let report = Rc::new(RefCell::new(Report::default()));
     let patron = TorrentPatron::with_client(client(&settings, &common.dir));

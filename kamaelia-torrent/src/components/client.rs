@@ -1,5 +1,9 @@
 //! The client: the engine's event loop as a threaded component (Kamaelia: `TorrentClient.py`).
 
+mod limits;
+mod reading;
+mod selection;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,19 +12,17 @@ use std::time::{Duration, Instant};
 use axon::threaded::ThreadCx;
 use axon::{BoxError, Component, Cx, Ipc, Message, ports};
 
-use super::ipc::{
-    AddPeers, CloseTorrent, CreateNewTorrent, ListFiles, RequestTag, SetFilePriorities, TorrentEvent,
-    TorrentStartFail,
-};
+use super::ipc::{AddPeers, CloseTorrent, CreateNewTorrent, RequestTag, TorrentEvent, TorrentStartFail};
 use super::status::StatusSnapshot;
-use crate::engine::{AddError, AddTorrent, Engine, Event, Settings, TorrentId};
+use crate::engine::{AddError, AddTorrent, Engine, Event, ReadId, Settings, TorrentId};
 use crate::proto::metainfo::Metainfo;
 
 ports! {
     /// Boxes of a [`TorrentClient`].
     pub struct ClientPorts {
         in  { /// Requests: [`CreateNewTorrent`] (or bare bytes or text), [`CloseTorrent`], [`AddPeers`],
-              /// [`SetFilePriorities`], [`ListFiles`].
+              /// [`SetFilePriorities`](super::SetFilePriorities), [`ListFiles`](super::ListFiles),
+              /// [`SetLimits`](super::SetLimits), [`SetConnectionLimits`](super::SetConnectionLimits).
               inbox: Message,
               /// [`Ipc::Shutdown`] or a `shutdownMicroprocess` stops the client in order.
               control: Ipc }
@@ -130,6 +132,7 @@ impl TorrentClient {
             running: BTreeMap::new(),
             closing: BTreeSet::new(),
             deferred: VecDeque::new(),
+            reads: BTreeMap::new(),
             unsent: VecDeque::new(),
         };
         let mut next_tick = Instant::now();
@@ -213,6 +216,8 @@ struct Work<'a> {
     /// Requests that wait for one of these to stop, and those that came after: answers keep the order of the requests
     /// (TO-SRV-07).
     deferred: VecDeque<Message>,
+    /// Files that are being read, with the tags of the requests.
+    reads: BTreeMap<ReadId, RequestTag>,
     /// What did not fit into the queue towards the scheduler.
     unsent: VecDeque<TorrentEvent>,
 }
@@ -231,6 +236,9 @@ impl Work<'_> {
             Ok(create) => return self.create(create),
             Err(message) => message,
         };
+        let Err(message) = self.serve_limits(message) else { return };
+        let Err(message) = self.serve_selection(message) else { return };
+        let Err(message) = self.serve_reading(message) else { return };
         match message.downcast::<CloseTorrent>() {
             // An unknown number is ignored (D-33).
             Ok(close) => self.close(close.torrent_id),
@@ -239,30 +247,11 @@ impl Work<'_> {
                     self.refuse(add.torrent_id, "AddPeers", "there is no torrent of this number");
                 }
                 Ok(add) => self.engine.add_peers(add.torrent_id, &add.peers),
-                Err(message) if self.serve_files(&message) => {}
                 Err(other) => {
                     log::debug!("the torrent client ignores a message of type {}", other.type_name())
                 }
             },
         }
-    }
-
-    /// Does a request about files; false if the message is something else.
-    fn serve_files(&mut self, message: &Message) -> bool {
-        if let Some(request) = message.downcast_ref::<SetFilePriorities>() {
-            let id = request.torrent_id;
-            if let Err(e) = self.engine.set_file_priorities(id, &request.priorities) {
-                self.refuse(id, "SetFilePriorities", e.to_string());
-            }
-            return true;
-        }
-        let Some(request) = message.downcast_ref::<ListFiles>() else { return false };
-        let torrent_id = request.torrent_id;
-        match self.engine.files(torrent_id) {
-            Some(files) => self.send(TorrentEvent::TorrentFiles { torrent_id, files: files.into() }),
-            None => self.refuse(torrent_id, "ListFiles", "there is no torrent of this number"),
-        }
-        true
     }
 
     /// Says that a request about a torrent was not done.
@@ -302,6 +291,7 @@ impl Work<'_> {
         add.sequential = create.sequential;
         add.priorities = create.priorities;
         add.allocation = create.allocation;
+        (add.down_limit, add.up_limit) = (create.down_limit, create.up_limit);
         let listen = self.engine.local_addr();
         let answer = match self.engine.add(add) {
             Ok(torrent_id) => TorrentEvent::NewTorrentCreated { torrent_id, save_folder, listen, tag },
@@ -334,6 +324,8 @@ impl Work<'_> {
                 Event::Tracker { id, url, result } => {
                     self.send(TorrentEvent::TrackerReport { torrent_id: id, tracker: url, result });
                 }
+                Event::FileData { id, read, data } => self.file_data(id, read, data),
+                Event::ReadEnded { id, read, error } => self.read_ended(id, read, error),
                 Event::DialFailed { id, addr, reason } => {
                     log::info!("torrent {id}: cannot connect to peer {addr}: {reason}");
                     self.note_peer(id, format!("{addr}: {reason}"));

@@ -1,9 +1,12 @@
 //! The messages of the torrent components (Kamaelia: `TorrentIPC.py`; TO-IPC-01 to 10).
 
+mod limits;
+mod reading;
 mod selection;
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -11,9 +14,11 @@ use axon::{Message, Service};
 
 use super::status::StatusSnapshot;
 use crate::disk::Allocation;
-use crate::engine::{CheckPolicy, FileStatus, TorrentId};
+use crate::engine::{CheckPolicy, ConnectionLimits, FileChunk, FileStatus, Limits, TorrentId};
 use crate::proto::selection::Priority;
 
+pub use limits::{SetConnectionLimits, SetLimits};
+pub use reading::{ClearPieceDeadlines, ReadFile, SetPieceDeadline, StopReading};
 pub use selection::{ListFiles, SetFilePriorities};
 
 /// Marks a request, so that its answer can be told from others (D-31). Chosen by whoever asks.
@@ -60,6 +65,10 @@ pub struct CreateNewTorrent {
     pub priorities: Vec<Priority>,
     /// How room for files is taken; `None` as the client's settings say.
     pub allocation: Option<Allocation>,
+    /// Most bytes per second from its peers; `None`: no limit of its own.
+    pub down_limit: Option<NonZeroU64>,
+    /// Most bytes per second to its peers; `None`: no limit of its own.
+    pub up_limit: Option<NonZeroU64>,
     /// Comes back in the answer.
     pub tag: Option<RequestTag>,
 }
@@ -76,6 +85,8 @@ impl CreateNewTorrent {
             sequential: false,
             priorities: Vec::new(),
             allocation: None,
+            down_limit: None,
+            up_limit: None,
             tag: None,
         }
     }
@@ -140,6 +151,15 @@ pub(crate) fn about(message: &Message) -> Option<(TorrentId, &'static str)> {
     }
     if let Some(request) = message.downcast_ref::<ListFiles>() {
         return Some((request.torrent_id, "ListFiles"));
+    }
+    if let Some(SetLimits { torrent_id: Some(id), .. }) = message.downcast_ref() {
+        return Some((*id, "SetLimits"));
+    }
+    if let Some(request) = message.downcast_ref::<SetPieceDeadline>() {
+        return Some((request.torrent_id, "SetPieceDeadline"));
+    }
+    if let Some(request) = message.downcast_ref::<ClearPieceDeadlines>() {
+        return Some((request.torrent_id, "ClearPieceDeadlines"));
     }
     None
 }
@@ -206,6 +226,37 @@ pub enum TorrentEvent {
         /// In the order of the torrent, padding included.
         files: Arc<[FileStatus]>,
     },
+    /// What a torrent, or all together, may transfer from now on. An addition to the original's messages.
+    LimitsChanged {
+        /// The torrent; `None`: all together, of which every patron is told.
+        torrent_id: Option<TorrentId>,
+        /// The limits.
+        limits: Limits,
+    },
+    /// How many connections and upload slots there may be from now on; every patron is told. An addition to the
+    /// original's messages.
+    ConnectionLimitsChanged {
+        /// The limits.
+        limits: ConnectionLimits,
+    },
+    /// Bytes of a file, for who asked with [`ReadFile`]. An addition to the original's messages.
+    FileData {
+        /// The torrent.
+        torrent_id: TorrentId,
+        /// The tag of the request.
+        tag: RequestTag,
+        /// The bytes. Who keeps 1 MiB of them gets no more.
+        data: Arc<FileChunk>,
+    },
+    /// No more bytes of a file will come. The last answer to each [`ReadFile`].
+    ReadEnded {
+        /// The torrent.
+        torrent_id: TorrentId,
+        /// The tag of the request.
+        tag: RequestTag,
+        /// Why it ended early, or did not begin.
+        error: Option<String>,
+    },
     /// How a torrent is doing (TO-IPC-10).
     TorrentStatusUpdate {
         /// The torrent.
@@ -233,9 +284,18 @@ impl TorrentEvent {
             | Self::TrackerReport { torrent_id, .. }
             | Self::RequestFailed { torrent_id, .. }
             | Self::TorrentFiles { torrent_id, .. }
+            | Self::FileData { torrent_id, .. }
+            | Self::ReadEnded { torrent_id, .. }
             | Self::TorrentStatusUpdate { torrent_id, .. } => Some(*torrent_id),
             Self::TorrentStartFail(fail) => fail.torrent_id,
+            Self::LimitsChanged { torrent_id, .. } => *torrent_id,
+            Self::ConnectionLimitsChanged { .. } => None,
         }
+    }
+
+    /// Whether it is about the client as a whole, so that every patron is told.
+    pub(crate) fn is_for_all(&self) -> bool {
+        matches!(self, Self::LimitsChanged { torrent_id: None, .. } | Self::ConnectionLimitsChanged { .. })
     }
 
     pub(crate) fn with_tag(mut self, new: Option<RequestTag>) -> Self {
@@ -274,6 +334,19 @@ impl fmt::Display for TorrentEvent {
                 let wanted = files.iter().filter(|file| !file.pad && file.priority.is_wanted()).count();
                 let all = files.iter().filter(|file| !file.pad).count();
                 write!(f, "Torrent {torrent_id} files: {wanted} of {all} wanted")
+            }
+            Self::LimitsChanged { torrent_id, limits } => {
+                write!(f, "Limits of {}: {}", limits::Whose(*torrent_id), limits::Rates(*limits))
+            }
+            Self::ConnectionLimitsChanged { limits } => {
+                write!(f, "Limits of connections: {}", limits::Connections(*limits))
+            }
+            Self::FileData { torrent_id, data, .. } => {
+                write!(f, "Torrent {torrent_id} file data: {} bytes at {}", data.len(), data.offset())
+            }
+            Self::ReadEnded { torrent_id, error: None, .. } => write!(f, "Torrent {torrent_id} file read"),
+            Self::ReadEnded { torrent_id, error: Some(reason), .. } => {
+                write!(f, "Torrent {torrent_id} file not read: {}", printable(reason))
             }
             Self::TorrentStatusUpdate { torrent_id, status } => {
                 write!(f, "Torrent {torrent_id} status : {}%", status.percent())

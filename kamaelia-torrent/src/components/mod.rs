@@ -10,6 +10,7 @@
 
 mod client;
 mod explainer;
+mod file_stream;
 mod http_client;
 mod ipc;
 mod maker;
@@ -22,10 +23,12 @@ pub mod window;
 
 pub use client::{ClientPorts, TorrentClient};
 pub use explainer::{BasicTorrentExplainer, ExplainerPorts};
+pub use file_stream::{FileChoice, FileStreamPorts, TorrentFileStream};
 pub use http_client::{FetchFailed, HttpClientPorts, SimpleHttpClient};
 pub use ipc::{
-    AddPeers, CloseTorrent, CreateNewTorrent, ListFiles, MakeTorrent, RequestTag, ServiceMessage,
-    SetFilePriorities, TorrentEvent, TorrentStartFail,
+    AddPeers, ClearPieceDeadlines, CloseTorrent, CreateNewTorrent, ListFiles, MakeTorrent, ReadFile,
+    RequestTag, ServiceMessage, SetConnectionLimits, SetFilePriorities, SetLimits, SetPieceDeadline,
+    StopReading, TorrentEvent, TorrentStartFail,
 };
 pub use maker::{MakerPorts, TorrentMaker};
 pub use patron::{PatronPorts, TorrentPatron};

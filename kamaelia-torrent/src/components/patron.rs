@@ -206,10 +206,8 @@ fn note_progress(event: &TorrentEvent, incomplete: &mut BTreeSet<TorrentId>) {
         TorrentEvent::TorrentStartFail(fail) => {
             fail.torrent_id.map(|id| incomplete.remove(&id));
         }
-        TorrentEvent::TorrentStatusUpdate { torrent_id, status } => {
-            if status.is_complete() {
-                incomplete.remove(torrent_id);
-            }
+        TorrentEvent::TorrentStatusUpdate { torrent_id, status } if status.is_complete() => {
+            incomplete.remove(torrent_id);
         }
         _ => {}
     }

@@ -1,5 +1,7 @@
 //! The service that shares one client among patrons (Kamaelia: `TorrentService.py`).
 
+mod reading;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
@@ -63,6 +65,7 @@ pub struct TorrentService {
     patrons: Vec<Patron>,
     owners: BTreeMap<TorrentId, Vec<Service>>,
     pending: VecDeque<Pending>,
+    readers: reading::Readers,
     last_tag: u64,
 }
 
@@ -145,6 +148,7 @@ impl TorrentService {
             patrons: Vec::new(),
             owners: BTreeMap::new(),
             pending: VecDeque::new(),
+            readers: reading::Readers::default(),
             last_tag: 0,
         };
         let service = service.create();
@@ -192,6 +196,7 @@ impl Component for TorrentService {
                     self.notified(&cx, message);
                 }
                 self.fail_pending("the torrent service was shut down");
+                self.fail_reads("the torrent service was shut down");
                 return self.deregister();
             }
             if self.client.is_stopped() {
@@ -245,6 +250,7 @@ impl TorrentService {
         for p in &mut self.pending {
             p.asker.take_if(|(asker, _)| asker == reply);
         }
+        self.stop_reading(cx, reply, None);
         for id in self.owners.keys().copied().collect::<Vec<_>>() {
             self.disown(cx, id, reply);
         }
@@ -255,8 +261,15 @@ impl TorrentService {
             Ok(create) => return self.pass_on_create(cx, reply, create),
             Err(message) => message,
         };
+        let message = match self.pass_on_reading(cx, &reply, message) {
+            Ok(()) => return,
+            Err(message) => message,
+        };
         match message.downcast::<CloseTorrent>() {
-            Ok(close) => self.disown(cx, close.torrent_id, &reply),
+            Ok(close) => {
+                self.stop_reading(cx, &reply, Some(close.torrent_id));
+                self.disown(cx, close.torrent_id, &reply);
+            }
             Err(message) => {
                 // Only those who asked for a torrent may change it.
                 if let Some((torrent_id, request)) = about(&message)
@@ -286,6 +299,10 @@ impl TorrentService {
 
     fn client_said(&mut self, cx: &Cx<ServicePorts>, event: TorrentEvent) {
         debug(cx, "INBOX", &event);
+        let event = match self.pass_back_reading(event) {
+            Ok(()) => return,
+            Err(event) => event,
+        };
         match &event {
             TorrentEvent::NewTorrentCreated { torrent_id, .. } => {
                 let id = *torrent_id;
@@ -317,6 +334,9 @@ impl TorrentService {
                 if let Some((asker, tag)) = self.take_asker(&event) {
                     self.send_to(&asker, event.with_tag(tag));
                 }
+            }
+            _ if event.is_for_all() => {
+                self.patrons.iter().for_each(|patron| self.send_to(&patron.reply, event.clone()));
             }
             // One without an owner is dropped (D-46).
             _ => {
@@ -387,6 +407,7 @@ impl TorrentService {
         }
         let reason = "the torrent client has ended";
         self.fail_pending(reason);
+        self.fail_reads(reason);
         for (id, owners) in std::mem::take(&mut self.owners) {
             for owner in owners {
                 self.send_to(&owner, failed(None, Some(id), reason));
@@ -400,6 +421,7 @@ impl TorrentService {
         cx.remove_child(&self.client);
         while cx._torrentcontrol.try_recv().is_some() {}
         self.fail_pending("the torrent client has ended");
+        self.fail_reads("the torrent client has ended");
         self.owners.clear();
         self.client = (self.factory)();
         if let Err(e) = adopt_client(&cx.instance(), &self.client) {

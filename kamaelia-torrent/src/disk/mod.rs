@@ -163,6 +163,17 @@ pub enum DiskAnswer {
         /// Why they could not be read.
         error: Option<DiskError>,
     },
+    /// A range was read.
+    Range {
+        /// The torrent.
+        key: StorageKey,
+        /// The caller's number of the request.
+        token: u64,
+        /// Offset in the torrent's stream, bytes.
+        offset: u64,
+        /// The bytes.
+        result: Result<Vec<u8>, DiskError>,
+    },
     /// The blocks of a piece were hashed.
     BlockHashes {
         /// The torrent.
@@ -341,6 +352,11 @@ impl Disk {
     /// Reads blocks into `buf` as `piece` messages, neighbours together. Answered by [`DiskAnswer::Read`].
     pub fn read(&self, storage: &Arc<Storage>, token: u64, blocks: Vec<BlockRequest>, buf: Vec<u8>) {
         let _ = self.any.send(AnyJob::Read { storage: Arc::clone(storage), token, blocks, buf });
+    }
+
+    /// Reads `len` bytes of the torrent's stream. Answered by [`DiskAnswer::Range`].
+    pub fn read_range(&self, storage: &Arc<Storage>, token: u64, offset: u64, len: usize) {
+        let _ = self.any.send(AnyJob::Range { storage: Arc::clone(storage), token, offset, len });
     }
 
     /// Hashes each block of a piece on the disk. Answered by [`DiskAnswer::BlockHashes`].

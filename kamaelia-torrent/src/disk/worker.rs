@@ -30,6 +30,8 @@ pub(crate) enum PieceJob {
 pub(crate) enum AnyJob {
     /// Blocks to be read into a framed buffer.
     Read { storage: Arc<Storage>, token: u64, blocks: Vec<BlockRequest>, buf: Vec<u8> },
+    /// A range to be read as it is.
+    Range { storage: Arc<Storage>, token: u64, offset: u64, len: usize },
     /// The hash of each block of a piece.
     BlockHashes { storage: Arc<Storage>, piece: PieceIndex },
 }
@@ -179,6 +181,11 @@ impl Worker {
             AnyJob::Read { storage, token, blocks, mut buf } => {
                 let error = read_framed(&storage, &blocks, &mut buf).err();
                 self.answers.send(DiskAnswer::Read { key: storage.key(), token, blocks, buf, error });
+            }
+            AnyJob::Range { storage, token, offset, len } => {
+                let mut data = vec![0; len];
+                let result = storage.read(offset, &mut data).map(|()| data);
+                self.answers.send(DiskAnswer::Range { key: storage.key(), token, offset, result });
             }
             AnyJob::BlockHashes { storage, piece } => {
                 let result = block_hashes_on_disk(&storage, piece);

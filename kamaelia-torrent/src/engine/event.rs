@@ -5,12 +5,15 @@ use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::disk::{Allocation, Totals};
 use crate::proto::geometry::PieceIndex;
 use crate::proto::info_hash::InfoHash;
 use crate::proto::metainfo::Metainfo;
 use crate::proto::selection::Priority;
+
+use super::stream::{FileChunk, ReadId};
 
 /// Number of a torrent in an engine: counted from 1, never used again.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -191,6 +194,24 @@ pub enum Event {
         addr: SocketAddr,
         /// Why.
         reason: String,
+    },
+    /// Bytes of a file that somebody reads, in order.
+    FileData {
+        /// The torrent.
+        id: TorrentId,
+        /// What [`Engine::read_file`](super::Engine::read_file) answered.
+        read: ReadId,
+        /// The bytes. No more are read while too many of them are kept.
+        data: Arc<FileChunk>,
+    },
+    /// No more bytes of a file will come.
+    ReadEnded {
+        /// The torrent.
+        id: TorrentId,
+        /// What [`Engine::read_file`](super::Engine::read_file) answered.
+        read: ReadId,
+        /// Why it ended early.
+        error: Option<String>,
     },
     /// The torrent stopped because of an error; others go on.
     Failed {

@@ -53,6 +53,10 @@ impl Engine {
                         None => self.spare.push(buf),
                     }
                 }
+                DiskAnswer::Range { key, token, offset, result } => {
+                    self.job_done(key);
+                    self.range_read(now, token, offset, result.map_err(|e| e.to_string()));
+                }
                 DiskAnswer::BlockHashes { key, piece, result } => {
                     let Some(t) = self.job_done(key) else { continue };
                     match result {
@@ -139,10 +143,12 @@ impl Engine {
         }
         check.error = check.error.take().or(error);
         let (checked, total) = (check.checked, check.total);
+        let error = check.error.take_if(|_| end);
+        self.read_on(now, id);
         if !end {
             return self.emit(Event::Checking { id, checked, total });
         }
-        match check.error.take() {
+        match error {
             Some(error) => self.fail(now, t, error),
             None => self.check_ended(now, t),
         }

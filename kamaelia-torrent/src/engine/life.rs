@@ -143,6 +143,7 @@ impl Engine {
     }
 
     fn start(&mut self, now: Instant, t: usize, have: Bitfield) {
+        let upload_slots = self.connection_limits().slots_of_a_torrent();
         let slot = &mut self.torrents[t];
         let id = slot.id;
         let (count, total) = (have.count(), slot.geometry().piece_count());
@@ -162,7 +163,7 @@ impl Engine {
         config.private = slot.metainfo.private();
         config.seed = self.rng.u64(..);
         config.max_peers = self.settings.max_peers_per_torrent;
-        config.upload_slots = self.settings.upload_slots_per_torrent;
+        config.upload_slots = upload_slots;
         config.sequential = slot.settings.sequential;
         if let Some(selection) = &slot.selection {
             config.priorities = selection.pieces(&slot.metainfo);
@@ -187,6 +188,7 @@ impl Engine {
         self.start_limits(now, t);
         self.emit(Event::Checked { id, have: count, total });
         self.emit(Event::Started { id });
+        self.hurry_again(now, id);
         self.touch(t);
     }
 
@@ -200,6 +202,7 @@ impl Engine {
         let id = slot.id;
         slot.error = Some(error.clone());
         slot.save_at = None;
+        self.end_reads(id, &error);
         self.quiet(now, t, "torrent failed");
         let slot = &mut self.torrents[t];
         slot.phase = Phase::Failed;
@@ -212,6 +215,8 @@ impl Engine {
         if matches!(slot.phase, Phase::Stopping { .. }) {
             return;
         }
+        let id = slot.id;
+        self.end_reads(id, "the torrent was closed");
         self.quiet(now, t, "torrent stopped");
         let until = now + self.settings.stop_timeout;
         self.torrents[t].phase = Phase::Stopping { until, closing: false };

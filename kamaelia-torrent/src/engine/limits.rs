@@ -28,6 +28,13 @@ pub struct ConnectionLimits {
     pub upload_slots_per_torrent: Option<usize>,
 }
 
+impl ConnectionLimits {
+    /// Upload slots of a torrent by itself. Where nobody is to be served, there are no gifts of single pieces either.
+    pub(super) fn slots_of_a_torrent(&self) -> Option<usize> {
+        if self.upload_slots == Some(0) { Some(0) } else { self.upload_slots_per_torrent }
+    }
+}
+
 /// What is transferred under limits, and who has how many upload slots.
 #[derive(Default)]
 pub(super) struct Throttle {
@@ -101,8 +108,8 @@ impl Engine {
             if limits.max_peers_per_torrent != before.max_peers_per_torrent {
                 swarm.set_max_peers(now, limits.max_peers_per_torrent);
             }
-            if limits.upload_slots_per_torrent != before.upload_slots_per_torrent {
-                swarm.set_upload_slots(now, limits.upload_slots_per_torrent);
+            if limits.slots_of_a_torrent() != before.slots_of_a_torrent() {
+                swarm.set_upload_slots(now, limits.slots_of_a_torrent());
             }
             if limits.upload_slots.is_none() {
                 swarm.set_slot_cap(now, None);

@@ -12,9 +12,11 @@ mod files;
 mod life;
 mod limits;
 mod links;
+mod reader;
 mod selection;
 mod settings;
 mod slot;
+mod stream;
 mod swarm;
 mod timers;
 mod trackers;
@@ -45,8 +47,10 @@ use timers::{Timer, Timers};
 
 pub use event::{AddError, AddTorrent, CheckPolicy, EngineError, Event, State, TorrentId, TorrentStatus};
 pub use limits::{ConnectionLimits, UnknownTorrent};
+pub use reader::FileReader;
 pub use selection::{FileStatus, SelectionError};
 pub use settings::Settings;
+pub use stream::{DEFAULT_AHEAD, FileChunk, FileRange, ReadError, ReadId};
 
 pub use crate::proto::limit::Limits;
 
@@ -93,6 +97,8 @@ pub struct Engine {
     asking: HashMap<u64, (TorrentId, u64)>,
     last_token: u64,
     events: VecDeque<Event>,
+    /// Who reads files while they come.
+    streams: stream::Streams,
     throttle: limits::Throttle,
     crowd: crowd::Crowd,
     stopping: bool,
@@ -168,6 +174,7 @@ impl Engine {
             asking: HashMap::new(),
             last_token: 0,
             events: VecDeque::new(),
+            streams: stream::Streams::default(),
             throttle,
             crowd: crowd::Crowd::default(),
             stopping: false,
@@ -231,6 +238,7 @@ impl Engine {
         }
         self.take_disk_answers(now);
         self.take_tracker_answers(now);
+        self.take_read_orders(now);
         self.run_timers(now);
         self.accept(now);
         // Each link once; those that are not through are at the end of the queue in the next turn.

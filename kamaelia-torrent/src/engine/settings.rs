@@ -24,7 +24,8 @@ pub struct Settings {
     pub max_peers_per_torrent: usize,
     /// Connections being opened at the same time. Default 32.
     pub max_half_open: usize,
-    /// Peers that are served at a time, of all torrents together, which share them evenly. `None`: no limit.
+    /// Peers that are served at a time, of all torrents together, which share them evenly. `None`: no
+    /// limit. 0: nothing is sent.
     pub upload_slots: Option<usize>,
     /// Peers of one torrent that are served at a time; `None` adapts the number to what the line carries.
     pub upload_slots_per_torrent: Option<usize>,

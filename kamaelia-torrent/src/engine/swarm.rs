@@ -61,6 +61,7 @@ impl Engine {
                         slot.save_at = Some(now + self.settings.save_interval);
                     }
                     self.emit(Event::PieceVerified { id, piece });
+                    self.read_on(now, id);
                 }
                 TorrentOutput::Completed => {
                     slot.save_at = Some(now);

@@ -78,6 +78,11 @@ impl Choker {
         self.wanted = self.slots.unwrap_or(self.floor);
     }
 
+    /// Whether nobody is ever served.
+    pub fn is_closed(&self) -> bool {
+        self.slots == Some(0)
+    }
+
     /// Slots that the torrent would have without a cap.
     pub fn wanted(&self) -> usize {
         self.wanted

@@ -42,6 +42,10 @@ pub struct Limiter {
     own: usize,
     /// Lanes in which somebody waits.
     active: usize,
+    /// The lane whose turn it is, if it has not used it up.
+    current: Option<usize>,
+    /// The lane of the last grant.
+    last: Option<usize>,
     /// Those of them whose turn comes, in order.
     ring: VecDeque<usize>,
     /// Those of them whose own bucket has to fill first.
@@ -62,6 +66,8 @@ pub struct Grant {
 #[derive(Debug, Default)]
 struct Lane {
     bucket: Option<Bucket>,
+    /// What is left of its turn, bytes: a peer that wants little must not cost the others of its torrent.
+    credit: f64,
     waiting: VecDeque<PeerKey>,
     place: Place,
 }
@@ -115,6 +121,7 @@ impl Limiter {
         self.own -= usize::from(gone.bucket.is_some());
         match gone.place {
             Place::Out => return,
+            Place::Ring if self.current == Some(lane) => self.current = None,
             Place::Ring => self.ring.retain(|other| *other != lane),
             // Left in the heap, where it will not be found to be resting any more.
             Place::Resting(_) => {}
@@ -129,8 +136,13 @@ impl Limiter {
         at.waiting.push_back(key);
         if at.place == Place::Out {
             at.place = Place::Ring;
-            self.ring.push_back(lane);
             self.active += 1;
+            if self.current.is_none() && self.last == Some(lane) {
+                // Its turn was not over.
+                self.current = self.last;
+            } else {
+                self.ring.push_back(lane);
+            }
         }
     }
 
@@ -141,8 +153,23 @@ impl Limiter {
             Some(bucket) if self.active > 0 => bucket.offer(now)?,
             _ => MOST_GRANT,
         };
-        while let Some(lane) = self.ring.pop_front() {
+        loop {
+            let lane = match self.current.take() {
+                Some(lane) => lane,
+                None => {
+                    let lane = self.ring.pop_front()?;
+                    if let Some(at) = self.lanes.get_mut(&lane) {
+                        at.credit = (at.credit + f64::from(total)).min(2.0 * f64::from(total));
+                    }
+                    lane
+                }
+            };
             let Some(at) = self.lanes.get_mut(&lane) else { continue };
+            // The crumbs of a turn wait for the next one, which makes this come to an end.
+            if at.credit < f64::from(total) / 4.0 {
+                self.ring.push_back(lane);
+                continue;
+            }
             let own = match &mut at.bucket {
                 None => MOST_GRANT,
                 Some(bucket) => match bucket.offer(now) {
@@ -156,18 +183,18 @@ impl Limiter {
                 },
             };
             let Some(key) = at.waiting.pop_front() else { continue };
-            let bytes = total.min(own);
+            // At least 1, because of the above.
+            let bytes = total.min(own).min(at.credit.ceil() as u32);
             if at.waiting.is_empty() {
                 at.place = Place::Out;
                 self.active -= 1;
             } else {
-                self.ring.push_back(lane);
+                self.current = Some(lane);
             }
+            self.last = Some(lane);
             self.take(lane, f64::from(bytes));
-            self.tidy(lane);
             return Some(Grant { lane, key, bytes });
         }
-        None
     }
 
     /// What a grant allowed and nobody used.
@@ -192,7 +219,7 @@ impl Limiter {
     /// When [`next`](Limiter::next) has something to give to those who wait; `None` if nobody does.
     pub fn deadline(&self, now: Instant) -> Option<Instant> {
         let lane = match self.resting.peek() {
-            _ if !self.ring.is_empty() => now,
+            _ if !self.ring.is_empty() || self.current.is_some() => now,
             Some(Reverse((at, _))) => *at,
             None => return None,
         };
@@ -208,7 +235,11 @@ impl Limiter {
     }
 
     fn take(&mut self, lane: usize, bytes: f64) {
-        let own = self.lanes.get_mut(&lane).and_then(|at| at.bucket.as_mut());
+        let at = self.lanes.get_mut(&lane);
+        let own = at.and_then(|at| {
+            at.credit = (at.credit - bytes).max(0.0);
+            at.bucket.as_mut()
+        });
         for bucket in self.total.iter_mut().chain(own) {
             bucket.tokens = (bucket.tokens - bytes).min(bucket.capacity());
         }
@@ -228,9 +259,13 @@ impl Limiter {
         }
     }
 
-    /// Forgets a lane without limit in which nobody waits.
+    /// Forgets a lane without limit in which nobody waited lately.
     fn tidy(&mut self, lane: usize) {
-        if self.lanes.get(&lane).is_some_and(|at| at.bucket.is_none() && at.place == Place::Out) {
+        if self
+            .lanes
+            .get(&lane)
+            .is_some_and(|at| at.bucket.is_none() && at.place == Place::Out && at.credit == 0.0)
+        {
             self.lanes.remove(&lane);
         }
     }
@@ -454,6 +489,33 @@ mod tests {
         assert!(w.limiter.meters(3) && !w.limiter.meters(4) && w.limiter.is_on());
         w.limiter.set_lane(w.start, 3, None);
         assert!(!w.limiter.meters(3) && !w.limiter.is_on() && w.limiter.lanes.is_empty());
+    }
+
+    #[test]
+    fn blocks_that_do_not_fit_a_turn_are_shared_alike() {
+        const BLOCK: u64 = 16_397;
+        for limit in [20_000, 100_000, 1_000_000, 10_000_000] {
+            let start = Instant::now();
+            let mut limiter = Limiter::default();
+            limiter.set_total(start, rate(limit));
+            let mut had = [0_u64; 4];
+            // One peer in the first lane, three in the second.
+            (0..4).for_each(|key| limiter.ask(usize::from(key > 0), PeerKey(key)));
+            let mut now = start;
+            while now < start + Duration::from_secs(100) {
+                while let Some(grant) = limiter.next(now) {
+                    limiter.give_back(grant.lane, grant.bytes);
+                    let sent = (u64::from(grant.bytes) / BLOCK).max(1) * BLOCK;
+                    limiter.spend(grant.lane, sent);
+                    had[grant.key.0 as usize] += sent;
+                    limiter.ask(grant.lane, grant.key);
+                }
+                now = now.max(limiter.deadline(now).unwrap());
+            }
+            near(had.iter().sum(), 100.0 * limit as f64, 0.02);
+            near(had[0], 50.0 * limit as f64, 0.05);
+            had[1..].iter().for_each(|share| near(*share, 50.0 / 3.0 * limit as f64, 0.06));
+        }
     }
 
     #[test]

@@ -72,7 +72,7 @@ fn an_interrupted_demo_cleans_up() {
 
 #[test]
 fn wrong_use_ends_with_2_and_help() {
-    let cases: [&[&str]; 11] = [
+    let cases: [&[&str]; 16] = [
         &[],
         &["bogus"],
         &["get"],
@@ -83,6 +83,11 @@ fn wrong_use_ends_with_2_and_help() {
         &["get", "x.torrent", "--seed-ratio", "nan"],
         &["get", "x.torrent", "--seed", "--seed-ratio", "1"],
         &["get", "x.torrent", "--seed-time", "1y"],
+        &["get", "x.torrent", "--down-limit", "-1"],
+        &["get", "x.torrent", "--up-limit", "fast"],
+        &["get", "x.torrent", "--max-connections", "0"],
+        &["seed", "x.torrent", "--max-peers", "-1"],
+        &["seed", "x.torrent", "--upload-slots", "1.5"],
         &["demo", "--size", "-1"],
     ];
     for args in cases {

@@ -5,6 +5,7 @@ mod support;
 
 mod basics;
 mod broken;
+mod cat;
 mod faults;
 mod files;
 mod hostile;
@@ -12,5 +13,7 @@ mod options;
 mod resume;
 mod run;
 mod selection;
+#[path = "../support/slow.rs"]
+mod slow;
 mod terminal;
 mod trackers;

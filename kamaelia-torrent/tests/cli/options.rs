@@ -12,6 +12,41 @@ fn torrent() -> support::TestTorrent {
 }
 
 #[test]
+fn rate_limits_are_kept() {
+    let torrent = torrent();
+    let place = Place::new();
+    let (_seed, addr) = place.seed(&torrent, &["--up-limit", "none"]);
+    let (_slow, slow_addr) = place.seed(&torrent, &["--up-limit", "500KiB/s"]);
+    let file = place.torrent("f.torrent", &torrent.bytes);
+    for (dir, peer, limit) in [("down", addr, "500KiB"), ("up", slow_addr, "0")] {
+        let start = Instant::now();
+        let args = ["--peer", &peer.to_string(), "--down-limit", limit];
+        assert_code(&run(place.get(&file, dir, &args)), 0);
+        torrent.verify(&place.path(dir));
+        // Two seconds' worth of data; a fifth of a second may have been saved up.
+        assert!(start.elapsed() >= Duration::from_millis(1700), "{dir}: {:?}", start.elapsed());
+    }
+}
+
+#[test]
+fn without_upload_slots_nothing_is_sent_and_without_room_nobody_gets_in() {
+    let torrent = torrent();
+    let place = Place::new();
+    let (_choking, choking_addr) = place.seed(&torrent, &["--upload-slots", "0"]);
+    let (_full, full_addr) = place.seed(&torrent, &["--max-connections", "1", "--max-peers", "1"]);
+    let taken = std::net::TcpStream::connect(full_addr).unwrap();
+    let file = place.torrent("f.torrent", &torrent.bytes);
+    let (choking, full) = (choking_addr.to_string(), full_addr.to_string());
+    let mut get = Running::start(place.get(&file, "d", &["--peer", &choking, "--peer", &full, "-v"]));
+    get.wait("a peer", |o| o["event"] == "status" && o["peers"] == 1);
+    drop(taken);
+    let status = get.event("status");
+    assert_eq!((status["downloaded"].as_u64(), status["peers"].as_u64()), (Some(0), Some(1)), "{status}");
+    get.signal("INT");
+    get.end_with(130);
+}
+
+#[test]
 fn seed_ratio_ends_when_so_much_was_sent() {
     let torrent = torrent();
     let place = Place::new();

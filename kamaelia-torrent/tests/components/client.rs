@@ -15,7 +15,7 @@ use kamaelia_torrent::make::Maker;
 use kamaelia_torrent::proto::Priority;
 
 ports! {
-    struct UserPorts {
+    pub(crate) struct UserPorts {
         in  { inbox: TorrentEvent, control: Ipc }
         out { outbox: Message, signal: Ipc }
     }
@@ -31,7 +31,7 @@ impl<F: AsyncFnOnce(Cx<UserPorts>) + 'static> Component for User<F> {
 }
 
 /// Runs a client and its user until both have ended.
-fn with_client(dir: &Path, tick: Duration, user: impl AsyncFnOnce(Cx<UserPorts>) + 'static) {
+pub(crate) fn with_client(dir: &Path, tick: Duration, user: impl AsyncFnOnce(Cx<UserPorts>) + 'static) {
     let settings = Settings { listen: Some("127.0.0.1:0".parse().unwrap()), ..Settings::default() };
     let client = TorrentClient::with_settings(settings).dir(dir).tick_interval(tick).create();
     let user = User(user).create();
@@ -46,7 +46,7 @@ fn with_client(dir: &Path, tick: Duration, user: impl AsyncFnOnce(Cx<UserPorts>)
 }
 
 /// A .torrent file of something that lies in the folder.
-fn torrent(dir: &Path, name: &str) -> Vec<u8> {
+pub(crate) fn torrent(dir: &Path, name: &str) -> Vec<u8> {
     fs::write(dir.join(name), name.repeat(1000)).unwrap();
     Maker::new(dir.join(name)).make(|_| ControlFlow::Continue(())).unwrap().bytes
 }
@@ -56,7 +56,7 @@ fn is_status(event: &TorrentEvent) -> bool {
 }
 
 /// The next event that is no status update.
-async fn answer(cx: &Cx<UserPorts>) -> TorrentEvent {
+pub(crate) async fn answer(cx: &Cx<UserPorts>) -> TorrentEvent {
     loop {
         let event = cx.inbox.recv().await;
         if !is_status(&event) {
@@ -65,12 +65,12 @@ async fn answer(cx: &Cx<UserPorts>) -> TorrentEvent {
     }
 }
 
-async fn stop(cx: &Cx<UserPorts>, message: Ipc) {
+pub(crate) async fn stop(cx: &Cx<UserPorts>, message: Ipc) {
     cx.signal.send(message).unwrap();
     assert!(cx.control.recv().await.is_producer_finished());
 }
 
-const LONG: Duration = Duration::from_secs(3600);
+pub(crate) const LONG: Duration = Duration::from_secs(3600);
 const SHORT: Duration = Duration::from_millis(10);
 
 /// TO-CLI-01, but for the one client that the original allows in a program: here there may be several.

@@ -3,10 +3,14 @@
 mod support;
 
 mod client;
+mod file_stream;
 mod http;
 mod life_cycle;
+mod limits;
 mod maker;
 mod real;
 mod service;
+#[path = "../support/slow.rs"]
+mod slow;
 mod trace_t19;
 mod window;

@@ -12,7 +12,7 @@ use kamaelia_torrent::components::{
 use kamaelia_torrent::engine::TorrentId;
 
 ports! {
-    struct ClientPorts {
+    pub(crate) struct ClientPorts {
         in  { inbox: Message, control: Ipc }
         out { outbox: TorrentEvent, signal: Ipc }
     }
@@ -29,7 +29,7 @@ impl Component for Puppet {
 }
 
 ports! {
-    struct PatronSidePorts {
+    pub(crate) struct PatronSidePorts {
         in  { reply: TorrentEvent, words: String }
         out { notify: ServiceMessage }
     }
@@ -42,7 +42,7 @@ impl Component for Side {
     async fn main(self, _: Cx<PatronSidePorts>) {}
 }
 
-struct World {
+pub(crate) struct World {
     s: Scheduler,
     cat: Rc<Cat>,
     clients: Rc<RefCell<Vec<Instance<ClientPorts>>>>,
@@ -52,7 +52,7 @@ struct World {
 
 impl World {
     /// A service that runs, with one patron so that it stays.
-    fn new() -> (Self, Instance<PatronSidePorts>) {
+    pub(crate) fn new() -> (Self, Instance<PatronSidePorts>) {
         let (s, cat) = (Scheduler::new(), Cat::new());
         // A service activates its client when it is made, where whoever makes it runs.
         Scheduler::set_thread_default(Some(s.clone()));
@@ -73,22 +73,22 @@ impl World {
         (w, patron)
     }
 
-    fn patron(&self) -> Instance<PatronSidePorts> {
+    pub(crate) fn patron(&self) -> Instance<PatronSidePorts> {
         let side = Side.create();
         axon::link(&side.notify, &self.service.notify).unwrap();
         side
     }
 
-    fn tell(&self, patron: &Instance<PatronSidePorts>, message: ServiceMessage) {
+    pub(crate) fn tell(&self, patron: &Instance<PatronSidePorts>, message: ServiceMessage) {
         patron.notify.send(message).unwrap();
         self.s.run_until_idle().unwrap();
     }
 
-    fn client(&self) -> Instance<ClientPorts> {
+    pub(crate) fn client(&self) -> Instance<ClientPorts> {
         self.clients.borrow().last().unwrap().clone()
     }
 
-    fn say(&self, event: TorrentEvent) {
+    pub(crate) fn say(&self, event: TorrentEvent) {
         self.client().outbox.send(event).unwrap();
         self.s.run_until_idle().unwrap();
     }
@@ -98,7 +98,7 @@ impl World {
     }
 }
 
-fn add(side: &Instance<PatronSidePorts>) -> ServiceMessage {
+pub(crate) fn add(side: &Instance<PatronSidePorts>) -> ServiceMessage {
     ServiceMessage::Add { reply_service: side.service("reply") }
 }
 
@@ -106,11 +106,11 @@ fn remove(side: &Instance<PatronSidePorts>) -> ServiceMessage {
     ServiceMessage::Remove { reply_service: side.service("reply") }
 }
 
-fn pass_on(side: &Instance<PatronSidePorts>, message: Message) -> ServiceMessage {
+pub(crate) fn pass_on(side: &Instance<PatronSidePorts>, message: Message) -> ServiceMessage {
     ServiceMessage::PassOn { reply_service: side.service("reply"), message }
 }
 
-fn created(id: u32) -> TorrentEvent {
+pub(crate) fn created(id: u32) -> TorrentEvent {
     TorrentEvent::NewTorrentCreated {
         torrent_id: TorrentId(id),
         save_folder: "./x".into(),
@@ -119,7 +119,7 @@ fn created(id: u32) -> TorrentEvent {
     }
 }
 
-fn heard(side: &Instance<PatronSidePorts>) -> Vec<String> {
+pub(crate) fn heard(side: &Instance<PatronSidePorts>) -> Vec<String> {
     side.reply.drain().map(|e| e.to_string()).collect()
 }
 

@@ -22,6 +22,11 @@ impl Seen {
         self.0.borrow_mut().push(event);
     }
 
+    /// Everything, in order.
+    pub(crate) fn all(&self) -> Vec<TorrentEvent> {
+        self.0.borrow().clone()
+    }
+
     /// What trackers said, as texts.
     pub(crate) fn reports(&self) -> Vec<String> {
         let all = self.0.borrow();

@@ -26,4 +26,5 @@ mod making;
 mod mixed;
 mod our_tracker;
 mod stopping;
+mod streaming;
 mod upload;

@@ -6,5 +6,6 @@ mod hostile;
 mod limits;
 mod scripts;
 mod selection;
+mod streaming;
 mod swarm;
 mod world;

@@ -261,6 +261,13 @@ impl World {
         }
     }
 
+    /// Tells a node's torrent something, and does what follows.
+    pub(crate) fn tell(&mut self, node: usize, what: impl FnOnce(&mut Torrent, Instant)) {
+        let now = self.now;
+        what(&mut self.node_mut(node).torrent, now);
+        self.settle(node);
+    }
+
     /// Tells a node of others, as a tracker would.
     pub(crate) fn introduce(&mut self, node: usize, others: &[usize]) {
         let addrs: Vec<_> = others.iter().map(|other| address(*other)).collect();

@@ -193,7 +193,7 @@ impl Torrent {
         if self.peers[slot].has.is_full() && ours == super::Direction::Outgoing {
             self.candidates.set_seed(addr);
         }
-        if offer && !self.have.is_empty_set() {
+        if offer && !self.have.is_empty_set() && !self.choker.is_closed() {
             self.offer_allowed_fast(now, slot);
         }
         self.update_interest(now, slot);
@@ -299,6 +299,7 @@ impl Torrent {
         peer.late = peer.late.saturating_add(void.len() as u32);
         void.iter().for_each(|asked| self.release_asked(slot, asked));
         self.count_givers();
+        self.urgent_giver(now);
     }
 
     fn rejected(&mut self, now: Instant, slot: usize, block: BlockRequest) -> Result<(), PeerError> {

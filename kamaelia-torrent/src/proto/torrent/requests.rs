@@ -57,7 +57,7 @@ impl Torrent {
         if open > 0 && open + batch > depth {
             return;
         }
-        if open == 0 && self.has_enough_open() {
+        if self.has_enough_open() {
             return self.wake_at(now + LOOK_AGAIN);
         }
         let Some(peer) = self.peers.get_mut(slot) else { return };

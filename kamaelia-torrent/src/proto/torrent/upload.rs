@@ -57,9 +57,12 @@ impl Torrent {
             return Err(PeerError::BadRequest(block));
         }
         let has = self.have.get(block.piece);
+        let closed = self.choker.is_closed();
         let Some(peer) = self.peers.get_mut(slot) else { return Ok(()) };
-        let gift =
-            peer.choked && peer.allowed.contains(&block.piece) && peer.allowed_left >= u64::from(block.len);
+        let gift = !closed
+            && peer.choked
+            && peer.allowed.contains(&block.piece)
+            && peer.allowed_left >= u64::from(block.len);
         if has && (!peer.choked || gift) {
             if gift {
                 peer.allowed_left -= u64::from(block.len);

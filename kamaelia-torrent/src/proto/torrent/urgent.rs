@@ -49,6 +49,8 @@ struct Due {
     started: bool,
     /// When the last of its blocks was asked for, or asked for again.
     asked_at: Option<Instant>,
+    /// What the fastest peer that has it sent, if it is one of the first; bytes per second.
+    best: Option<f64>,
     /// It would not be fetched at all without the deadline.
     unwanted: bool,
 }
@@ -92,7 +94,7 @@ impl Torrent {
         let started = partial.map(|partial| partial.urgent = true).is_some();
         self.picker.set_state(piece, PieceState::Active);
         let urgent = self.urgent.get_or_insert_default();
-        urgent.pieces.insert(piece, Due { at, started, asked_at: None, unwanted });
+        urgent.pieces.insert(piece, Due { at, started, asked_at: None, best: None, unwanted });
         urgent.open.insert((at, piece));
         urgent.unstarted += usize::from(!started);
         urgent.unwanted += usize::from(unwanted);
@@ -116,6 +118,11 @@ impl Torrent {
     pub fn clear_deadlines(&mut self, now: Instant) {
         let pieces: Vec<PieceIndex> = self.deadlines().map(|(piece, _)| piece).collect();
         pieces.into_iter().for_each(|piece| self.clear_deadline(now, piece));
+    }
+
+    /// When a piece is needed, if it has a deadline.
+    pub fn deadline_of(&self, piece: PieceIndex) -> Option<Instant> {
+        self.urgent.as_ref().and_then(|urgent| urgent.pieces.get(&piece)).map(|due| due.at)
     }
 
     /// Pieces that are needed at a certain time and not there yet, in no order.
@@ -205,7 +212,6 @@ impl Torrent {
             0 => now + UNPROVEN,
             _ => now + seconds((peer.asked.len() + 1) as f64 * f64::from(BLOCK_LEN) / (rate + 1.0)),
         };
-        let fast = rate * FAST_ENOUGH >= urgent.fastest;
         let (mut full, mut found) = (Vec::new(), None);
         for &(at, piece) in &urgent.open {
             let partial = self.by_piece.get(&piece).and_then(|at| self.partials.get(*at));
@@ -216,7 +222,8 @@ impl Torrent {
             let allowed = !peer.choking_us || peer.allowed_us.contains(&piece);
             // Who is on parole works alone, so that a failure shows who did it.
             let joins = partial.is_none_or(|p| p.allows(slot) && (!parole || p.owner == Some(slot)));
-            let in_time = fast || arrival <= at || now >= at + GRACE;
+            let best = urgent.pieces.get(&piece).and_then(|due| due.best).unwrap_or(urgent.fastest);
+            let in_time = rate * FAST_ENOUGH >= best || arrival <= at || now >= at + GRACE;
             if allowed && joins && in_time && peer.has.get(piece) {
                 found = Some(piece);
                 break;
@@ -285,8 +292,15 @@ impl Torrent {
         if urgent.look_at.is_some_and(|at| at > now) {
             return;
         }
-        let rates = self.peers.iter().filter(|(_, peer)| !peer.choking_us).map(|(_, peer)| peer.down.at(now));
-        urgent.fastest = rates.fold(0.0, f64::max);
+        let givers = || self.peers.iter().map(|(_, peer)| peer).filter(|peer| !peer.choking_us);
+        urgent.fastest = givers().map(|peer| peer.down.at(now)).fold(0.0, f64::max);
+        // If only a slow one has it, nobody is waited for.
+        for (_, piece) in urgent.open.iter().take(COMPARED) {
+            if let Some(due) = urgent.pieces.get_mut(piece) {
+                let have_it = givers().filter(|peer| peer.has.get(*piece));
+                due.best = have_it.map(|peer| peer.down.at(now)).reduce(f64::max);
+            }
+        }
         if std::mem::take(&mut urgent.preempt) {
             self.preempt(now);
         }
@@ -296,6 +310,16 @@ impl Torrent {
         let pause = if self.givers > 0 { LOOK } else { IDLE_LOOK };
         if let Some(urgent) = self.urgent.as_mut() {
             urgent.look_at = Some(now + pause);
+        }
+    }
+
+    /// A peer serves us from now on: if something is needed at once, it comes before what was asked for until now.
+    pub(super) fn urgent_giver(&mut self, now: Instant) {
+        if let Some(urgent) = self.urgent.as_mut()
+            && urgent.open.first().is_some_and(|(at, _)| *at <= now + AT_ONCE)
+        {
+            (urgent.preempt, urgent.look_at) = (true, Some(now));
+            self.wake_at(now);
         }
     }
 
@@ -329,7 +353,11 @@ impl Torrent {
     fn hasten(&mut self, now: Instant) {
         let Some(urgent) = self.urgent.as_ref() else { return };
         let usual = seconds(urgent.usual.unwrap_or(0.0));
-        let patience = LEAST_PATIENCE.max(2 * usual).min(MOST_PATIENCE);
+        let patience = match self.pace {
+            None => LEAST_PATIENCE.max(2 * usual).min(MOST_PATIENCE),
+            // What is late may be held back by ourselves.
+            Some(_) => MOST_PATIENCE,
+        };
         let late: Vec<PieceIndex> = urgent
             .asked
             .iter()
@@ -355,7 +383,9 @@ impl Torrent {
             .peers
             .iter()
             .filter(|(_, peer)| peer.interesting && !peer.choking_us && !peer.pipeline.is_snubbed())
-            .filter(|(_, peer)| peer.down.total() > 0 && !self.sources.on_parole(peer.source))
+            .filter(|(_, peer)| {
+                peer.down.total() > 0 && peer.held.is_none() && !self.sources.on_parole(peer.source)
+            })
             .map(|(slot, peer)| ((peer.asked.len() + 1) as f64 / (peer.down.at(now) + 1.0), slot))
             .collect();
         helpers.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -495,6 +525,9 @@ const ON_THEIR_WAY: usize = 4;
 
 /// A peer is fast enough for everything if it has this part of the rate of the fastest.
 const FAST_ENOUGH: f64 = 4.0;
+
+/// The fastest peer is known for so many of the first pieces, for the others only that of all.
+const COMPARED: usize = 16;
 
 /// A peer that sent nothing yet is expected to need this long.
 const UNPROVEN: Duration = Duration::from_secs(5);
