@@ -34,6 +34,7 @@ chapters! {
     conformance = "conformance.md";
     bittorrent_command_line = "bittorrent/command-line.md";
     bittorrent_components = "bittorrent/components.md";
+    bittorrent_session = "bittorrent/session.md";
     bittorrent_trouble = "bittorrent/trouble.md";
     internals_axon = "internals/axon.md";
     internals_engine = "internals/engine.md";

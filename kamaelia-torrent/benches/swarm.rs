@@ -1,5 +1,6 @@
 //! Cost of the protocol alone: no socket, no disk, no hashing. Prints seconds per GiB, best and median of five.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use kamaelia_torrent::proto::{
@@ -16,6 +17,7 @@ const KEY: PeerKey = PeerKey(1);
 fn torrent(piece_len: u32, seed: bool, now: Instant) -> Torrent {
     let geometry = Geometry::new(TOTAL, piece_len).unwrap();
     let mut cfg = TorrentConfig::new(InfoHash([1; 20]), PeerId([1; 20]), geometry);
+    cfg.max_peers = 1000;
     if seed {
         cfg.have = Bitfield::full(geometry.piece_count());
     }
@@ -27,16 +29,24 @@ fn torrent(piece_len: u32, seed: bool, now: Instant) -> Torrent {
     torrent
 }
 
-fn download(piece_len: u32, read: usize) -> Duration {
+/// One peer gives everything, and `others` have nothing and want to know what we have.
+fn download(piece_len: u32, read: usize, others: u64) -> Duration {
     let mut now = Instant::now();
     let mut torrent = torrent(piece_len, false, now);
+    for key in 2..2 + others {
+        let mut id = PeerId([3; 20]);
+        id.0[..8].copy_from_slice(&key.to_be_bytes());
+        let handshake = Handshake { reserved: Reserved::OURS, info_hash: InfoHash([1; 20]), peer_id: id };
+        let addr = SocketAddr::from(([10, 1, (key >> 8) as u8, key as u8], 6881));
+        torrent.peer_connected(now, PeerKey(key), addr, Direction::Incoming, &handshake).unwrap();
+    }
     let mut pool = BufferPool::new(DEFAULT_BUDGET);
     let mut stream = Vec::new();
     Message::HaveAll.encode(&mut stream);
     Message::Unchoke.encode(&mut stream);
     let payload = vec![7; BLOCK_LEN as usize];
     let mut decoder = Decoder::new(torrent.have().len());
-    let (mut spent, mut out) = (Duration::ZERO, Vec::new());
+    let (mut spent, mut out, mut told) = (Duration::ZERO, Vec::new(), Vec::new());
     while !torrent.is_seed() {
         for chunk in stream.chunks(read) {
             now += Duration::from_micros(500);
@@ -50,7 +60,11 @@ fn download(piece_len: u32, read: usize) -> Duration {
                             torrent.piece_checked(now, piece, CheckResult::Good);
                         }
                     }
-                    TorrentOutput::OutputReady(key) => torrent.take_output(now, key, &mut out),
+                    TorrentOutput::OutputReady(KEY) => torrent.take_output(now, KEY, &mut out),
+                    TorrentOutput::OutputReady(key) => {
+                        told.clear();
+                        torrent.take_output(now, key, &mut told);
+                    }
                     _ => {}
                 }
             }
@@ -60,8 +74,10 @@ fn download(piece_len: u32, read: usize) -> Duration {
             spent += start.elapsed();
         }
         stream.clear();
+        let start = Instant::now();
         torrent.tick(now, &mut pool);
         torrent.take_output(now, KEY, &mut out);
+        spent += start.elapsed();
         let mut asked = &out[..];
         while let Some(event) = decoder.next(&mut asked).unwrap() {
             if let Event::Message(Message::Request(block)) = event {
@@ -122,11 +138,15 @@ fn report(what: &str, mut run: impl FnMut() -> Duration) {
 }
 
 fn main() {
-    for piece in [1 << 18, 1 << 20, 16 << 20] {
+    for piece in [1 << 14, 1 << 18, 1 << 20, 16 << 20] {
         for read in [64 << 10, 256 << 10] {
             let name = format!("receive, pieces {} KiB, reads {} KiB", piece >> 10, read >> 10);
-            report(&name, || download(piece, read));
+            report(&name, || download(piece, read, 0));
         }
+    }
+    for (piece, others) in [(1 << 14, 500), (1 << 18, 500)] {
+        let name = format!("receive, pieces {} KiB, {others} others", piece >> 10);
+        report(&name, || download(piece, 256 << 10, others));
     }
     report("copy of 256 KiB to buffers, for comparison", || {
         let from = vec![1u8; 1 << 18];

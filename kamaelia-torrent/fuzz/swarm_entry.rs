@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use kamaelia_torrent::proto::buffer::{BufferPool, PartBuf};
 use kamaelia_torrent::proto::handshake::{Handshake, HandshakeReader, PeerId, Reserved};
 use kamaelia_torrent::proto::torrent::{
-    CheckResult, Direction, PeerKey, PeerSource, Torrent, TorrentConfig, TorrentOutput,
+    CheckResult, Direction, Landing, PeerKey, PeerSource, Torrent, TorrentConfig, TorrentOutput,
 };
 use kamaelia_torrent::proto::wire::{Decoder, Event, Message, block_header};
 use kamaelia_torrent::proto::{BlockRequest, Geometry, InfoHash, PieceIndex};
@@ -38,6 +38,22 @@ fn meaning(chunks: &[&[u8]]) -> (Vec<u8>, bool) {
         assert!(data.is_empty());
     }
     (again, true)
+}
+
+/// Bytes of a peer, by way of a buffer or straight to where they are expected.
+fn deliver(torrent: &mut Torrent, now: Instant, key: PeerKey, bytes: &[u8], pool: &mut BufferPool, step: u8) {
+    let mut landing = Landing::default();
+    let _ = if step & 32 != 0 && torrent.land(key, &mut landing) {
+        let mut rest = bytes;
+        landing.for_each_slice(|place| {
+            let (here, tail) = rest.split_at(rest.len().min(place.len()));
+            place[..here.len()].copy_from_slice(here);
+            rest = tail;
+        });
+        torrent.landed(now, key, &mut landing, bytes.len(), rest, pool)
+    } else {
+        torrent.receive(now, key, bytes, pool)
+    };
 }
 
 /// A torrent with three connections, driven by a list of steps: whatever happens, in whatever order, the
@@ -109,7 +125,7 @@ pub(crate) fn peer(data: &[u8]) {
             6..=9 => {
                 let rest = &mut rest[key.0 as usize];
                 if !rest.is_empty() {
-                    let _ = torrent.receive(now, key, &std::mem::take(rest), &mut pool);
+                    deliver(&mut torrent, now, key, &std::mem::take(rest), &mut pool, step);
                 } else if let Some(at) = asked.iter().position(|(other, _)| *other == key) {
                     let (_, block) = asked.remove(at);
                     let mut bytes = block_header(&block).to_vec();
@@ -117,7 +133,7 @@ pub(crate) fn peer(data: &[u8]) {
                     if step >> 6 == 3 {
                         *rest = bytes.split_off(bytes.len() / 2);
                     }
-                    let _ = torrent.receive(now, key, &bytes, &mut pool);
+                    deliver(&mut torrent, now, key, &bytes, &mut pool, step);
                 }
             }
             10..=13 => {
@@ -137,12 +153,12 @@ pub(crate) fn peer(data: &[u8]) {
                 };
                 let mut bytes = std::mem::take(&mut rest[key.0 as usize]);
                 message.encode(&mut bytes);
-                let _ = torrent.receive(now, key, &bytes, &mut pool);
+                deliver(&mut torrent, now, key, &bytes, &mut pool, step);
             }
             14 => {
                 let len = usize::from(data.next().unwrap_or(0));
                 let bytes: Vec<u8> = data.by_ref().take(len).collect();
-                let _ = torrent.receive(now, key, &bytes, &mut pool);
+                deliver(&mut torrent, now, key, &bytes, &mut pool, step);
             }
             _ => {
                 torrent.retry_disk(now);

@@ -8,8 +8,8 @@ use std::sync::mpsc;
 use std::time::SystemTime;
 
 use kamaelia_torrent::disk::{
-    Disk, DiskAnswer, DiskConfig, DiskError, PIECE_HEADER, PieceResult, Snapshot, Storage, StorageKey,
-    Totals, Writes,
+    Disk, DiskAnswer, DiskConfig, DiskError, DiskHook, HookedAccess, PIECE_HEADER, PieceResult, Snapshot,
+    Storage, StorageKey, Totals, Writes,
 };
 use kamaelia_torrent::proto::bitfield::Bitfield;
 use kamaelia_torrent::proto::buffer::{PART_LEN, PartBuf};
@@ -91,7 +91,7 @@ impl Rig {
                 let expected = if have.is_empty_set() && recheck.is_full() {
                     totals
                 } else {
-                    Totals { uploaded: 1, downloaded: 2 }
+                    Totals { uploaded: 1, downloaded: 2, active_secs: 3, seeding_secs: 4 }
                 };
                 assert_eq!(totals, expected);
                 (have, recheck)
@@ -101,7 +101,7 @@ impl Rig {
     }
 
     fn save(&self, storage: &Arc<Storage>, have: Bitfield) {
-        let totals = Totals { uploaded: 1, downloaded: 2 };
+        let totals = Totals { uploaded: 1, downloaded: 2, active_secs: 3, seeding_secs: 4 };
         let writes = if have.is_full() { Writes::Ended } else { Writes::GoOn };
         self.disk.save_resume(
             storage,
@@ -154,6 +154,31 @@ fn whole_pieces_over_files_pads_and_empty_files() {
     torrent.verify(&dir);
     let (have, checked, error) = rig.check(&storage, Bitfield::full(geometry.piece_count()));
     assert!(have.is_full() && checked == geometry.piece_count() && error.is_none());
+}
+
+#[test]
+fn a_hook_sees_each_access_and_can_fail_it() {
+    let torrent = single("f", 65_536, 65_536, 9);
+    let tmp = tempfile::tempdir().unwrap();
+    let (seen, accesses) = mpsc::channel();
+    let hook = DiskHook::new(move |access, bytes| {
+        seen.send((access, bytes)).unwrap();
+        if access == HookedAccess::Read { Err(std::io::ErrorKind::TimedOut.into()) } else { Ok(()) }
+    });
+    let rig = Rig::new(DiskConfig { hook: Some(hook), ..DiskConfig::default() });
+    let storage = rig.open(&torrent, tmp.path());
+    let whole = vec![(0, torrent.payload())];
+    assert!(matches!(rig.write(&storage, PieceIndex(0), whole), PieceResult::Good));
+    torrent.verify(tmp.path());
+    let block = BlockRequest { piece: PieceIndex(0), begin: 0, len: BLOCK_LEN };
+    rig.disk.read(&storage, 1, vec![block], Vec::new());
+    match rig.next() {
+        DiskAnswer::Read { error: Some(e), .. } => assert!(e.to_string().contains("timed out"), "{e}"),
+        other => panic!("{other:?}"),
+    }
+    let accesses: Vec<_> = accesses.try_iter().collect();
+    let block = u64::from(BLOCK_LEN);
+    assert_eq!(accesses, [(HookedAccess::Write, 65_536), (HookedAccess::Read, block)]);
 }
 
 #[test]

@@ -241,6 +241,24 @@ fn a_piece_with_a_deadline_comes_first() {
 }
 
 #[test]
+fn what_is_ahead_of_a_read_comes_before_all_others() {
+    let torrent = single("f", 4_000_000, 65_536, 13);
+    let to = tempfile::tempdir().unwrap();
+    let seed = slow_seed(&torrent, 65_536, 400);
+    let (mut node, id) = leech(&torrent, to.path(), vec![seed]);
+    let range = FileRange { offset: 30 * 65_536, ahead: 10 * 65_536, ..FileRange::whole(0) };
+    node.call(move |engine| engine.read_file(id, range)).unwrap();
+    let mut first = Vec::new();
+    node.wait("ten pieces", |event| {
+        if let Event::PieceVerified { piece, .. } = event {
+            first.push(piece.0);
+        }
+        first.len() == 10
+    });
+    assert!(first.iter().filter(|piece| (30..45).contains(*piece)).count() >= 8, "{first:?}");
+}
+
+#[test]
 fn senseless_reads_are_refused() {
     let torrent = multi("t", vec![file("a", 100_000, 1), pad(31_072), file("b", 5, 2)], 65_536);
     let to = tempfile::tempdir().unwrap();

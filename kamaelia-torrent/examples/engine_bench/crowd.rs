@@ -213,7 +213,8 @@ impl Peer {
         let mut id = *b"-XX0000-000000000000";
         id[8..].copy_from_slice(format!("{:012}", self.serial).as_bytes());
         // Without BEP 6, a peer that is choked knows that its requests are gone.
-        let reserved = if shared.role == Role::Fetch { Reserved([0; 8]) } else { Reserved::OURS };
+        let reserved = if shared.role == Role::Fetch { [0; 8] } else { [0, 0, 0, 0, 0, 0x10, 0, 4] };
+        let reserved = Reserved(reserved);
         self.out = Handshake { peer_id: PeerId(id), reserved, ..shared.handshake }.encode().to_vec();
     }
 
@@ -229,6 +230,8 @@ impl Peer {
         };
         match shared.role {
             Role::Serve { all_have_all } => {
+                // BEP 10: any number of requests may be open.
+                Message::Extended(0, b"d1:mde4:reqqi100000ee".to_vec()).encode(&mut self.out);
                 if all_have_all || self.serial == 0 {
                     // A bitfield, which a peer without BEP 6 understands as well.
                     let mut bits = vec![0xff; count.div_ceil(8) as usize];

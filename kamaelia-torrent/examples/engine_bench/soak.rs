@@ -1,14 +1,16 @@
 //! A long run: one engine with many torrents, of which some are downloaded again and again and one is served, while
-//! peers come and go and others misbehave. Watches memory, descriptors and threads, and that the work goes on.
+//! peers come and go, limits change and others misbehave. Watches memory, descriptors and threads, and that the work goes on.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use kamaelia_torrent::engine::{AddTorrent, CheckPolicy, Engine, Event, Settings, TorrentId};
+use kamaelia_torrent::proto::limit::Limits;
 use kamaelia_torrent::proto::metainfo::Metainfo;
 
 use super::figures::{Figures, descriptors};
@@ -62,6 +64,8 @@ struct Soak {
     rounds: u64,
     cut: u64,
     changed: Instant,
+    /// How often they were changed.
+    step: u64,
 }
 
 /// A torrent that is downloaded again as soon as it is complete.
@@ -130,6 +134,7 @@ impl Soak {
             rounds: 0,
             cut: 0,
             changed: Instant::now(),
+            step: 0,
         })
     }
 
@@ -150,7 +155,7 @@ impl Soak {
     fn take(&mut self, event: Event) -> Outcome {
         match event {
             Event::Started { id } => {
-                let net = format!("127.{}", 85 + self.rounds % 100);
+                let net = format!("127.{}", 85 + self.rounds % 10);
                 if let Some(download) = self.downloads.iter_mut().find(|d| d.id == id) {
                     let more: &[&str] = if self.rounds.is_multiple_of(2) { &["--all-have-all"] } else { &[] };
                     download.crowd = Some(Crowd::start(&download.torrent, self.addr, 15, &net, more)?);
@@ -182,13 +187,29 @@ impl Soak {
     /// Other fetching peers take the place of those that are there, and other hostile ones.
     fn turn_over(&mut self) -> Outcome {
         self.changed = Instant::now();
+        self.change_limits()?;
         let n = 5 + (self.cut % 30) as usize;
         let torrent = self.dir.join("served.torrent");
         let fetch = ["--fetch", "1000000000000000"];
         self.fetchers = Crowd::start(&torrent, self.addr, n, "127.81", &fetch)?;
         let torrent = self.downloads[n % 2].torrent.clone();
-        self.hostile = Crowd::start(&torrent, self.addr, 8, "127.83", &["--hostile"])?;
+        // From new addresses, for the old ones are banned: what is known of them must not pile up either.
+        let net = format!("127.{}", 100 + self.step % 100);
+        self.hostile = Crowd::start(&torrent, self.addr, 8, &net, &["--hostile"])?;
         Ok(())
+    }
+
+    /// No limit, one for all, one for one torrent, and again.
+    fn change_limits(&mut self) -> Outcome {
+        let limits = |rate: u64| Limits { down: NonZeroU64::new(rate), up: NonZeroU64::new(rate) };
+        self.step += 1;
+        let (all, one) = match self.step % 3 {
+            0 => (limits(0), limits(0)),
+            1 => (limits(200 << 20), limits(0)),
+            _ => (limits(0), limits(20 << 20)),
+        };
+        self.engine.set_limits(None, all)?;
+        Ok(self.engine.set_limits(Some(self.served), one)?)
     }
 
     fn sample(&self, at: Duration) -> Outcome<Sample> {
@@ -255,6 +276,9 @@ fn write_torrent(dir: &Path, name: &str) -> Outcome<(PathBuf, Metainfo)> {
     Ok((path, Metainfo::parse(&bytes)?))
 }
 
+/// One of the figures of a sample.
+type Figure = fn(&Sample) -> u64;
+
 /// Compares the second quarter of the run with the last: what is in use has levelled off by then.
 fn judge(samples: &[Sample]) -> Result<(), String> {
     let quarter = samples.len() / 4;
@@ -262,12 +286,12 @@ fn judge(samples: &[Sample]) -> Result<(), String> {
         return Err("too few samples to judge".into());
     }
     let (early, late) = (&samples[quarter..2 * quarter], &samples[samples.len() - quarter..]);
-    let middle = |part: &[Sample], of: fn(&Sample) -> u64| {
+    let middle = |part: &[Sample], of: Figure| {
         let mut values: Vec<u64> = part.iter().map(of).collect();
         values.sort_unstable();
         values[values.len() / 2]
     };
-    let checks: [(&str, fn(&Sample) -> u64, u64); 3] = [
+    let checks: [(&str, Figure, u64); 3] = [
         ("resident memory, KiB", |s| s.resident, 2048),
         ("descriptors", |s| s.descriptors, 16),
         ("threads", |s| s.threads, 0),

@@ -112,6 +112,10 @@ pub(crate) struct Common {
     pub(crate) allocation: AllocationArg,
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
+    /// Most torrents that download at a time, and as many that seed; others wait in the order of the command. One that
+    /// transfers next to nothing for a minute is not counted
+    #[arg(long, value_name = "N", value_parser = parse_count)]
+    pub(crate) max_active: Option<usize>,
     /// One JSON object a line instead of progress bars
     #[arg(long)]
     pub(crate) json: bool,
@@ -126,19 +130,29 @@ pub(crate) enum AllocationArg {
     Full,
 }
 
+/// When a complete torrent has been shared enough: as soon as one of these is reached.
+#[derive(ClapArgs, Debug)]
+pub(crate) struct Enough {
+    /// When complete, share until so many times the size has been sent, counting all runs
+    #[arg(long, value_name = "RATIO", value_parser = parse_ratio)]
+    pub(crate) seed_ratio: Option<f64>,
+    /// When complete, share for so long, counting all runs: 90s, 30m, 2h
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) seed_time: Option<Duration>,
+    /// When complete, share until nobody was sent anything for so long: 90s, 30m, 2h
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) seed_idle: Option<Duration>,
+}
+
 #[derive(ClapArgs, Debug)]
 pub(crate) struct Get {
     #[command(flatten)]
     pub(crate) common: Common,
     /// When complete, share until stopped
-    #[arg(long, conflicts_with_all = ["seed_ratio", "seed_time"])]
+    #[arg(long, conflicts_with_all = ["seed_ratio", "seed_time", "seed_idle"])]
     pub(crate) seed: bool,
-    /// When complete, share until so many times the size has been sent
-    #[arg(long, value_name = "RATIO", value_parser = parse_ratio)]
-    pub(crate) seed_ratio: Option<f64>,
-    /// When complete, share for so long: 90s, 30m, 2h
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
-    pub(crate) seed_time: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) enough: Enough,
     /// Fetch pieces in order, so that files can be used from their start
     #[arg(long)]
     pub(crate) sequential: bool,
@@ -148,6 +162,8 @@ pub(crate) struct Get {
 pub(crate) struct Seed {
     #[command(flatten)]
     pub(crate) common: Common,
+    #[command(flatten)]
+    pub(crate) enough: Enough,
 }
 
 #[derive(ClapArgs, Debug)]
@@ -237,12 +253,24 @@ With --json, each line is an object whose \"event\" says what it is:
   status      id and all figures, four times a second
   tracker     id, name, tracker, and peers (how many it named) or error
   waiting     id, name, reason: nobody is connected
+  queued      id, name, activity: it waits for its turn to check, download or seed
+  started     id, name: it has its turn
+  paused      id, name, cause (ratio, time or idle): it was shared enough
+  request_failed  id, request, error
   complete    id, torrent, name, total, wanted (less than total if files are left out), downloaded (bytes of
               payload in this run), seconds
   error       error, perhaps id and torrent
   stopping    the user asked to stop
   stopped     the same command goes on from here
 Exit codes: 0 done, 1 failed, 2 wrong use, 130 interrupted before it was done.";
+
+fn parse_count(text: &str) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(0) => Err("with 0 nothing would ever be done".into()),
+        Ok(n) => Ok(n),
+        Err(_) => Err("not a whole number of at least 1".into()),
+    }
+}
 
 fn parse_ratio(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {

@@ -78,6 +78,7 @@ mod tests {
             wanted_left: 10,
             downloaded: 0,
             uploaded: 0,
+            figures: Default::default(),
             wasted: 0,
             down_rate: 0,
             up_rate: 0,

@@ -4,11 +4,13 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axon::prelude::*;
-use kamaelia_torrent::components::{CreateNewTorrent, RequestTag, StatusSnapshot, TorrentEvent};
-use kamaelia_torrent::engine::TorrentId;
+use kamaelia_torrent::components::{
+    CreateNewTorrent, News, NewsKinds, RequestTag, StatusSnapshot, Subscribe, TorrentEvent,
+};
+use kamaelia_torrent::engine::{State, StopRule, TorrentId};
 use kamaelia_torrent::proto::info_hash::InfoHash;
 use serde_json::json;
 
@@ -38,8 +40,8 @@ ports! {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Share {
     Not,
-    Ratio(f64),
-    Time(Duration),
+    /// Until the engine has paused it by this rule.
+    Enough(StopRule),
     UntilStopped,
 }
 
@@ -87,6 +89,8 @@ struct Torrent {
     checked: bool,
     complete_since: Option<Instant>,
     over: bool,
+    /// It is paused.
+    rests: bool,
     loneliness: Loneliness,
     /// What was said of each tracker last.
     tracker_said: HashMap<String, String>,
@@ -103,6 +107,7 @@ impl Torrent {
             checked: false,
             complete_since: None,
             over: false,
+            rests: false,
             loneliness: Loneliness::new(wanted.has_sources),
             tracker_said: HashMap::new(),
         }
@@ -128,6 +133,10 @@ impl Component for Session {
         loop {
             while let Some(event) = cx.inbox.try_recv() {
                 self.tell_address(&event, &mut listening);
+                if let TorrentEvent::NewTorrentCreated { torrent_id, .. } = event {
+                    let kinds = NewsKinds::PAUSES;
+                    let _ = cx.outbox.send(Message::new(Subscribe { torrent_id, kinds }));
+                }
                 self.heard(&mut torrents, &event);
             }
             if cx.interrupt.try_recv().is_some() && !leaving {
@@ -213,10 +222,36 @@ impl Session {
                     self.follow(t, *torrent_id, status);
                 }
             }
+            TorrentEvent::News { torrent_id, news } => {
+                for t in torrents.iter().filter(|t| t.id == Some(*torrent_id)) {
+                    self.tell_news(t, *torrent_id, news);
+                }
+            }
             TorrentEvent::RequestFailed { torrent_id, request, reason } => {
                 let text = format!("torrent {torrent_id}: {request}: {reason}");
                 let object = json!({"event": "request_failed", "id": torrent_id.0, "request": request, "error": reason});
                 self.output.borrow().complain(&text, &object);
+            }
+            _ => {}
+        }
+    }
+
+    /// Turns, and stop rules that were reached.
+    fn tell_news(&self, t: &Torrent, id: TorrentId, news: &News) {
+        let (id, name) = (id.0, &t.name);
+        match news {
+            News::Queued { activity } => {
+                let activity = format!("{activity:?}").to_lowercase();
+                let object = json!({"event": "queued", "id": id, "name": name, "activity": activity});
+                self.output.borrow().say_to_programs(&object);
+            }
+            News::Started => {
+                self.output.borrow().say_to_programs(&json!({"event": "started", "id": id, "name": name}));
+            }
+            News::Paused { cause } => {
+                let cause = format!("{cause:?}").to_lowercase();
+                let object = json!({"event": "paused", "id": id, "name": name, "cause": cause});
+                self.output.borrow().say(&format!("{name}: {news}"), object);
             }
             _ => {}
         }
@@ -242,6 +277,7 @@ impl Session {
     }
 
     fn follow(&self, t: &mut Torrent, id: TorrentId, status: &StatusSnapshot) {
+        t.rests = status.state == State::Paused;
         if !std::mem::replace(&mut t.checked, true) {
             let (have, all) = (status.pieces_have, status.piece_count);
             let object = json!({"event": "checked", "id": id.0, "name": t.name, "pieces_have": have, "piece_count": all});
@@ -281,16 +317,13 @@ impl Session {
         if t.over {
             return true;
         }
-        let Some(since) = t.complete_since else { return false };
+        if t.complete_since.is_none() {
+            return false;
+        }
         t.over = match self.share {
             Share::Not => true,
             Share::UntilStopped => false,
-            Share::Time(time) => since.elapsed() >= time,
-            Share::Ratio(ratio) => {
-                let report = self.report.borrow();
-                let last = t.id.and_then(|id| report.last.get(&id));
-                last.is_some_and(|s| s.uploaded as f64 >= ratio * s.total as f64)
-            }
+            Share::Enough(_) => t.rests,
         };
         t.over
     }

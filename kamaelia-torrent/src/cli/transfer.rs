@@ -10,14 +10,14 @@ use std::time::Duration;
 use axon::prelude::*;
 use kamaelia_torrent::components::{CreateNewTorrent, TorrentClient, TorrentPatron};
 use kamaelia_torrent::disk::Allocation;
-use kamaelia_torrent::engine::{CheckPolicy, Settings};
+use kamaelia_torrent::engine::{CheckPolicy, Settings, StopRule};
 use kamaelia_torrent::proto::announce::{is_supported, redact};
 use kamaelia_torrent::proto::metainfo::Metainfo;
 use kamaelia_torrent::proto::selection::Priority;
 use kamaelia_torrent::torrent_file::{TorrentFileError, read_torrent_bytes};
 use serde_json::json;
 
-use super::args::{AllocationArg, Common, Get, Seed};
+use super::args::{AllocationArg, Common, Enough, Get, Seed};
 use super::files::FileList;
 use super::interrupt::{Interrupt, done_or_interrupted};
 use super::output::Output;
@@ -25,11 +25,11 @@ use super::session::{Report, Session, Share, Wanted};
 use super::{Done, Failure};
 
 pub(crate) fn get(args: &Get) -> Done {
-    let share = match (args.seed, args.seed_ratio, args.seed_time) {
-        (true, ..) => Share::UntilStopped,
-        (_, Some(ratio), _) => Share::Ratio(ratio),
-        (_, _, Some(time)) => Share::Time(time),
-        _ => Share::Not,
+    let rule = rule(&args.enough);
+    let share = match (args.seed, rule.is_empty()) {
+        (true, _) => Share::UntilStopped,
+        (false, false) => Share::Enough(rule),
+        (false, true) => Share::Not,
     };
     let interrupt = Interrupt::install()?;
     let wanted = read_all(&args.common, args.sequential, true)?;
@@ -46,8 +46,14 @@ pub(crate) fn seed(args: &Seed) -> Done {
     let wanted = read_all(&args.common, false, false)?;
     // Making the folder, as `get` does, would hide a misspelt one.
     fs::read_dir(&args.common.dir).map_err(|e| folder_error(&args.common.dir, &e))?;
-    let report = transfer(&args.common, wanted, Share::UntilStopped, interrupt)?;
+    let rule = rule(&args.enough);
+    let share = if rule.is_empty() { Share::UntilStopped } else { Share::Enough(rule) };
+    let report = transfer(&args.common, wanted, share, interrupt)?;
     if report.failures.is_empty() { Ok(()) } else { Err(Failure::Told) }
+}
+
+fn rule(enough: &Enough) -> StopRule {
+    StopRule { ratio: enough.seed_ratio, time: enough.seed_time, idle: enough.seed_idle }
 }
 
 /// A folder that cannot be used, with the plain reason where the system's is a riddle ("file exists").
@@ -131,6 +137,8 @@ pub(crate) fn settings(common: &Common) -> Result<Settings, Failure> {
             AllocationArg::Sparse => Allocation::Sparse,
             AllocationArg::Full => Allocation::Full,
         },
+        active_downloads: common.max_active,
+        active_seeds: common.max_active,
         ..Settings::default()
     };
     common.limits.apply(&mut settings);
@@ -143,7 +151,8 @@ fn transfer(
     share: Share,
     interrupt: Interrupt,
 ) -> Result<Report, Failure> {
-    let settings = settings(common)?;
+    let stop_rule = if let Share::Enough(rule) = share { rule } else { StopRule::default() };
+    let settings = Settings { stop_rule, ..settings(common)? };
     let output = Rc::new(RefCell::new(Output::new(common.json)));
     let report = Rc::new(RefCell::new(Report::default()));
     let patron = TorrentPatron::with_client(client(&settings, &common.dir));

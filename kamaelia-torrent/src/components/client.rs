@@ -3,6 +3,7 @@
 mod limits;
 mod reading;
 mod selection;
+mod session;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
@@ -12,9 +13,11 @@ use std::time::{Duration, Instant};
 use axon::threaded::ThreadCx;
 use axon::{BoxError, Component, Cx, Ipc, Message, ports};
 
-use super::ipc::{AddPeers, CloseTorrent, CreateNewTorrent, RequestTag, TorrentEvent, TorrentStartFail};
+use super::ipc::{
+    AddPeers, CloseTorrent, CreateNewTorrent, NewsKinds, RequestTag, TorrentEvent, TorrentStartFail,
+};
 use super::status::StatusSnapshot;
-use crate::engine::{AddError, AddTorrent, Engine, Event, ReadId, Settings, TorrentId};
+use crate::engine::{Activity, AddError, AddTorrent, Engine, Event, ReadId, Settings, TorrentId};
 use crate::proto::metainfo::Metainfo;
 
 ports! {
@@ -134,6 +137,7 @@ impl TorrentClient {
             deferred: VecDeque::new(),
             reads: BTreeMap::new(),
             unsent: VecDeque::new(),
+            subscriptions: BTreeMap::new(),
         };
         let mut next_tick = Instant::now();
         loop {
@@ -220,6 +224,8 @@ struct Work<'a> {
     reads: BTreeMap<ReadId, RequestTag>,
     /// What did not fit into the queue towards the scheduler.
     unsent: VecDeque<TorrentEvent>,
+    /// The news that somebody wants.
+    subscriptions: BTreeMap<TorrentId, NewsKinds>,
 }
 
 impl Work<'_> {
@@ -239,6 +245,7 @@ impl Work<'_> {
         let Err(message) = self.serve_limits(message) else { return };
         let Err(message) = self.serve_selection(message) else { return };
         let Err(message) = self.serve_reading(message) else { return };
+        let Err(message) = self.serve_session(message) else { return };
         match message.downcast::<CloseTorrent>() {
             // An unknown number is ignored (D-33).
             Ok(close) => self.close(close.torrent_id),
@@ -268,6 +275,7 @@ impl Work<'_> {
 
     /// A closed torrent has stopped: who asked for it meanwhile gets a new one (TO-CLI-05).
     fn stopped(&mut self, id: TorrentId) {
+        self.subscriptions.remove(&id);
         self.running.remove(&id);
         self.closing.remove(&id);
         for message in std::mem::take(&mut self.deferred) {
@@ -292,6 +300,8 @@ impl Work<'_> {
         add.priorities = create.priorities;
         add.allocation = create.allocation;
         (add.down_limit, add.up_limit) = (create.down_limit, create.up_limit);
+        add.paused = create.paused;
+        add.stop_rule = create.stop_rule;
         let listen = self.engine.local_addr();
         let answer = match self.engine.add(add) {
             Ok(torrent_id) => TorrentEvent::NewTorrentCreated { torrent_id, save_folder, listen, tag },
@@ -309,9 +319,17 @@ impl Work<'_> {
 
     fn take_events(&mut self) {
         while let Some(event) = self.engine.next_event() {
+            self.tell_subscribers(&event);
             match event {
                 Event::Started { id } => {
                     self.running.insert(id, None);
+                    self.send_status_of(id);
+                }
+                // It may never have started; that it rests is worth an update all the same. What is waiting to be checked
+                // has no figures yet.
+                Event::Paused { id, .. }
+                | Event::Queued { id, activity: Activity::Download | Activity::Seed } => {
+                    self.running.entry(id).or_insert(None);
                     self.send_status_of(id);
                 }
                 // Whoever waits for the end need not wait for the next tick.

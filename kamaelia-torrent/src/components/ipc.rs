@@ -3,6 +3,7 @@
 mod limits;
 mod reading;
 mod selection;
+mod session;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -14,12 +15,18 @@ use axon::{Message, Service};
 
 use super::status::StatusSnapshot;
 use crate::disk::Allocation;
-use crate::engine::{CheckPolicy, ConnectionLimits, FileChunk, FileStatus, Limits, TorrentId};
+use crate::engine::{
+    CheckPolicy, ConnectionLimits, FileChunk, FileStatus, Limits, SessionStats, StopRule, TorrentId,
+};
 use crate::proto::selection::Priority;
 
 pub use limits::{SetConnectionLimits, SetLimits};
 pub use reading::{ClearPieceDeadlines, ReadFile, SetPieceDeadline, StopReading};
 pub use selection::{ListFiles, SetFilePriorities};
+pub use session::{
+    GetSessionStats, News, NewsKinds, PauseTorrent, ResumeTorrent, SetQueueLimits, SetQueuePosition,
+    SetStopRule, Subscribe,
+};
 
 /// Marks a request, so that its answer can be told from others (D-31). Chosen by whoever asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -69,6 +76,10 @@ pub struct CreateNewTorrent {
     pub down_limit: Option<NonZeroU64>,
     /// Most bytes per second to its peers; `None`: no limit of its own.
     pub up_limit: Option<NonZeroU64>,
+    /// Whether it begins paused.
+    pub paused: bool,
+    /// When it has been shared enough; `None`: by the rule of the client's settings.
+    pub stop_rule: Option<StopRule>,
     /// Comes back in the answer.
     pub tag: Option<RequestTag>,
 }
@@ -87,6 +98,8 @@ impl CreateNewTorrent {
             allocation: None,
             down_limit: None,
             up_limit: None,
+            paused: false,
+            stop_rule: None,
             tag: None,
         }
     }
@@ -160,6 +173,21 @@ pub(crate) fn about(message: &Message) -> Option<(TorrentId, &'static str)> {
     }
     if let Some(request) = message.downcast_ref::<ClearPieceDeadlines>() {
         return Some((request.torrent_id, "ClearPieceDeadlines"));
+    }
+    if let Some(request) = message.downcast_ref::<PauseTorrent>() {
+        return Some((request.torrent_id, "PauseTorrent"));
+    }
+    if let Some(request) = message.downcast_ref::<ResumeTorrent>() {
+        return Some((request.torrent_id, "ResumeTorrent"));
+    }
+    if let Some(request) = message.downcast_ref::<SetQueuePosition>() {
+        return Some((request.torrent_id, "SetQueuePosition"));
+    }
+    if let Some(request) = message.downcast_ref::<SetStopRule>() {
+        return Some((request.torrent_id, "SetStopRule"));
+    }
+    if let Some(request) = message.downcast_ref::<Subscribe>() {
+        return Some((request.torrent_id, "Subscribe"));
     }
     None
 }
@@ -257,6 +285,22 @@ pub enum TorrentEvent {
         /// Why it ended early, or did not begin.
         error: Option<String>,
     },
+    /// Something happened to a torrent, and the patron [subscribed](Subscribe) to such news. An addition to the
+    /// original's messages.
+    News {
+        /// The torrent.
+        torrent_id: TorrentId,
+        /// What happened.
+        news: News,
+    },
+    /// The figures of all torrents of the client; the answer to [`GetSessionStats`]. An addition to the original's
+    /// messages.
+    SessionStats {
+        /// The figures.
+        stats: Arc<SessionStats>,
+        /// The request's tag.
+        tag: Option<RequestTag>,
+    },
     /// How a torrent is doing (TO-IPC-10).
     TorrentStatusUpdate {
         /// The torrent.
@@ -272,6 +316,7 @@ impl TorrentEvent {
         match self {
             Self::NewTorrentCreated { tag, .. } | Self::TorrentAlreadyDownloading { tag, .. } => *tag,
             Self::TorrentStartFail(fail) => fail.tag,
+            Self::SessionStats { tag, .. } => *tag,
             _ => None,
         }
     }
@@ -286,10 +331,11 @@ impl TorrentEvent {
             | Self::TorrentFiles { torrent_id, .. }
             | Self::FileData { torrent_id, .. }
             | Self::ReadEnded { torrent_id, .. }
+            | Self::News { torrent_id, .. }
             | Self::TorrentStatusUpdate { torrent_id, .. } => Some(*torrent_id),
             Self::TorrentStartFail(fail) => fail.torrent_id,
             Self::LimitsChanged { torrent_id, .. } => *torrent_id,
-            Self::ConnectionLimitsChanged { .. } => None,
+            Self::ConnectionLimitsChanged { .. } | Self::SessionStats { .. } => None,
         }
     }
 
@@ -302,6 +348,7 @@ impl TorrentEvent {
         match &mut self {
             Self::NewTorrentCreated { tag, .. } | Self::TorrentAlreadyDownloading { tag, .. } => *tag = new,
             Self::TorrentStartFail(fail) => fail.tag = new,
+            Self::SessionStats { tag, .. } => *tag = new,
             _ => {}
         }
         self
@@ -347,6 +394,12 @@ impl fmt::Display for TorrentEvent {
             Self::ReadEnded { torrent_id, error: None, .. } => write!(f, "Torrent {torrent_id} file read"),
             Self::ReadEnded { torrent_id, error: Some(reason), .. } => {
                 write!(f, "Torrent {torrent_id} file not read: {}", printable(reason))
+            }
+            Self::News { torrent_id, news } => write!(f, "Torrent {torrent_id} {news}"),
+            Self::SessionStats { stats, .. } => {
+                let (torrents, peers) = (stats.torrents, stats.peers);
+                let (down, up) = (stats.figures.downloaded, stats.figures.uploaded);
+                write!(f, "{torrents} torrents, {peers} peers, {down} bytes received, {up} bytes sent")
             }
             Self::TorrentStatusUpdate { torrent_id, status } => {
                 write!(f, "Torrent {torrent_id} status : {}%", status.percent())

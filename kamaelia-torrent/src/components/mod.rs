@@ -26,9 +26,10 @@ pub use explainer::{BasicTorrentExplainer, ExplainerPorts};
 pub use file_stream::{FileChoice, FileStreamPorts, TorrentFileStream};
 pub use http_client::{FetchFailed, HttpClientPorts, SimpleHttpClient};
 pub use ipc::{
-    AddPeers, ClearPieceDeadlines, CloseTorrent, CreateNewTorrent, ListFiles, MakeTorrent, ReadFile,
-    RequestTag, ServiceMessage, SetConnectionLimits, SetFilePriorities, SetLimits, SetPieceDeadline,
-    StopReading, TorrentEvent, TorrentStartFail,
+    AddPeers, ClearPieceDeadlines, CloseTorrent, CreateNewTorrent, GetSessionStats, ListFiles, MakeTorrent,
+    News, NewsKinds, PauseTorrent, ReadFile, RequestTag, ResumeTorrent, ServiceMessage, SetConnectionLimits,
+    SetFilePriorities, SetLimits, SetPieceDeadline, SetQueueLimits, SetQueuePosition, SetStopRule,
+    StopReading, Subscribe, TorrentEvent, TorrentStartFail,
 };
 pub use maker::{MakerPorts, TorrentMaker};
 pub use patron::{PatronPorts, TorrentPatron};

@@ -13,7 +13,8 @@ use axon::{
 
 use super::client::TorrentClient;
 use super::ipc::{
-    CloseTorrent, CreateNewTorrent, RequestTag, ServiceMessage, TorrentEvent, TorrentStartFail, about,
+    CloseTorrent, CreateNewTorrent, GetSessionStats, News, NewsKinds, RequestTag, ServiceMessage, Subscribe,
+    TorrentEvent, TorrentStartFail, about,
 };
 use crate::engine::TorrentId;
 
@@ -66,6 +67,10 @@ pub struct TorrentService {
     owners: BTreeMap<TorrentId, Vec<Service>>,
     pending: VecDeque<Pending>,
     readers: reading::Readers,
+    /// Who wants which news of a torrent.
+    subscriptions: BTreeMap<TorrentId, Vec<(Service, NewsKinds)>>,
+    /// Who asked for the figures of the session.
+    curious: Vec<Pending>,
     last_tag: u64,
 }
 
@@ -149,6 +154,8 @@ impl TorrentService {
             owners: BTreeMap::new(),
             pending: VecDeque::new(),
             readers: reading::Readers::default(),
+            subscriptions: BTreeMap::new(),
+            curious: Vec::new(),
             last_tag: 0,
         };
         let service = service.create();
@@ -247,7 +254,7 @@ impl TorrentService {
         if let Err(e) = cx.delete_outbox(patron.outbox.name()) {
             log::warn!("a patron's outbox: {e}");
         }
-        for p in &mut self.pending {
+        for p in self.pending.iter_mut().chain(&mut self.curious) {
             p.asker.take_if(|(asker, _)| asker == reply);
         }
         self.stop_reading(cx, reply, None);
@@ -278,7 +285,55 @@ impl TorrentService {
                     let reason = "this patron has no torrent of this number".to_owned();
                     return self.send_to(&reply, TorrentEvent::RequestFailed { torrent_id, request, reason });
                 }
+                if let Some(get) = message.downcast_ref::<GetSessionStats>() {
+                    return self.pass_on_curiosity(cx, reply, get.tag);
+                }
+                if let Some(subscribe) = message.downcast_ref::<Subscribe>() {
+                    return self.subscribe(cx, subscribe.torrent_id, &reply, subscribe.kinds);
+                }
                 let _ = cx.outbox.send(message);
+            }
+        }
+    }
+
+    fn pass_on_curiosity(&mut self, cx: &Cx<ServicePorts>, reply: Service, tag: Option<RequestTag>) {
+        if self.client.is_stopped() {
+            return self.no_figures(&reply);
+        }
+        self.last_tag += 1;
+        let ours = RequestTag(self.last_tag);
+        self.curious.push(Pending { tag: ours, asker: Some((reply, tag)) });
+        let _ = cx.outbox.send(Message::new(GetSessionStats { tag: Some(ours) }));
+    }
+
+    fn no_figures(&self, reply: &Service) {
+        let reason = "the torrent client has ended".to_owned();
+        // No torrent has the number 0.
+        let (torrent_id, request) = (TorrentId(0), "GetSessionStats");
+        self.send_to(reply, TorrentEvent::RequestFailed { torrent_id, request, reason });
+    }
+
+    /// Notes what a patron wants to hear and tells the client what all of them together do.
+    fn subscribe(&mut self, cx: &Cx<ServicePorts>, torrent_id: TorrentId, reply: &Service, kinds: NewsKinds) {
+        let all = self.subscriptions.entry(torrent_id).or_default();
+        let before = all.iter().fold(NewsKinds::NONE, |sum, (_, kinds)| sum | *kinds);
+        all.retain(|(patron, _)| patron != reply);
+        if kinds != NewsKinds::NONE {
+            all.push((reply.clone(), kinds));
+        }
+        let kinds = all.iter().fold(NewsKinds::NONE, |sum, (_, kinds)| sum | *kinds);
+        if all.is_empty() {
+            self.subscriptions.remove(&torrent_id);
+        }
+        if kinds != before {
+            let _ = cx.outbox.send(Message::new(Subscribe { torrent_id, kinds }));
+        }
+    }
+
+    fn tell_subscribers(&self, torrent_id: TorrentId, news: &News) {
+        for (patron, kinds) in self.subscriptions.get(&torrent_id).into_iter().flatten() {
+            if kinds.contains(news.kind()) {
+                self.send_to(patron, TorrentEvent::News { torrent_id, news: news.clone() });
             }
         }
     }
@@ -326,6 +381,7 @@ impl TorrentService {
                 }
             }
             TorrentEvent::TorrentStartFail(TorrentStartFail { torrent_id: Some(id), .. }) => {
+                self.subscriptions.remove(id);
                 for owner in self.owners.remove(id).unwrap_or_default() {
                     self.send_to(&owner, event.clone());
                 }
@@ -337,6 +393,13 @@ impl TorrentService {
             }
             _ if event.is_for_all() => {
                 self.patrons.iter().for_each(|patron| self.send_to(&patron.reply, event.clone()));
+            }
+            TorrentEvent::News { torrent_id, news } => self.tell_subscribers(*torrent_id, news),
+            TorrentEvent::SessionStats { tag, .. } => {
+                let at = self.curious.iter().position(|p| Some(p.tag) == *tag);
+                if let Some((asker, tag)) = at.and_then(|at| self.curious.remove(at).asker) {
+                    self.send_to(&asker, event.with_tag(tag));
+                }
             }
             // One without an owner is dropped (D-46).
             _ => {
@@ -359,6 +422,9 @@ impl TorrentService {
 
     /// Removes an owner; without any left the torrent is closed.
     fn disown(&mut self, cx: &Cx<ServicePorts>, id: TorrentId, owner: &Service) {
+        if self.subscriptions.get(&id).is_some_and(|all| all.iter().any(|(patron, _)| patron == owner)) {
+            self.subscribe(cx, id, owner, NewsKinds::NONE);
+        }
         let Some(owners) = self.owners.get_mut(&id) else { return };
         let before = owners.len();
         owners.retain(|o| o != owner);
@@ -402,12 +468,13 @@ impl TorrentService {
 
     /// The client ended without having been told to: its torrents have failed.
     fn lost_client(&mut self, cx: &Cx<ServicePorts>) {
-        if self.owners.is_empty() && self.pending.is_empty() {
+        if self.owners.is_empty() && self.pending.is_empty() && self.curious.is_empty() {
             return;
         }
         let reason = "the torrent client has ended";
         self.fail_pending(reason);
         self.fail_reads(reason);
+        self.subscriptions.clear();
         for (id, owners) in std::mem::take(&mut self.owners) {
             for owner in owners {
                 self.send_to(&owner, failed(None, Some(id), reason));
@@ -423,6 +490,7 @@ impl TorrentService {
         self.fail_pending("the torrent client has ended");
         self.fail_reads("the torrent client has ended");
         self.owners.clear();
+        self.subscriptions.clear();
         self.client = (self.factory)();
         if let Err(e) = adopt_client(&cx.instance(), &self.client) {
             log::error!("a torrent service cannot use its client: {e}");
@@ -431,6 +499,11 @@ impl TorrentService {
     }
 
     fn fail_pending(&mut self, reason: &str) {
+        for curious in std::mem::take(&mut self.curious) {
+            if let Some((asker, _)) = curious.asker {
+                self.no_figures(&asker);
+            }
+        }
         for pending in std::mem::take(&mut self.pending) {
             if let Some((asker, tag)) = pending.asker {
                 self.send_to(&asker, failed(tag, None, reason));

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::engine::{State, TorrentStatus};
+use crate::engine::{Figures, State, TorrentStatus};
 
 /// A figure by name.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,6 +51,8 @@ pub struct StatusSnapshot {
     pub downloaded: u64,
     /// Payload sent, bytes.
     pub uploaded: u64,
+    /// What it did since it was added, in detail.
+    pub figures: Figures,
     /// Payload received in vain, bytes.
     pub wasted: u64,
     /// Payload coming in, bytes per second.
@@ -122,6 +124,8 @@ impl StatusSnapshot {
             State::Checking => "checking existing file",
             State::Downloading => "downloading",
             State::Seeding => "seeding",
+            State::Queued => "queued",
+            State::Paused => "paused",
             State::Stopped => "stopped",
             State::Failed => "failed",
         }
@@ -142,6 +146,7 @@ impl StatusSnapshot {
             wanted_left: s.wanted_left,
             downloaded: s.downloaded,
             uploaded: s.uploaded,
+            figures: s.figures,
             wasted: s.wasted,
             down_rate: s.down_rate,
             up_rate: s.up_rate,
@@ -167,6 +172,7 @@ pub(crate) fn sample(fraction: f64) -> StatusSnapshot {
         wanted_left: 100 - (fraction * 100.0) as u64,
         downloaded: 50,
         uploaded: 7,
+        figures: Figures::default(),
         wasted: 0,
         down_rate: 10,
         up_rate: 1,

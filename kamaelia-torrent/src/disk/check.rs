@@ -21,6 +21,8 @@ pub(crate) struct CheckTask {
     /// Workers that still have to say that they are through.
     running: AtomicU32,
     cancelled: AtomicBool,
+    /// No further piece is begun; those in hand are finished.
+    paused: AtomicBool,
     /// Hash of zeros by length, so that holes need no reading.
     zeros: Mutex<HashMap<u32, [u8; 20]>>,
 }
@@ -33,6 +35,23 @@ impl CheckHandle {
     /// Makes the workers leave off after the piece in hand. Harmless when the check has ended.
     pub fn cancel(&self) {
         self.0.cancelled.store(true, Ordering::Relaxed);
+    }
+
+    /// Makes the workers leave off after the pieces in hand, which are looked at to the end: once the answer has come
+    /// that the check ended, [`rest`](CheckHandle::rest) tells what is left to do.
+    pub fn pause(&self) {
+        self.0.paused.store(true, Ordering::Relaxed);
+    }
+
+    /// Wanted pieces that were not looked at. Final when the check has ended.
+    pub fn rest(&self) -> Bitfield {
+        let next = self.0.next.load(Ordering::Relaxed);
+        let mut rest = self.0.wanted.clone();
+        let done: Vec<PieceIndex> = rest.iter_ones().take_while(|piece| piece.0 < next).collect();
+        done.into_iter().for_each(|piece| {
+            rest.clear(piece);
+        });
+        rest
     }
 }
 
@@ -58,6 +77,7 @@ impl CheckTask {
             next: AtomicU32::new(0),
             running: AtomicU32::new(workers),
             cancelled: AtomicBool::new(false),
+            paused: AtomicBool::new(false),
             zeros: Mutex::default(),
         }
     }
@@ -72,12 +92,11 @@ impl CheckTask {
         let mut step = Step { checked: 0, good: Vec::new(), end: false, error: None };
         let mut bytes = 0u64;
         let mut looked_at = 0;
+        // A file that is not there need not be looked for once for each of its pieces.
+        let mut missing = None;
         while bytes < STEP_BYTES && looked_at < STEP_PIECES {
-            let index = if self.cancelled.load(Ordering::Relaxed) {
-                u32::MAX
-            } else {
-                self.next.fetch_add(1, Ordering::Relaxed)
-            };
+            let left_off = self.cancelled.load(Ordering::Relaxed) || self.paused.load(Ordering::Relaxed);
+            let index = if left_off { u32::MAX } else { self.next.fetch_add(1, Ordering::Relaxed) };
             if index >= geometry.piece_count() {
                 // Never wraps: each worker stops counting here.
                 step.end = true;
@@ -89,7 +108,7 @@ impl CheckTask {
                 continue;
             }
             step.checked += 1;
-            match self.is_good(piece, scratch, &mut bytes) {
+            match self.is_good(piece, scratch, &mut bytes, &mut missing) {
                 Ok(true) => step.good.push(piece),
                 Ok(false) => {}
                 Err(e) => {
@@ -108,8 +127,17 @@ impl CheckTask {
         self.running.fetch_sub(1, Ordering::AcqRel) == 1
     }
 
-    fn is_good(&self, piece: PieceIndex, scratch: &mut Vec<u8>, bytes: &mut u64) -> Result<bool, DiskError> {
-        match self.hash(piece, scratch, bytes) {
+    fn is_good(
+        &self,
+        piece: PieceIndex,
+        scratch: &mut Vec<u8>,
+        bytes: &mut u64,
+        missing: &mut Option<usize>,
+    ) -> Result<bool, DiskError> {
+        if missing.is_some_and(|file| self.storage.piece_segments(piece).any(|s| !s.pad && s.file == file)) {
+            return Ok(false);
+        }
+        match self.hash(piece, scratch, bytes, missing) {
             Ok(hash) => Ok(hash == self.storage.metainfo().piece_hash(piece)),
             // What is not there yet is not an error, it is to be downloaded.
             Err(DiskError::Missing { .. } | DiskError::Short { .. }) => Ok(false),
@@ -117,13 +145,24 @@ impl CheckTask {
         }
     }
 
-    fn hash(&self, piece: PieceIndex, scratch: &mut Vec<u8>, bytes: &mut u64) -> Result<[u8; 20], DiskError> {
+    fn hash(
+        &self,
+        piece: PieceIndex,
+        scratch: &mut Vec<u8>,
+        bytes: &mut u64,
+        missing: &mut Option<usize>,
+    ) -> Result<[u8; 20], DiskError> {
         let storage = &*self.storage;
         let geometry = storage.geometry();
         let size = geometry.piece_size(piece);
         let mut hole = true;
         for segment in storage.piece_segments(piece) {
-            hole = hole && storage.is_hole(&segment)?;
+            hole = hole
+                && storage.is_hole(&segment).inspect_err(|e| {
+                    if matches!(e, DiskError::Missing { .. }) {
+                        *missing = Some(segment.file);
+                    }
+                })?;
         }
         if hole {
             return Ok(self.hash_of_zeros(size, scratch));

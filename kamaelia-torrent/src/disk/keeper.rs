@@ -134,8 +134,12 @@ impl Keeper {
             }
         }
         self.stamps.insert(key, Stamps { files: stamps, again: BTreeSet::new() });
-        let totals = record
-            .map_or_else(Totals::default, |r| Totals { uploaded: r.uploaded, downloaded: r.downloaded });
+        let totals = record.map_or_else(Totals::default, |r| Totals {
+            uploaded: r.uploaded,
+            downloaded: r.downloaded,
+            active_secs: r.active_secs,
+            seeding_secs: r.seeding_secs,
+        });
         DiskAnswer::Resumed { key, have, recheck, totals, priorities }
     }
 
@@ -189,8 +193,19 @@ impl Keeper {
         });
         let files = stamps.files.clone();
         let info_hash = storage.metainfo().info_hash();
-        let Snapshot { have, totals: Totals { uploaded, downloaded }, priorities, .. } = snapshot;
-        let record = Resume { info_hash, have, files, uploaded, downloaded, priorities, parts };
+        let Snapshot { have, totals, priorities, .. } = snapshot;
+        let Totals { uploaded, downloaded, active_secs, seeding_secs } = totals;
+        let record = Resume {
+            info_hash,
+            have,
+            files,
+            uploaded,
+            downloaded,
+            active_secs,
+            seeding_secs,
+            priorities,
+            parts,
+        };
         let path = state_dir.unwrap_or_else(|| storage.root().to_path_buf());
         let error = |e| DiskError::from_io("write", &path.join(record_name(storage)), e);
         let dir = Dir::open(&path, true).map_err(error)?;

@@ -51,13 +51,17 @@ pub use storage::Storage;
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StorageKey(pub u32);
 
-/// Payload of all runs of a torrent.
+/// Payload and times of all runs of a torrent.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     /// Sent, bytes.
     pub uploaded: u64,
     /// Received, bytes.
     pub downloaded: u64,
+    /// Time that it ran, s.
+    pub active_secs: u64,
+    /// Time that it was complete and ran, s.
+    pub seeding_secs: u64,
 }
 
 /// What a resume record says about a torrent.

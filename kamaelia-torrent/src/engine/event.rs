@@ -7,6 +7,9 @@ use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::queue::Activity;
+use super::rules::{StopRule, StopRuleError};
+use super::stats::Figures;
 use crate::disk::{Allocation, Totals};
 use crate::proto::geometry::PieceIndex;
 use crate::proto::info_hash::InfoHash;
@@ -57,6 +60,10 @@ pub struct AddTorrent {
     pub priorities: Vec<Priority>,
     /// How room for files is taken; `None` as the engine's settings say.
     pub allocation: Option<Allocation>,
+    /// Whether it begins paused. The engine keeps this up to date when it is paused and resumed.
+    pub paused: bool,
+    /// When it has been shared enough; `None`: by the rule of the settings.
+    pub stop_rule: Option<StopRule>,
     /// Most bytes per second from its peers.
     pub down_limit: Option<NonZeroU64>,
     /// Most bytes per second to its peers.
@@ -75,6 +82,8 @@ impl AddTorrent {
             sequential: false,
             priorities: Vec::new(),
             allocation: None,
+            paused: false,
+            stop_rule: None,
             down_limit: None,
             up_limit: None,
         }
@@ -99,6 +108,9 @@ pub enum AddError {
     /// The engine is stopping.
     #[error("the engine is stopping")]
     Stopping,
+    /// Its stop rule makes no sense.
+    #[error(transparent)]
+    Rule(#[from] StopRuleError),
     /// All numbers are used up.
     #[error("no more torrent numbers")]
     Numbers,
@@ -220,11 +232,38 @@ pub enum Event {
         /// What went wrong, naming the file.
         error: String,
     },
+    /// The torrent rests until it is resumed.
+    Paused {
+        /// The torrent.
+        id: TorrentId,
+        /// Why.
+        cause: PauseCause,
+    },
+    /// The torrent waits for its turn.
+    Queued {
+        /// The torrent.
+        id: TorrentId,
+        /// What it waits to do.
+        activity: Activity,
+    },
     /// The torrent stopped in order, because it was removed or the engine stops.
     Stopped {
         /// The torrent.
         id: TorrentId,
     },
+}
+
+/// Why a torrent was paused.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
+pub enum PauseCause {
+    /// Somebody wanted it.
+    User,
+    /// So much was sent as its [`StopRule`] says.
+    Ratio,
+    /// It seeded for so long.
+    Time,
+    /// Nobody was sent anything for so long.
+    Idle,
 }
 
 /// What a torrent is doing.
@@ -236,6 +275,10 @@ pub enum State {
     Downloading,
     /// Everything that is wanted is there.
     Seeding,
+    /// It waits for its turn to check, download or seed.
+    Queued,
+    /// It rests until it is resumed.
+    Paused,
     /// It stopped, or is about to.
     Stopped,
     /// It stopped because of an error.
@@ -271,6 +314,8 @@ pub struct TorrentStatus {
     pub uploaded: u64,
     /// Payload of all runs, those before this one as far as the resume record tells.
     pub totals: Totals,
+    /// What it did since it was added, in detail.
+    pub figures: Figures,
     /// Payload received that was of no use, bytes.
     pub wasted: u64,
     /// Payload coming in, bytes per second.

@@ -7,6 +7,7 @@ use super::slot::Phase;
 use super::{Engine, index_of};
 use crate::disk::{DiskAnswer, PieceResult, Snapshot, StorageKey, Writes};
 use crate::proto::bitfield::Bitfield;
+use crate::proto::geometry::PieceIndex;
 use crate::proto::torrent::{CheckResult, PeerKey, Torrent};
 
 impl Engine {
@@ -19,6 +20,7 @@ impl Engine {
                     returned |= !bufs.is_empty();
                     bufs.into_iter().for_each(|buf| self.pool.give(buf));
                     let Some(t) = self.job_done(key) else { continue };
+                    self.keep_late_piece(t, piece, &result);
                     if let (Some(result), Some(swarm)) = (result, &mut self.torrents[t].swarm) {
                         let result = match result {
                             PieceResult::Good => CheckResult::Good,
@@ -112,6 +114,20 @@ impl Engine {
         }
     }
 
+    /// A piece that was being written when its torrent was told to rest is worth keeping. The last one is fetched again,
+    /// so that the end of a download is always seen.
+    fn keep_late_piece(&mut self, t: usize, piece: PieceIndex, result: &Option<PieceResult>) {
+        let slot = &mut self.torrents[t];
+        if let (Some(PieceResult::Good), Phase::Resting { .. }) = (result, &slot.phase)
+            && let Some(have) = &mut slot.have
+            && have.count() + 1 < have.len()
+            && have.set(piece)
+        {
+            let id = slot.id;
+            self.emit(Event::PieceVerified { id, piece });
+        }
+    }
+
     /// Notes that a request to the disk is answered; tells which torrent it was, if it is still there.
     fn job_done(&mut self, key: StorageKey) -> Option<usize> {
         let t = *self.by_id.get(&super::TorrentId(key.0))?;
@@ -126,7 +142,7 @@ impl Engine {
         now: Instant,
         key: StorageKey,
         checked: u32,
-        good: &[crate::proto::geometry::PieceIndex],
+        good: &[PieceIndex],
         end: bool,
         error: Option<String>,
     ) {
@@ -144,12 +160,14 @@ impl Engine {
         check.error = check.error.take().or(error);
         let (checked, total) = (check.checked, check.total);
         let error = check.error.take_if(|_| end);
+        let pausing = check.pausing;
         self.read_on(now, id);
         if !end {
             return self.emit(Event::Checking { id, checked, total });
         }
         match error {
             Some(error) => self.fail(now, t, error),
+            None if pausing => self.check_left_off(now, t),
             None => self.check_ended(now, t),
         }
     }

@@ -2,8 +2,10 @@
 
 use std::time::Instant;
 
-use super::event::{AddError, AddTorrent, CheckPolicy, Event, TorrentId};
-use super::slot::{Check, Phase, Slot};
+use super::event::{AddError, AddTorrent, CheckPolicy, Event, PauseCause, TorrentId};
+use super::queue::{Activity, Seat};
+use super::slot::{Phase, Slot};
+use super::stats::{Times, Wire};
 use super::{Engine, index_of};
 use crate::disk::{StorageKey, Totals};
 use crate::proto::announce::{AnnounceContext, Announcer};
@@ -30,6 +32,7 @@ impl Engine {
         if got > 0 && got != files {
             return Err(AddError::Priorities { got, files });
         }
+        add.stop_rule.unwrap_or_default().check()?;
         self.last_id = self.last_id.checked_add(1).ok_or(AddError::Numbers)?;
         let id = TorrentId(self.last_id);
         let storage = self.disk.open_with(
@@ -55,7 +58,7 @@ impl Engine {
             completes: false,
             early_priorities: Vec::new(),
             links: Vec::new(),
-            early_peers: add.peers.clone(),
+            early_peers: Vec::new(),
             settings: add,
             jobs: 0,
             saving: false,
@@ -67,8 +70,21 @@ impl Engine {
             error: None,
             before: Totals::default(),
             waiting_to_dial: false,
+            rank: 0,
+            seat: Seat::Out,
+            to_check: None,
+            recorded: false,
+            sated: false,
+            watch: None,
+            times: Times::default(),
+            wire: Wire::default(),
+            untold: (0, 0),
             slot_cap: 0,
         });
+        self.torrents[t].rank = self.queue.push(t);
+        if self.torrents[t].settings.paused {
+            self.emit(Event::Paused { id, cause: PauseCause::User });
+        }
         self.by_id.insert(id, t);
         self.by_hash.insert(info_hash, t);
         let now = Instant::now();
@@ -80,7 +96,10 @@ impl Engine {
                 slot.jobs += 1;
                 self.disk.load_resume(&slot.storage, self.settings.state_dir.clone());
             }
-            CheckPolicy::Trust => self.start(now, t, Bitfield::full(geometry.piece_count())),
+            CheckPolicy::Trust => {
+                let count = geometry.piece_count();
+                self.start_check(now, t, Bitfield::full(count), Bitfield::new(count));
+            }
         }
         self.touch(t);
         Ok(id)
@@ -113,40 +132,60 @@ impl Engine {
         }
     }
 
-    /// The resume record is read: hashes what it does not vouch for.
+    /// The resume record is read: what it does not vouch for is hashed when it is the torrent's turn.
     pub(super) fn start_check(&mut self, now: Instant, t: usize, have: Bitfield, recheck: Bitfield) {
         let slot = &mut self.torrents[t];
         if !matches!(slot.phase, Phase::Loading) {
             return;
         }
-        let total = recheck.count();
-        if total == 0 {
-            slot.have = Some(have);
-            return self.check_ended(now, t);
+        slot.have = Some(have);
+        slot.phase = Phase::Resting { settled: true };
+        if recheck.is_empty_set() {
+            slot.recorded = true;
+            self.known(t);
+        } else {
+            slot.to_check = Some(Box::new(recheck));
         }
-        slot.jobs += 1;
-        let handle = self.disk.check(&slot.storage, recheck);
-        slot.phase = Phase::Checking(Check { handle, have, checked: 0, total, error: None });
-        let id = slot.id;
-        self.emit(Event::Checking { id, checked: 0, total });
+        self.enlist(now, t);
+    }
+
+    /// Reports what is there.
+    pub(super) fn known(&mut self, t: usize) {
+        let slot = &self.torrents[t];
+        let (id, total) = (slot.id, slot.geometry().piece_count());
+        let have = slot.have().map_or(0, Bitfield::count);
+        self.emit(Event::Checked { id, have, total });
     }
 
     /// It is known what is there.
     pub(super) fn check_ended(&mut self, now: Instant, t: usize) {
         let slot = &mut self.torrents[t];
-        let Some(have) = slot.have().cloned() else { return };
-        if matches!(slot.phase, Phase::Checking(_)) && !have.is_empty_set() {
+        let Phase::Checking(check) = std::mem::replace(&mut slot.phase, Phase::Resting { settled: true })
+        else {
+            return;
+        };
+        if !check.have.is_empty_set() {
             // What the check found is worth keeping: it saves the next one.
             slot.save_at = Some(now + self.settings.save_interval);
         }
-        self.start(now, t, have);
+        slot.have = Some(check.have);
+        slot.recorded = false;
+        self.known(t);
+        self.stand_up(t);
+        self.enlist(now, t);
+        let slot = &mut self.torrents[t];
+        if let Phase::Resting { settled } = &mut slot.phase {
+            // It waits: its record is written at once and its files are closed.
+            (*settled, slot.save_at) = (false, None);
+        }
+        self.touch(t);
+        self.balance(now, Activity::Check);
     }
 
-    fn start(&mut self, now: Instant, t: usize, have: Bitfield) {
+    pub(super) fn start(&mut self, now: Instant, t: usize, have: Bitfield) {
         let upload_slots = self.connection_limits().slots_of_a_torrent();
         let slot = &mut self.torrents[t];
         let id = slot.id;
-        let (count, total) = (have.count(), slot.geometry().piece_count());
         if !have.is_full() || slot.storage.may_have_parts() {
             slot.jobs += 1;
             if slot.storage.may_be_unsettled() {
@@ -169,11 +208,19 @@ impl Engine {
             config.priorities = selection.pieces(&slot.metainfo);
         }
         let mut swarm = Torrent::new(config, now);
-        swarm.add_candidates(now, &std::mem::take(&mut slot.early_peers), PeerSource::User);
+        swarm.add_candidates(now, &slot.settings.peers, PeerSource::User);
+        swarm.add_candidates(now, &std::mem::take(&mut slot.early_peers), PeerSource::Resume);
         slot.swarm = Some(swarm);
         slot.have = None;
         slot.phase = Phase::Running;
-        if slot.settings.trackers && !slot.metainfo.trackers().is_empty() {
+        slot.recorded = false;
+        slot.untold = (slot.last_stats.downloaded, slot.last_stats.uploaded);
+        let seeds = slot.activity() == Activity::Seed;
+        slot.times.change(now, true, seeds);
+        if let Some(announcer) = &mut slot.announcer {
+            // The trackers have not all been told yet that it had stopped.
+            announcer.start(now);
+        } else if slot.settings.trackers && !slot.metainfo.trackers().is_empty() {
             let context = AnnounceContext {
                 info_hash: slot.metainfo.info_hash(),
                 peer_id: self.peer_id.0,
@@ -186,16 +233,16 @@ impl Engine {
             slot.announcer = Some(announcer);
         }
         self.start_limits(now, t);
-        self.emit(Event::Checked { id, have: count, total });
         self.emit(Event::Started { id });
         self.hurry_again(now, id);
+        self.watch(now, t);
         self.touch(t);
     }
 
     /// Stops a torrent because of an error. It stays in the table, so that one can see why.
     pub(super) fn fail(&mut self, now: Instant, t: usize, error: String) {
         let slot = &mut self.torrents[t];
-        if !matches!(slot.phase, Phase::Loading | Phase::Checking(_) | Phase::Running) {
+        if !slot.is_controllable() {
             return;
         }
         log::warn!("torrent {} failed: {error}", slot.id);
@@ -208,6 +255,9 @@ impl Engine {
         slot.phase = Phase::Failed;
         self.disk.release(&slot.storage);
         self.emit(Event::Failed { id, error });
+        if let Some(activity) = self.stand_up(t) {
+            self.balance(now, activity);
+        }
     }
 
     fn begin_stop(&mut self, now: Instant, t: usize) {
@@ -219,12 +269,20 @@ impl Engine {
         self.end_reads(id, "the torrent was closed");
         self.quiet(now, t, "torrent stopped");
         let until = now + self.settings.stop_timeout;
-        self.torrents[t].phase = Phase::Stopping { until, closing: false };
+        let slot = &mut self.torrents[t];
+        if slot.to_check.take().is_some() {
+            // Half a check: a record would say that the rest is missing.
+            slot.have = None;
+        }
+        slot.phase = Phase::Stopping { until, closing: false };
         self.touch(t);
+        if let Some(activity) = self.stand_up(t) {
+            self.balance(now, activity);
+        }
     }
 
     /// Ends the swarm of a torrent and lets its trackers know.
-    fn quiet(&mut self, now: Instant, t: usize, reason: &str) {
+    pub(super) fn quiet(&mut self, now: Instant, t: usize, reason: &str) {
         let slot = &mut self.torrents[t];
         if let Phase::Checking(check) = &mut slot.phase {
             check.handle.cancel();
@@ -238,10 +296,15 @@ impl Engine {
             self.close(now, index_of(key), reason);
         }
         let slot = &mut self.torrents[t];
-        if let Some(swarm) = slot.swarm.take() {
+        if slot.swarm.is_some() {
             slot.last_stats =
-                TorrentStats { down_rate: 0, up_rate: 0, peers: 0, seeds: 0, ..swarm.stats(now) };
+                TorrentStats { down_rate: 0, up_rate: 0, peers: 0, seeds: 0, ..slot.stats(now) };
+            slot.times.change(now, false, false);
+            slot.watch = None;
+        }
+        if let Some(swarm) = slot.swarm.take() {
             slot.have = Some(swarm.have().clone());
+            slot.early_peers = swarm.addresses(KEPT_PEERS);
         }
         self.touch(t);
     }
@@ -258,7 +321,10 @@ impl Engine {
         *closing = true;
         // A torrent that failed keeps the record that it had; of one that has nothing there is nothing to tell.
         let empty = slot.have.as_ref().is_none_or(Bitfield::is_empty_set);
-        if slot.error.is_none() && !(empty && slot.totals(&slot.last_stats) == Totals::default()) {
+        if slot.error.is_none()
+            && !slot.recorded
+            && !(empty && slot.totals(&slot.last_stats) == Totals::default())
+        {
             self.save(now, t);
         }
         let slot = &mut self.torrents[t];
@@ -270,10 +336,17 @@ impl Engine {
     pub(super) fn closed(&mut self, key: StorageKey) {
         let id = TorrentId(key.0);
         if let Some(t) = self.by_id.remove(&id) {
+            let now = Instant::now();
+            self.stand_up(t);
+            self.queue.remove(self.torrents[t].rank);
             let slot = self.torrents.remove(t);
+            self.session.removed += slot.figures(now);
             self.forget_limits(t);
             self.by_hash.remove(&slot.info_hash());
             self.emit(Event::Stopped { id });
         }
     }
 }
+
+/// Peers remembered of a torrent that rests, so that it need not wait for its trackers later.
+const KEPT_PEERS: usize = 50;

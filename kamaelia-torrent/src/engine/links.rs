@@ -1,6 +1,6 @@
 //! Connections: accepting, dialling, handshakes, bytes in and out.
 
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -13,7 +13,7 @@ use super::{Engine, READ_LEN, index_of, key_of};
 use crate::net::conn::{Conn, Progress};
 use crate::net::listen;
 use crate::proto::handshake::{Handshake, HandshakeReader};
-use crate::proto::torrent::{Direction, PeerKey};
+use crate::proto::torrent::{Direction, MOST_SLICES, PeerError, PeerKey};
 
 /// A connection and what is known about it.
 pub(super) struct Link {
@@ -128,6 +128,8 @@ impl Engine {
             match listen::dial(addr, self.settings.bind_address()) {
                 Ok(stream) => {
                     self.half_open += 1;
+                    slot.wire.tried += 1;
+                    self.session.wire.tried += 1;
                     let deadline = now + self.settings.connect_timeout;
                     let direction = Direction::Outgoing;
                     self.add_link(now, stream, addr, direction, Stage::Connecting, Some(t), deadline);
@@ -135,7 +137,10 @@ impl Engine {
                 Err(e) => {
                     log::debug!("cannot dial {addr}: {e}");
                     swarm.connect_failed(now, addr);
-                    let id = slot.id;
+                    slot.wire.tried += 1;
+                    self.session.wire.tried += 1;
+                    self.dial_failed(t);
+                    let id = self.torrents[t].id;
                     self.emit(Event::DialFailed { id, addr, reason: e.to_string() });
                     if listen::is_exhausted(&e) {
                         return;
@@ -290,6 +295,9 @@ impl Engine {
     }
 
     fn read_into(&mut self, now: Instant, index: usize, buf: &mut [u8]) -> Result<(), String> {
+        if let Some(result) = self.read_to_place(now, index, buf) {
+            return result;
+        }
         let link = &mut self.links[index];
         let (n, progress) = link.conn.read(buf).map_err(|e| e.to_string())?;
         if self.throttle.down.is_on()
@@ -301,29 +309,97 @@ impl Engine {
         link.readable = progress == Progress::More || (link.hung_up && n > 0);
         let mut data = &buf[..n];
         if let Stage::Handshake { .. } = link.stage {
-            self.handshake(now, index, &mut data)?;
+            let result = self.handshake(now, index, &mut data);
+            if result.is_err() {
+                let torrent = self.links.get(index).and_then(|link| link.torrent);
+                self.count_received(torrent, n as u64);
+            }
+            result?;
         }
+        let torrent = self.links.get(index).and_then(|link| link.torrent);
+        self.count_received(torrent, n as u64);
         // Closed during the handshake, or not through with it.
         let Some(link) = self.links.get(index) else { return Ok(()) };
         if let (Stage::Up, Some(t), false) = (&link.stage, link.torrent, data.is_empty()) {
             let key = link.key;
-            if let Some(swarm) = &mut self.torrents[t].swarm
-                && let Err(e) = swarm.receive(now, key, data, &mut self.pool)
-            {
-                // The swarm has forgotten the peer already.
-                self.torrents[t].links.retain(|other| *other != key);
-                self.links[index].torrent = None;
-                self.gone(t, index, &e.to_string());
-                self.pump(now, t);
-                return Err(e.to_string());
+            if let Some(swarm) = &mut self.torrents[t].swarm {
+                let result = swarm.receive(now, key, data, &mut self.pool);
+                self.received(now, t, index, result)?;
             }
-            self.pump(now, t);
-            self.touch(t);
         }
         match progress {
             Progress::Closed => Err("closed by the peer".to_owned()),
             _ => Ok(()),
         }
+    }
+
+    /// Reads blocks straight to where they belong, if it is known which will come; `None` if it is not.
+    fn read_to_place(&mut self, now: Instant, index: usize, buf: &mut [u8]) -> Option<Result<(), String>> {
+        // A limit makes reads short, and each of them has to be counted.
+        if self.throttle.down.is_on() {
+            return None;
+        }
+        let link = &mut self.links[index];
+        let (Stage::Up, Some(t), key) = (&link.stage, link.torrent, link.key) else { return None };
+        let swarm = self.torrents[t].swarm.as_mut()?;
+        let landing = &mut self.landing;
+        if !swarm.land(key, landing) {
+            return None;
+        }
+        // What comes behind, up to the usual length of a read.
+        let room = buf.len().saturating_sub(landing.len()).max(LEAST_OVERFLOW).min(buf.len());
+        let overflow = &mut buf[..room];
+        let places = landing.len();
+        let read = {
+            let mut slices: [IoSliceMut<'_>; MOST_SLICES + 1] =
+                std::array::from_fn(|_| IoSliceMut::new(&mut []));
+            let mut count = 0;
+            landing.for_each_slice(|place| {
+                slices[count] = IoSliceMut::new(place);
+                count += 1;
+            });
+            slices[count] = IoSliceMut::new(&mut *overflow);
+            link.conn.read_scattered(&mut slices[..=count])
+        };
+        let count = read.as_ref().map_or(0, |(n, _)| *n);
+        let overflow = &overflow[..count.saturating_sub(places)];
+        let result = swarm.landed(now, key, landing, count, overflow, &mut self.pool);
+        let link = &mut self.links[index];
+        let progress = match read {
+            Ok((n, progress)) => {
+                link.readable = progress == Progress::More || (link.hung_up && n > 0);
+                progress
+            }
+            Err(e) => return Some(Err(e.to_string())),
+        };
+        if count > 0
+            && let Err(e) = self.received(now, t, index, result)
+        {
+            return Some(Err(e));
+        }
+        Some(if progress == Progress::Closed { Err("closed by the peer".to_owned()) } else { Ok(()) })
+    }
+
+    /// Does what follows from bytes that the swarm was given.
+    fn received(
+        &mut self,
+        now: Instant,
+        t: usize,
+        index: usize,
+        result: Result<(), PeerError>,
+    ) -> Result<(), String> {
+        if let Err(e) = result {
+            // The swarm has forgotten the peer already.
+            let key = self.links[index].key;
+            self.torrents[t].links.retain(|other| *other != key);
+            self.links[index].torrent = None;
+            self.gone(t, index, &e.to_string());
+            self.pump(now, t);
+            return Err(e.to_string());
+        }
+        self.pump(now, t);
+        self.touch(t);
+        Ok(())
     }
 
     /// Takes the peer's handshake; answers it as soon as the torrent is known, for the peer may wait for that.
@@ -372,6 +448,7 @@ impl Engine {
             link.torrent = None;
             let (id, direction) = (slot.id, link.direction);
             if direction == Direction::Outgoing {
+                self.dial_failed(t);
                 self.emit(Event::DialFailed { id, addr, reason: reason.clone() });
             }
             return Err(reason);
@@ -379,6 +456,16 @@ impl Engine {
         link.stage = Stage::Up;
         link.deadline = None;
         let id = slot.id;
+        match link.direction {
+            Direction::Outgoing => {
+                slot.wire.made += 1;
+                self.session.wire.made += 1;
+            }
+            Direction::Incoming => {
+                slot.wire.accepted += 1;
+                self.session.wire.accepted += 1;
+            }
+        }
         self.emit(Event::PeerConnected { id, addr });
         if !self.make_room(now, t, key) {
             return Err("too many connections".to_owned());
@@ -418,6 +505,13 @@ impl Engine {
                     }
                 }
             });
+            let (written, torrent) = (link.conn.take_written(), link.torrent);
+            self.session.wire.sent += written;
+            match torrent {
+                Some(t) => self.torrents[t].wire.sent += written,
+                None => self.session.strangers.1 += written,
+            }
+            let link = &mut self.links[index];
             match progress {
                 Ok(Progress::More) => {}
                 // Nothing is left, or no room.
@@ -447,6 +541,19 @@ impl Engine {
             self.touch(t);
         }
         result
+    }
+
+    fn count_received(&mut self, torrent: Option<usize>, bytes: u64) {
+        self.session.wire.received += bytes;
+        match torrent {
+            Some(t) => self.torrents[t].wire.received += bytes,
+            None => self.session.strangers.0 += bytes,
+        }
+    }
+
+    fn dial_failed(&mut self, t: usize) {
+        self.torrents[t].wire.failed += 1;
+        self.session.wire.failed += 1;
     }
 
     /// Ends a link and tells everybody concerned.
@@ -479,6 +586,7 @@ impl Engine {
         if was_up {
             self.emit(Event::PeerGone { id, addr, reason: reason.to_owned() });
         } else if direction == Direction::Outgoing {
+            self.dial_failed(t);
             self.emit(Event::DialFailed { id, addr, reason: reason.to_owned() });
         }
         self.touch(t);
@@ -503,5 +611,7 @@ const MAX_UNNAMED: usize = 64;
 const EXHAUSTED_PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
 /// Writes to one connection in one turn; each is up to two reads of blocks.
 const WRITES_PER_TURN: usize = 2;
+/// Room for what comes behind the blocks that were foreseen.
+const LEAST_OVERFLOW: usize = 4 * 1024;
 /// Read buffers kept for later use: two for each of eight peers that are served.
 const MAX_SPARE: usize = 16;

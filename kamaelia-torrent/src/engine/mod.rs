@@ -12,10 +12,14 @@ mod files;
 mod life;
 mod limits;
 mod links;
+mod queue;
 mod reader;
+mod rest;
+mod rules;
 mod selection;
 mod settings;
 mod slot;
+mod stats;
 mod stream;
 mod swarm;
 mod timers;
@@ -39,17 +43,25 @@ use crate::net::listen;
 use crate::proto::buffer::BufferPool;
 use crate::proto::handshake::PeerId;
 use crate::proto::info_hash::InfoHash;
-use crate::proto::torrent::{PeerKey, PeerSource, PeerStats, Torrent};
+use crate::proto::torrent::{Landing, PeerKey, PeerSource, PeerStats, Torrent};
 
 use links::Link;
+use queue::Queue;
 use slot::Slot;
+use stats::Session;
 use timers::{Timer, Timers};
 
-pub use event::{AddError, AddTorrent, CheckPolicy, EngineError, Event, State, TorrentId, TorrentStatus};
+pub use event::{
+    AddError, AddTorrent, CheckPolicy, EngineError, Event, PauseCause, State, TorrentId, TorrentStatus,
+};
 pub use limits::{ConnectionLimits, UnknownTorrent};
+pub use queue::{Activity, QueueLimits};
 pub use reader::FileReader;
+pub use rest::ControlError;
+pub use rules::{StopRule, StopRuleError};
 pub use selection::{FileStatus, SelectionError};
 pub use settings::Settings;
+pub use stats::{Figures, SessionStats};
 pub use stream::{DEFAULT_AHEAD, FileChunk, FileRange, ReadError, ReadId};
 
 pub use crate::proto::limit::Limits;
@@ -90,6 +102,7 @@ pub struct Engine {
     /// Buffers for reads of blocks, to be used again.
     spare: Vec<Vec<u8>>,
     read_buf: Box<[u8]>,
+    landing: Landing,
     disk: Disk,
     http: HttpPool,
     http_answers: Receiver<HttpDone>,
@@ -99,6 +112,8 @@ pub struct Engine {
     events: VecDeque<Event>,
     /// Who reads files while they come.
     streams: stream::Streams,
+    queue: Queue,
+    session: Session,
     throttle: limits::Throttle,
     crowd: crowd::Crowd,
     stopping: bool,
@@ -111,6 +126,7 @@ impl Engine {
     ///
     /// [`EngineError::Listen`] names the address that cannot be had.
     pub fn new(settings: Settings) -> Result<Engine, EngineError> {
+        settings.stop_rule.check().map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e))?;
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         let mut listener = None;
@@ -168,6 +184,7 @@ impl Engine {
             hungry: VecDeque::new(),
             spare: Vec::new(),
             read_buf: vec![0; READ_LEN].into_boxed_slice(),
+            landing: Landing::default(),
             disk,
             http,
             http_answers,
@@ -175,6 +192,8 @@ impl Engine {
             last_token: 0,
             events: VecDeque::new(),
             streams: stream::Streams::default(),
+            queue: Queue::new(settings.queue_limits()),
+            session: Session::new(),
             throttle,
             crowd: crowd::Crowd::default(),
             stopping: false,
@@ -267,8 +286,8 @@ impl Engine {
             match &mut slot.swarm {
                 Some(swarm) => swarm.add_candidates(now, peers, PeerSource::User),
                 None => {
-                    let room = MAX_EARLY_PEERS.saturating_sub(slot.early_peers.len());
-                    slot.early_peers.extend(peers.iter().take(room));
+                    let room = MAX_EARLY_PEERS.saturating_sub(slot.settings.peers.len());
+                    slot.settings.peers.extend(peers.iter().take(room));
                 }
             }
             self.touch(t);
@@ -355,7 +374,9 @@ impl Engine {
             self.pump(now, t);
             self.dial(now, t);
             self.announce(now, t);
+            self.mind(now, t);
             self.save_if_due(now, t);
+            self.go_on_resting(now, t);
             self.go_on_stopping(now, t);
             self.note_demand(now, t);
             self.schedule(now, t);

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::Engine;
 use super::event::{Event, TorrentId};
+use super::queue::Seat;
 use super::slot::{Phase, Slot};
 use crate::proto::selection::{Priority, Selection, pieces_of};
 
@@ -127,6 +128,14 @@ impl Engine {
         slot.jobs += 1;
         slot.settling += 1;
         self.disk.select(&slot.storage, priorities);
+        if matches!(slot.phase, Phase::Resting { .. }) && !slot.saving {
+            // Nothing else would save it before the torrent goes on or stops.
+            self.save(now, t);
+        }
+        if matches!(self.torrents[t].seat, Seat::Waiting(before) if before != self.torrents[t].activity()) {
+            self.stand_up(t);
+            self.enlist(now, t);
+        }
         self.touch(t);
     }
 }
@@ -153,6 +162,9 @@ impl Slot {
 
     /// Whether nothing that is wanted is missing.
     pub(super) fn is_finished(&self) -> bool {
+        if let Some(swarm) = &self.swarm {
+            return swarm.is_finished();
+        }
         self.have().is_some_and(|have| match &self.selection {
             None => have.is_full(),
             Some(selection) => !selection.wanted().any_and_not(have),

@@ -5,6 +5,8 @@ use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::queue::QueueLimits;
+use super::rules::StopRule;
 use crate::disk::{Allocation, DiskHook};
 use crate::proto::buffer;
 
@@ -41,6 +43,21 @@ pub struct Settings {
     pub open_files: usize,
     /// How room for files is taken, unless a torrent says otherwise. Default: as data comes.
     pub allocation: Allocation,
+    /// Torrents that download at a time; `None`: all, which is the default; 0: none.
+    pub active_downloads: Option<usize>,
+    /// Torrents that seed at a time; `None`: all, which is the default; 0: none.
+    pub active_seeds: Option<usize>,
+    /// Checks of existing data at a time. Default 1, since each uses all disk workers.
+    pub active_checks: Option<usize>,
+    /// Whether a torrent that moves less than `slow_rate` is not counted among the active ones, so that it does not
+    /// keep others waiting. Default on.
+    pub dont_count_slow: bool,
+    /// Payload in both directions below which a torrent is slow, bytes per second. Default 2 KiB.
+    pub slow_rate: u64,
+    /// Time for which that must be so. Default 60 s.
+    pub slow_after: Duration,
+    /// When a complete torrent is paused that has no rule of its own. Default: never.
+    pub stop_rule: StopRule,
     /// Start of our peer id, at most 12 bytes of it are used; the rest is random. Default `-KT0100-`.
     pub peer_id_prefix: String,
     /// Where resume records are kept. `None`: beside the torrent's data, as hidden files.
@@ -78,6 +95,13 @@ impl Default for Settings {
             disk_workers: None,
             open_files: 64,
             allocation: Allocation::Sparse,
+            active_downloads: None,
+            active_seeds: None,
+            active_checks: Some(1),
+            dont_count_slow: true,
+            slow_rate: 2048,
+            slow_after: Duration::from_secs(60),
+            stop_rule: StopRule::default(),
             peer_id_prefix: "-KT0100-".to_owned(),
             state_dir: None,
             numwant: 80,
@@ -92,6 +116,11 @@ impl Default for Settings {
 }
 
 impl Settings {
+    pub(crate) fn queue_limits(&self) -> QueueLimits {
+        let Settings { active_downloads, active_seeds, active_checks, .. } = *self;
+        QueueLimits { downloads: active_downloads, seeds: active_seeds, checks: active_checks }
+    }
+
     /// The address from which connections are opened.
     pub(crate) fn bind_address(&self) -> Option<IpAddr> {
         let listen = self.listen.map(|addr| addr.ip()).filter(|ip| !ip.is_unspecified());

@@ -5,6 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::event::{AddTorrent, State, TorrentId, TorrentStatus};
+use super::queue::Seat;
+use super::rules::Watch;
+use super::stats::{Times, Wire};
 use crate::disk::{CheckHandle, Storage, Totals};
 use crate::proto::announce::{AnnounceStats, Announcer};
 use crate::proto::bitfield::Bitfield;
@@ -22,6 +25,8 @@ pub(super) enum Phase {
     Checking(Check),
     /// It has a swarm.
     Running,
+    /// It is paused or waits for its turn. `settled`: nothing is under way any more, it may start again.
+    Resting { settled: bool },
     /// Trackers are told, and work under way at the disk is awaited; then its record is saved.
     Stopping {
         /// When trackers are no longer waited for.
@@ -40,6 +45,8 @@ pub(super) struct Check {
     pub(super) checked: u32,
     pub(super) total: u32,
     pub(super) error: Option<String>,
+    /// It is to rest: the workers leave off.
+    pub(super) pausing: bool,
 }
 
 /// A torrent.
@@ -64,7 +71,7 @@ pub(super) struct Slot {
     pub(super) early_priorities: Vec<(usize, Priority)>,
     /// Its connections.
     pub(super) links: Vec<PeerKey>,
-    /// Addresses that became known before there was a swarm.
+    /// Addresses that were known when it came to rest; those of the user are in its settings.
     pub(super) early_peers: Vec<SocketAddr>,
     /// Requests to the disk that are not answered yet.
     pub(super) jobs: usize,
@@ -84,6 +91,22 @@ pub(super) struct Slot {
     pub(super) before: Totals,
     /// It would dial if there were fewer connections.
     pub(super) waiting_to_dial: bool,
+    /// Its place in the order of all torrents.
+    pub(super) rank: i64,
+    /// Whether it has its turn.
+    pub(super) seat: Seat,
+    /// Pieces that have to be hashed before it can run.
+    pub(super) to_check: Option<Box<Bitfield>>,
+    /// What is known of it while it rests is in its record.
+    pub(super) recorded: bool,
+    /// A stop rule was reached; it counts no more until there is a new one.
+    pub(super) sated: bool,
+    /// What has to be looked at now and then while it runs.
+    pub(super) watch: Option<Box<Watch>>,
+    pub(super) times: Times,
+    pub(super) wire: Wire,
+    /// Payload received and sent before its trackers were told `started` last.
+    pub(super) untold: (u64, u64),
     /// Upload slots that it has of those for all torrents, if they are limited.
     pub(super) slot_cap: usize,
 }
@@ -107,12 +130,23 @@ impl Slot {
     }
 
     pub(super) fn stats(&self, now: Instant) -> TorrentStats {
-        self.swarm.as_ref().map_or_else(|| self.last_stats.clone(), |swarm| swarm.stats(now))
+        let last = &self.last_stats;
+        let Some(swarm) = &self.swarm else { return last.clone() };
+        let mut stats = swarm.stats(now);
+        stats.downloaded += last.downloaded;
+        stats.uploaded += last.uploaded;
+        stats.wasted += last.wasted;
+        stats.waste += last.waste;
+        stats.failed_pieces += last.failed_pieces;
+        stats
     }
 
     /// Payload of all runs.
     pub(super) fn totals(&self, stats: &TorrentStats) -> Totals {
+        let now = Instant::now();
         Totals {
+            active_secs: self.before.active_secs.saturating_add(self.times.active(now).as_secs()),
+            seeding_secs: self.before.seeding_secs.saturating_add(self.times.seeding(now).as_secs()),
             uploaded: self.before.uploaded.saturating_add(stats.uploaded),
             downloaded: self.before.downloaded.saturating_add(stats.downloaded),
         }
@@ -120,8 +154,17 @@ impl Slot {
 
     /// What a tracker is told.
     pub(super) fn announce_stats(&self, now: Instant) -> AnnounceStats {
-        let stats = self.stats(now);
-        AnnounceStats { uploaded: stats.uploaded, downloaded: stats.downloaded, left: self.left() }
+        let (figures, (downloaded, uploaded)) = (self.figures(now), self.untold);
+        AnnounceStats {
+            uploaded: figures.uploaded - uploaded,
+            downloaded: figures.downloaded - downloaded,
+            left: self.left(),
+        }
+    }
+
+    /// Whether it may be paused, resumed and moved: it is not at its end.
+    pub(super) fn is_controllable(&self) -> bool {
+        !matches!(self.phase, Phase::Stopping { .. } | Phase::Failed)
     }
 
     /// Bytes of verified pieces.
@@ -135,11 +178,14 @@ impl Slot {
 
     pub(super) fn state(&self) -> State {
         match &self.phase {
-            Phase::Loading | Phase::Checking(_) => State::Checking,
-            Phase::Running if self.is_finished() && self.settling == 0 => State::Seeding,
-            Phase::Running => State::Downloading,
             Phase::Stopping { .. } => State::Stopped,
             Phase::Failed => State::Failed,
+            _ if self.settings.paused => State::Paused,
+            Phase::Loading => State::Checking,
+            Phase::Checking(check) if !check.pausing => State::Checking,
+            Phase::Checking(_) | Phase::Resting { .. } => State::Queued,
+            Phase::Running if self.is_finished() && self.settling == 0 => State::Seeding,
+            Phase::Running => State::Downloading,
         }
     }
 
@@ -167,6 +213,7 @@ impl Slot {
             downloaded: stats.downloaded,
             uploaded: stats.uploaded,
             totals: self.totals(&stats),
+            figures: self.figures(now),
             wasted: stats.wasted,
             down_rate: stats.down_rate,
             up_rate: stats.up_rate,
@@ -193,7 +240,8 @@ impl Slot {
             _ => None,
         };
         let save = self.save_at.filter(|_| !self.saving);
-        [swarm, announcer, stop, save].into_iter().flatten().min()
+        let watch = self.watch.as_ref().and_then(|watch| watch.due);
+        [swarm, announcer, stop, save, watch].into_iter().flatten().min()
     }
 }
 

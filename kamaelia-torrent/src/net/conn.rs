@@ -1,7 +1,7 @@
 //! A TCP connection and what waits to be sent on it.
 
 use std::collections::VecDeque;
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 
 use mio::net::TcpStream;
 
@@ -12,6 +12,8 @@ pub(crate) struct Conn {
     queue: VecDeque<Chunk>,
     /// Bytes of the first chunk that are sent.
     sent: usize,
+    /// Bytes that the system took since this was asked last.
+    written: u64,
 }
 
 /// Blocks of a chunk that was handed to the network as a whole.
@@ -46,7 +48,7 @@ struct Chunk {
 impl Conn {
     /// A connection with nothing to send.
     pub(crate) fn new(stream: TcpStream) -> Conn {
-        Conn { stream, queue: VecDeque::new(), sent: 0 }
+        Conn { stream, queue: VecDeque::new(), sent: 0, written: 0 }
     }
 
     /// The socket, for registration.
@@ -82,6 +84,21 @@ impl Conn {
         }
     }
 
+    /// Reads once into several places in turn. A read that does not fill them has emptied the socket.
+    pub(crate) fn read_scattered(&mut self, slices: &mut [IoSliceMut<'_>]) -> io::Result<(usize, Progress)> {
+        let room: usize = slices.iter().map(|slice| slice.len()).sum();
+        loop {
+            match self.stream.read_vectored(slices) {
+                Ok(0) => return Ok((0, Progress::Closed)),
+                Ok(n) if n < room => return Ok((n, Progress::Blocked)),
+                Ok(n) => return Ok((n, Progress::More)),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok((0, Progress::Blocked)),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+    }
+
     /// A buffer at the end of the queue to which protocol bytes can be appended.
     pub(crate) fn tail(&mut self) -> &mut Vec<u8> {
         if self.queue.back().is_none_or(|chunk| chunk.blocks > 0) {
@@ -96,6 +113,11 @@ impl Conn {
     /// Queues a buffer of framed blocks.
     pub(crate) fn push_blocks(&mut self, data: Vec<u8>, blocks: u32, payload: u64) {
         self.queue.push_back(Chunk { data, blocks, payload });
+    }
+
+    /// Bytes that the system took since the last call, whether payload or protocol.
+    pub(crate) fn take_written(&mut self) -> u64 {
+        std::mem::take(&mut self.written)
     }
 
     /// Bytes that wait.
@@ -128,6 +150,7 @@ impl Conn {
             }
         };
         self.sent += written;
+        self.written += written as u64;
         while let Some(first) = self.queue.front()
             && self.sent >= first.data.len()
         {

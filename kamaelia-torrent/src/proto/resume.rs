@@ -29,6 +29,10 @@ pub struct Resume {
     pub priorities: Vec<Priority>,
     /// The part file, if there was one and it was not being written. Since version 2.
     pub parts: Option<FileStamp>,
+    /// Time that it ran, in all runs, s. Not in records of before, like the next.
+    pub active_secs: u64,
+    /// Time that it was complete and ran, s.
+    pub seeding_secs: u64,
 }
 
 /// How a file looked.
@@ -80,10 +84,12 @@ impl Resume {
             Some(f) => encode_stamp(f),
         });
         let mut body = vec![
+            ("active seconds", signed(self.active_secs)),
             ("downloaded", signed(self.downloaded)),
             ("files", files.collect()),
             ("have", self.have.to_wire().into()),
             ("info hash", self.info_hash.0[..].into()),
+            ("seeding seconds", signed(self.seeding_secs)),
             ("uploaded", signed(self.uploaded)),
         ];
         if !self.priorities.is_empty() {
@@ -134,6 +140,10 @@ impl Resume {
         let priorities = levels.and_then(|levels| levels.iter().map(|level| Priority::new(*level)).collect());
         let parts = root.get("parts").map_or(Some(None), stamp);
         let total = |key| root.get(key).and_then(Value::as_u64).ok_or(ResumeError::Missing(key));
+        let optional = |key| match root.get(key) {
+            Some(value) => value.as_u64().ok_or(ResumeError::Missing(key)),
+            None => Ok(0),
+        };
         Ok(Resume {
             info_hash,
             have: Bitfield::from_wire(bytes_of(root, "have")?, geometry.piece_count())?,
@@ -142,6 +152,8 @@ impl Resume {
             downloaded: total("downloaded")?,
             priorities: priorities.ok_or(ResumeError::Missing("priorities"))?,
             parts: parts.ok_or(ResumeError::Missing("parts"))?,
+            active_secs: optional("active seconds")?,
+            seeding_secs: optional("seeding seconds")?,
         })
     }
 }
@@ -193,6 +205,8 @@ mod tests {
             downloaded: 1 << 40,
             priorities: vec![Priority::SKIP, Priority::HIGHEST],
             parts: Some(FileStamp { len: 4096, mtime: 2 }),
+            active_secs: 7,
+            seeding_secs: 3,
         }
     }
 
@@ -263,6 +277,16 @@ mod tests {
             );
             assert_eq!(decode(&wrap(body.as_bytes())), Err(ResumeError::Missing(key)));
         }
+    }
+
+    #[test]
+    fn a_record_of_before_there_were_times_is_read() {
+        let hash = "\x07".repeat(20);
+        let old = format!("d10:downloadedi9e5:filesllelee4:have2:\0\09:info hash20:{hash}8:uploadedi5ee");
+        let record = decode(&wrap(old.as_bytes())).unwrap();
+        assert_eq!((record.downloaded, record.active_secs, record.seeding_secs), (9, 0, 0));
+        let bad = old.replace("d10:", "d14:active secondsi-1e10:");
+        assert_eq!(decode(&wrap(bad.as_bytes())), Err(ResumeError::Missing("active seconds")));
     }
 
     proptest! {

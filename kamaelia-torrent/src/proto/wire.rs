@@ -219,6 +219,26 @@ impl Decoder {
         matches!(self.state, State::Head { have: 0, .. })
     }
 
+    /// Bytes of the block that is arriving which have not come yet; `None` outside of a block.
+    pub(crate) fn block_left(&self) -> Option<u32> {
+        match self.state {
+            State::Block { left } => Some(left),
+            _ => None,
+        }
+    }
+
+    /// The header of a block was seen by somebody else.
+    pub(crate) fn block_begun(&mut self, len: u32) {
+        self.state = if len > 0 { State::Block { left: len } } else { START };
+    }
+
+    /// Bytes of the block were taken by somebody else; true if those were the last.
+    pub(crate) fn block_went_on(&mut self, len: u32) -> bool {
+        let left = self.block_left().unwrap_or(0).saturating_sub(len);
+        self.block_begun(left);
+        left == 0
+    }
+
     /// Interprets a complete head.
     fn begin(&mut self, head: &[u8; MAX_HEAD]) -> Option<Event<'static>> {
         let len = word(head, 0);

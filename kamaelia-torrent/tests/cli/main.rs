@@ -10,6 +10,7 @@ mod faults;
 mod files;
 mod hostile;
 mod options;
+mod queue;
 mod resume;
 mod run;
 mod selection;

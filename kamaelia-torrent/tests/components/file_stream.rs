@@ -31,7 +31,7 @@ struct Album {
 fn album(dir: &Path) -> Album {
     let from = dir.join("album");
     std::fs::create_dir_all(&from).unwrap();
-    let files = [("a.txt", 10_000), ("b.ogg", 700_000), ("c.ogg", 1_500_000)].map(|(name, len)| {
+    let files = [("a.txt", 10_000), ("b.ogg", 700_000), ("c.ogg", 4_000_000)].map(|(name, len)| {
         let mut data = vec![0; len];
         fastrand::Rng::with_seed(len as u64).fill(&mut data);
         std::fs::write(from.join(name), &data).unwrap();
@@ -144,8 +144,8 @@ fn the_first_bytes_come_long_before_the_torrent_is_complete() {
     s.run().unwrap();
     assert!(*got.bytes.borrow() == album.files[1], "{} bytes", got.bytes.borrow().len());
     assert!(got.first_at.get().unwrap() < 400_000, "{:?} bytes", got.first_at);
-    // 2.2 MB in all; the stream was over, and the torrent closed, before the rest came.
-    assert!(got.downloaded.get() < 1_500_000, "{:?} bytes", got.downloaded);
+    // 4.7 MB in all; the stream was over, and the torrent closed, before the rest came.
+    assert!(got.downloaded.get() < 2_500_000, "{:?} bytes", got.downloaded);
     assert!(cat.services().is_empty(), "the service ended");
 }
 
@@ -301,7 +301,7 @@ fn reads_by_message_end_with_one_answer_each() {
         failed,
         [
             "Torrent 9 ClearPieceDeadlines: this patron has no torrent of this number",
-            "Torrent 1 SetPieceDeadline: there is no piece 4000: the torrent has 68, counted from 0",
+            "Torrent 1 SetPieceDeadline: there is no piece 4000: the torrent has 144, counted from 0",
         ]
     );
 }

@@ -10,6 +10,7 @@ mod limits;
 mod maker;
 mod real;
 mod service;
+mod session;
 #[path = "../support/slow.rs"]
 mod slow;
 mod trace_t19;

@@ -6,8 +6,8 @@ use std::rc::Rc;
 use axon::prelude::*;
 use axon::tracker::Tracker as Cat;
 use kamaelia_torrent::components::{
-    CreateNewTorrent, PatronPorts, RequestTag, ServiceMessage, ServicePorts, TorrentEvent, TorrentPatron,
-    TorrentService, TorrentStartFail,
+    CreateNewTorrent, GetSessionStats, News, NewsKinds, PatronPorts, PauseTorrent, RequestTag,
+    ServiceMessage, ServicePorts, Subscribe, TorrentEvent, TorrentPatron, TorrentService, TorrentStartFail,
 };
 use kamaelia_torrent::engine::TorrentId;
 
@@ -241,6 +241,92 @@ fn to_srv_07_answers_go_to_the_askers_in_order_and_news_to_the_owners() {
     w.say(fail(Some(TorrentId(1))));
     assert_eq!(heard(&a), ["Torrent 1 failed: no"]);
     assert_eq!(heard(&b), ["Torrent 2 failed: no", "Torrent 1 failed: no"]);
+}
+
+/// The client hears what all subscribers together want; each of them hears what it wants itself.
+#[test]
+fn news_go_to_those_who_subscribed_and_the_client_is_asked_for_no_more() {
+    let (w, a) = World::new();
+    let b = w.patron();
+    w.tell(&b, add(&b));
+    let torrent_id = TorrentId(1);
+    w.tell(&a, pass_on(&a, Message::from("1")));
+    w.say(created(1));
+    w.tell(&b, pass_on(&b, Message::from("1")));
+    w.say(TorrentEvent::TorrentAlreadyDownloading { torrent_id, tag: None });
+    heard(&a);
+    heard(&b);
+    while w.client().inbox.try_recv().is_some() {}
+    let subscribe = |patron: &Instance<PatronSidePorts>, kinds| {
+        w.tell(patron, pass_on(patron, Message::new(Subscribe { torrent_id, kinds })));
+        let told = w.client().inbox.try_recv();
+        assert!(w.client().inbox.is_empty());
+        told.map(|m| m.downcast::<Subscribe>().unwrap().kinds)
+    };
+    let (pauses, pieces) = (NewsKinds::PAUSES, NewsKinds::PIECES);
+    assert_eq!(subscribe(&a, pauses), Some(pauses));
+    assert_eq!(subscribe(&b, pieces | pauses), Some(pieces | pauses));
+    // Nothing new for the client.
+    assert_eq!(subscribe(&b, pieces), None);
+    let say = |news| w.say(TorrentEvent::News { torrent_id, news });
+    say(News::Started);
+    say(News::PieceVerified { piece: 7 });
+    say(News::Completed);
+    assert_eq!(heard(&a), ["Torrent 1 started"]);
+    assert_eq!(heard(&b), ["Torrent 1 piece 7 verified"]);
+    // Who leaves is not asked for any more; nor who does not want to hear.
+    w.tell(&b, remove(&b));
+    let last = w.client().inbox.try_recv().unwrap().downcast::<Subscribe>().unwrap();
+    assert_eq!(last.kinds, pauses);
+    assert_eq!(subscribe(&a, NewsKinds::NONE), Some(NewsKinds::NONE));
+    say(News::Started);
+    assert!(heard(&a).is_empty() && heard(&b).is_empty());
+}
+
+/// Two patrons may use the same tag; figures come back to whom asked, also when there is nobody to ask any more.
+#[test]
+fn figures_come_back_to_those_who_asked() {
+    let (w, a) = World::new();
+    let b = w.patron();
+    w.tell(&b, add(&b));
+    let tag = Some(RequestTag(5));
+    for patron in [&a, &b] {
+        w.tell(patron, pass_on(patron, Message::new(GetSessionStats { tag })));
+    }
+    let client = w.client();
+    let tags: Vec<_> = client.inbox.drain().map(|m| m.downcast::<GetSessionStats>().unwrap().tag).collect();
+    assert!(tags[0] != tags[1] && !tags.contains(&None));
+    // Answered in the other order.
+    for (tag, torrents) in [(tags[1], 2), (tags[0], 1)] {
+        let stats = kamaelia_torrent::engine::SessionStats { torrents, ..Default::default() };
+        w.say(TorrentEvent::SessionStats { stats: stats.into(), tag });
+    }
+    for (patron, torrents) in [(&a, 1), (&b, 2)] {
+        let answers: Vec<_> = patron.reply.drain().collect();
+        let [TorrentEvent::SessionStats { stats, tag: back }] = &answers[..] else { panic!("{answers:?}") };
+        assert_eq!((stats.torrents, *back), (torrents, tag));
+    }
+    w.tell(&a, pass_on(&a, Message::new(GetSessionStats { tag })));
+    w.service.control.deliver(Ipc::Shutdown).unwrap();
+    w.s.run().unwrap();
+    assert_eq!(heard(&a), ["Torrent 0 GetSessionStats: the torrent client has ended"]);
+}
+
+/// Only those who asked for a torrent may change it; others hear why not.
+#[test]
+fn a_request_about_the_torrent_of_another_does_not_reach_the_client() {
+    let (w, a) = World::new();
+    let b = w.patron();
+    w.tell(&b, add(&b));
+    w.tell(&a, pass_on(&a, Message::from("1")));
+    w.say(created(1));
+    while w.client().inbox.try_recv().is_some() {}
+    let pause = || Message::new(PauseTorrent { torrent_id: TorrentId(1) });
+    w.tell(&b, pass_on(&b, pause()));
+    assert!(w.client().inbox.is_empty());
+    assert_eq!(heard(&b), ["Torrent 1 PauseTorrent: this patron has no torrent of this number"]);
+    w.tell(&a, pass_on(&a, pause()));
+    assert!(w.client().inbox.try_recv().unwrap().is::<PauseTorrent>());
 }
 
 /// TO-SRV-08 as D-36 mends it: the client is stopped and the names are given back before the service ends.

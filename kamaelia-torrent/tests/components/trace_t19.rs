@@ -108,6 +108,7 @@ fn half() -> Arc<StatusSnapshot> {
         wanted_left: 1,
         downloaded: 0,
         uploaded: 0,
+        figures: Default::default(),
         wasted: 0,
         down_rate: 0,
         up_rate: 0,

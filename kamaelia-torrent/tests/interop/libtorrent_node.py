@@ -67,6 +67,12 @@ class Node:
             self.torrent.connect_peer((ip, port))
         return {}
 
+    def connect(self, peers):
+        """Dials peers."""
+        for ip, port in peers:
+            self.torrent.connect_peer((ip, port))
+        return {}
+
     def state(self):
         s = self.torrent.status()
         finished = s.is_finished and s.has_metadata and not str(s.state).startswith("checking")
@@ -112,7 +118,7 @@ class Node:
 
 def main():
     node = Node(sys.argv[1], json.loads(sys.argv[2]) if len(sys.argv) > 2 else {})
-    calls = {"add": node.add, "state": node.state, "limit": node.limit, "describe": node.describe}
+    calls = {"add": node.add, "state": node.state, "limit": node.limit, "connect": node.connect, "describe": node.describe}
     for line in sys.stdin:
         request = json.loads(line)
         try:

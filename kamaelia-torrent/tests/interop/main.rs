@@ -22,6 +22,7 @@ mod web;
 
 mod crash;
 mod download;
+mod limits;
 mod making;
 mod mixed;
 mod our_tracker;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use kamaelia_torrent::proto::{
     BlockRequest,
+    extension::ExtensionHandshake,
     handshake::Reserved,
     wire::{Decoder, Event, Message, block_header},
 };
@@ -68,6 +69,10 @@ pub(crate) struct Seed {
     pub(crate) answer: fn(&BlockRequest) -> bool,
     pub(crate) spoilt: std::rc::Rc<std::cell::Cell<u32>>,
     pub(crate) requests: std::rc::Rc<std::cell::Cell<u32>>,
+    /// How many requests it says that it takes (BEP 10).
+    pub(crate) queue: Option<u32>,
+    /// Most requests that came together; all are answered together, so these were open.
+    pub(crate) most_at_once: std::rc::Rc<std::cell::Cell<u32>>,
 }
 
 impl Seed {
@@ -79,18 +84,23 @@ impl Seed {
             answer: |_| true,
             spoilt: Default::default(),
             requests: Default::default(),
+            queue: None,
+            most_at_once: Default::default(),
         }
     }
 }
 
 impl Script for Seed {
     fn open(&mut self) -> Vec<u8> {
-        encode(&[self.has.clone(), Message::Unchoke])
+        let mut said = ExtensionHandshake::default();
+        said.request_queue = self.queue;
+        encode(&[self.has.clone(), Message::Extended(0, said.encode()), Message::Unchoke])
     }
 
     fn receive(&mut self, payload: &Payload, mut data: &[u8]) -> Vec<u8> {
         let decoder = self.decoder.get_or_insert_with(|| Decoder::new(payload.geometry.piece_count()));
         let mut out = Vec::new();
+        let before = self.requests.get();
         while let Some(event) = decoder.next(&mut data).unwrap() {
             let Event::Message(Message::Request(block)) = event else { continue };
             self.requests.set(self.requests.get() + 1);
@@ -105,6 +115,7 @@ impl Script for Seed {
                 self.spoilt.set(self.spoilt.get() + 1);
             }
         }
+        self.most_at_once.set(self.most_at_once.get().max(self.requests.get() - before));
         out
     }
 }

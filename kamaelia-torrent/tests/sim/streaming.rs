@@ -84,7 +84,7 @@ fn a_slow_peer_does_not_hold_what_is_needed_soon() {
     hurry(&mut w, l, first..first + 8, Duration::from_millis(200));
     assert!(w.run(Duration::from_secs(600), |w| has(w, l, first..first + 8)));
     // 2 MiB at 2 MB/s; a slow peer alone needs 13 s for one piece.
-    assert!(w.now - before < Duration::from_secs(5), "{:?}", w.now - before);
+    assert!(w.now - before < Duration::from_millis(3500), "{:?}", w.now - before);
 }
 
 #[test]
@@ -92,14 +92,14 @@ fn a_block_that_does_not_come_is_asked_of_another() {
     let mut w = World::new(Payload::new(8 << 20, 1 << 18), 4);
     let l = w.add(NodeConfig::default());
     let mut silent = Seed::new(|_| false);
-    silent.answer = |block| block.piece != PieceIndex(9) || block.begin % 32_768 == 0;
+    silent.answer = |block| block.piece != PieceIndex(9);
     let silent = w.add_script(silent);
     let honest = w.add(seed(1e6));
-    w.connect(l, silent);
-    w.connect(l, honest);
-    w.run(Duration::from_millis(300), |_| false);
     let before = w.now;
     hurry(&mut w, l, 9..10, Duration::ZERO);
+    w.connect(l, silent);
+    w.run(Duration::from_millis(300), |_| false);
+    w.connect(l, honest);
     assert!(w.run(Duration::from_secs(60), |w| has(w, l, 9..10)));
     // Without a second request it would take the 20 s after which a peer counts as late.
     assert!(w.now - before < Duration::from_secs(3), "{:?}", w.now - before);
@@ -119,6 +119,25 @@ fn a_needed_piece_with_a_wrong_hash_is_fetched_again_soon() {
     assert!(w.run(Duration::from_secs(60), |w| has(w, l, 3..4)));
     assert!(w.elapsed() < Duration::from_secs(5), "{:?}", w.elapsed());
     assert!(w.node(l).torrent.stats(w.now).failed_pieces > 0);
+    finish(&mut w, l);
+}
+
+/// A piece that failed goes to one peer alone, to see whom to blame; not if that one is slow and it is needed.
+#[test]
+fn a_slow_peer_does_not_keep_a_failed_piece_to_itself() {
+    let mut w = World::new(Payload::new(4 << 20, 1 << 18), 9);
+    let l = w.add(NodeConfig::default());
+    let liar = w.add_script(Seed::new(|block| block.piece == PieceIndex(3)));
+    let (slow, fast) = (w.add(seed(20e3)), w.add(seed(2e6)));
+    hurry(&mut w, l, 3..4, Duration::ZERO);
+    w.connect(l, liar);
+    w.run(Duration::from_secs(5), |w| w.node(l).torrent.stats(w.now).failed_pieces > 0);
+    w.connect(l, slow);
+    w.run(Duration::from_millis(500), |_| false);
+    let before = w.now;
+    w.connect(l, fast);
+    assert!(w.run(Duration::from_secs(60), |w| has(w, l, 3..4)));
+    assert!(w.now - before < Duration::from_secs(5), "{:?}", w.now - before);
     finish(&mut w, l);
 }
 
@@ -152,6 +171,28 @@ fn the_only_peer_that_has_it_is_fast_enough() {
     w.introduce(l, &[fast, slow]);
     w.run(Duration::from_secs(5), |w| has(w, l, 0..100));
     hurry(&mut w, l, 110..112, Duration::ZERO);
+    assert!(w.run(Duration::from_secs(30), |w| has(w, l, 110..112)));
+}
+
+/// Nor is it passed over because nobody has what is needed before.
+#[test]
+fn what_nobody_has_holds_up_nothing() {
+    let mut w = World::new(Payload::new(8 << 20, 1 << 16), 10);
+    let l = w.add(NodeConfig::default());
+    let fast = w.add(NodeConfig {
+        tweak: |cfg| (0..60).for_each(|piece| assert!(cfg.have.set(PieceIndex(piece)))),
+        bandwidth: 5e6,
+        ..NodeConfig::default()
+    });
+    let slow = w.add(NodeConfig {
+        tweak: |cfg| (110..112).for_each(|piece| assert!(cfg.have.set(PieceIndex(piece)))),
+        bandwidth: 30e3,
+        ..NodeConfig::default()
+    });
+    w.introduce(l, &[fast]);
+    w.run(Duration::from_secs(5), |w| has(w, l, 0..30));
+    hurry(&mut w, l, 60..112, Duration::ZERO);
+    w.introduce(l, &[slow]);
     assert!(w.run(Duration::from_secs(30), |w| has(w, l, 110..112)));
 }
 

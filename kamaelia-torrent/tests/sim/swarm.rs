@@ -77,6 +77,56 @@ fn the_line_of_a_fast_seed_is_kept_full() {
 }
 
 #[test]
+fn a_long_fat_line_is_filled_as_far_as_the_peer_takes_requests() {
+    // 320 MB/s at 50 ms are 977 blocks: more than peers get that do not say how many they take.
+    let rate = |plain: bool| {
+        let mut w = World::new(Payload::new(160 << 20, 1 << 20), 1);
+        let fast = |have| NodeConfig {
+            bandwidth: 320e6,
+            latency: Duration::from_millis(25),
+            disk: Duration::from_micros(200),
+            budget: 48 << 20,
+            have,
+            ..NodeConfig::default()
+        };
+        let (l, s) = (w.add(fast(false)), w.add(fast(true)));
+        if plain {
+            w.plain = vec![l, s];
+        }
+        w.introduce(l, &[s]);
+        let half = |w: &World| w.node(l).torrent.have().count() >= 80;
+        assert!(w.run(minutes(1), half));
+        let (before, at) = (w.node(l).torrent.stats(w.now).downloaded, w.now);
+        let mut most = 0;
+        w.run(minutes(1), |w| {
+            most = most.max(w.node(l).torrent.stats(w.now).requests);
+            complete(w, &[l])
+        });
+        check(&w, &[l]);
+        let bytes = w.node(l).torrent.stats(w.now).downloaded - before;
+        (most, bytes as f64 / (w.now - at).as_secs_f64())
+    };
+    let (most, reached) = rate(false);
+    assert!(reached > 0.95 * 320e6 && most > 977, "{reached} bytes a second, {most} requests");
+    let (most, reached) = rate(true);
+    assert!(reached < 0.6 * 320e6 && most <= 500, "{reached} bytes a second, {most} requests");
+}
+
+#[test]
+fn a_peer_is_never_asked_for_more_at_a_time_than_it_says() {
+    let mut w = World::new(Payload::new(4 << 20, 1 << 18), 1);
+    let l = w.add(NodeConfig::default());
+    let mut seed = Seed::new(|_| false);
+    seed.queue = Some(10);
+    let most = seed.most_at_once.clone();
+    let s = w.add_script(seed);
+    w.connect(s, l);
+    w.run(minutes(5), |w| complete(w, &[l]));
+    check(&w, &[l]);
+    assert_eq!(most.get(), 10);
+}
+
+#[test]
 fn first_block_comes_without_waiting_for_any_tick() {
     let mut w = World::new(Payload::new(1 << 20, 1 << 18), 1);
     let (s, l) = (w.add(seed()), w.add(NodeConfig::default()));

@@ -13,7 +13,8 @@ use kamaelia_torrent::proto::{
     handshake::{Handshake, PeerId, Reserved},
     limit::{Limiter, Limits},
     torrent::{
-        CheckResult, Direction, PeerError, PeerKey, PeerSource, Torrent, TorrentConfig, TorrentOutput,
+        CheckResult, Direction, Landing, PeerError, PeerKey, PeerSource, Torrent, TorrentConfig,
+        TorrentOutput,
     },
     wire::block_header,
 };
@@ -171,6 +172,13 @@ pub(crate) struct World {
     conns: Vec<Conn>,
     queue: BinaryHeap<Reverse<Timed>>,
     rng: fastrand::Rng,
+    /// Nodes that do not speak the extension protocol.
+    pub(crate) plain: Vec<usize>,
+    /// By which way bytes come in: a source of its own, so that all else is as without it.
+    ways: fastrand::Rng,
+    landing: Landing,
+    /// Deliveries that went straight to their places.
+    pub(crate) landed: u64,
 }
 
 pub(crate) const INFO_HASH: InfoHash = InfoHash([0x5a; 20]);
@@ -199,6 +207,10 @@ impl World {
             conns: Vec::new(),
             queue: BinaryHeap::new(),
             rng: fastrand::Rng::with_seed(seed),
+            plain: Vec::new(),
+            ways: fastrand::Rng::with_seed(seed),
+            landing: Landing::default(),
+            landed: 0,
         }
     }
 
@@ -288,8 +300,9 @@ impl World {
         self.conns.push(Conn { ends: [end(from), end(to)], open: true });
         let mut accepted = true;
         for (me, other, direction) in [(from, to, Direction::Outgoing), (to, from, Direction::Incoming)] {
+            let plain = Reserved([0, 0, 0, 0, 0, 0, 0, 4]);
             let handshake = Handshake {
-                reserved: fast(&self.actors[other]),
+                reserved: if self.plain.contains(&other) { plain } else { fast(&self.actors[other]) },
                 info_hash: INFO_HASH,
                 peer_id: peer_id(other),
             };
@@ -488,7 +501,20 @@ impl World {
                     return self.settle(actor);
                 }
                 node.down.charge(now, 0, data.len() as u64);
-                if let Err(error) = node.torrent.receive(now, key, &data, &mut node.pool) {
+                // One time by way of a buffer, the other time straight to its place.
+                let result = if self.ways.bool() && node.torrent.land(key, &mut self.landing) {
+                    let mut rest = &data[..];
+                    self.landing.for_each_slice(|place| {
+                        let here = place.len().min(rest.len());
+                        place[..here].copy_from_slice(&rest[..here]);
+                        rest = &rest[here..];
+                    });
+                    self.landed += 1;
+                    node.torrent.landed(now, key, &mut self.landing, data.len(), rest, &mut node.pool)
+                } else {
+                    node.torrent.receive(now, key, &data, &mut node.pool)
+                };
+                if let Err(error) = result {
                     let other = self.conns[conn].ends[1 - end].actor;
                     node.lost.push((address(other), error));
                     node.conns.remove(&key);

@@ -38,6 +38,10 @@ pub(crate) struct Peer {
     pub(crate) decoder: Decoder,
     /// Where the block goes that is just arriving; `None` if it is not wanted.
     pub(crate) arriving: Option<Arriving>,
+    /// Reads for which what comes is not foreseen: other things came than what was asked for.
+    pub(crate) unsteady: u8,
+    /// How many reads that were the last time.
+    pub(crate) unsteadiness: u8,
     /// Anything but keep-alives has come.
     pub(crate) spoke: bool,
     pub(crate) heard: Instant,
@@ -184,6 +188,8 @@ impl Peer {
             since: now,
             decoder: Decoder::new(nothing.len()),
             arriving: None,
+            unsteady: 0,
+            unsteadiness: 0,
             spoke: false,
             heard: now,
             floods: Floods::new(now),

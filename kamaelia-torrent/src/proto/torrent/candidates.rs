@@ -84,6 +84,15 @@ impl Candidates {
         self.next.filter(|_| self.dialling < MOST_DIALLING)
     }
 
+    /// Addresses that are in use or were never in vain.
+    pub(super) fn good(&self) -> impl Iterator<Item = SocketAddr> + '_ {
+        let good = |k: &Known| k.fails == 0 && k.state != State::Banned;
+        // Those connected first: they are worth most.
+        let connected = move |(_, k): &(&SocketAddr, &Known)| good(k) && k.state == State::Connected;
+        let others = move |(_, k): &(&SocketAddr, &Known)| good(k) && k.state != State::Connected;
+        self.known.iter().filter(connected).chain(self.known.iter().filter(others)).map(|(addr, _)| *addr)
+    }
+
     pub(super) fn failed(&mut self, now: Instant, addr: SocketAddr) {
         let Some(known) = self.known.get_mut(&addr) else { return };
         if known.state != State::Dialling {

@@ -72,6 +72,8 @@ impl Torrent {
         if direction == Direction::Outgoing {
             self.candidates.connected(addr);
         }
+        // Of these it learns by the bitfield.
+        self.tell_all(now);
         let source = self.sources.intern(addr, handshake.peer_id);
         if let Some(source) = self.sources.get_mut(source) {
             source.connections += 1;
@@ -172,6 +174,8 @@ impl Torrent {
     pub(super) fn remove(&mut self, now: Instant, slot: usize) -> Option<Peer> {
         self.release_all(slot);
         let peer = self.peers.try_remove(slot)?;
+        // What is kept of a block that did not come whole is asked for again.
+        self.waste.cut_off += peer.arriving.map_or(0, |arriving| u64::from(arriving.offset));
         self.by_key.remove(&peer.key);
         self.interested -= usize::from(peer.interested);
         self.choker.forget(slot);
@@ -222,7 +226,7 @@ impl Torrent {
         let mut free_again = Vec::new();
         for (_, partial) in &mut self.partials {
             let before = partial.free();
-            self.wasted += partial.discard(id);
+            self.waste.bad += partial.discard(id);
             self.free_blocks += partial.free() - before;
             free_again.extend((partial.free() > before).then_some(partial.piece));
         }

@@ -68,7 +68,6 @@ impl Torrent {
         }
         let slots: Vec<usize> = self.peers.iter().map(|(slot, _)| slot).collect();
         for slot in slots {
-            self.send(now, slot, &Message::Have(piece));
             let Some(peer) = self.peers.get_mut(slot) else { continue };
             if wanted && peer.has.get(piece) {
                 peer.wanted = peer.wanted.saturating_sub(1);
@@ -77,6 +76,7 @@ impl Torrent {
                 }
             }
         }
+        self.tell(now, piece);
         // Everything may be there only because of a piece that is no longer wanted: worth telling, too.
         if (chosen && self.is_finished()) || self.have.is_full() {
             self.finished(now);
@@ -85,7 +85,7 @@ impl Torrent {
 
     fn bad(&mut self, now: Instant, piece: PieceIndex, senders: Vec<SourceId>, hashes: Vec<[u8; 20]>) {
         self.failed_pieces += 1;
-        self.wasted += u64::from(self.cfg.geometry.piece_size(piece));
+        self.waste.bad += u64::from(self.cfg.geometry.piece_size(piece));
         self.picker.set_state(piece, PieceState::Wanted);
         self.retry.push(piece);
         self.urgent_afresh(piece);

@@ -30,11 +30,22 @@ impl Torrent {
         data: &[u8],
         pool: &mut BufferPool,
     ) -> Result<(), PeerError> {
+        self.take_in(now, key, pool, |torrent, slot, decoder| torrent.decode(now, slot, decoder, data))
+    }
+
+    /// Lets `read` make sense of what came, and does what follows from it.
+    pub(super) fn take_in(
+        &mut self,
+        now: Instant,
+        key: PeerKey,
+        pool: &mut BufferPool,
+        read: impl FnOnce(&mut Torrent, usize, &mut Decoder) -> Result<(), PeerError>,
+    ) -> Result<(), PeerError> {
         let Some(&slot) = self.by_key.get(&key) else { return Ok(()) };
         let Some(peer) = self.peers.get_mut(slot) else { return Ok(()) };
         peer.heard = now;
         let mut decoder = std::mem::replace(&mut peer.decoder, Decoder::new(0));
-        let result = self.decode(now, slot, &mut decoder, data);
+        let result = read(self, slot, &mut decoder);
         match result {
             Ok(()) => {
                 if let Some(peer) = self.peers.get_mut(slot) {
@@ -51,7 +62,7 @@ impl Torrent {
         result
     }
 
-    fn decode(
+    pub(super) fn decode(
         &mut self,
         now: Instant,
         slot: usize,
@@ -60,7 +71,10 @@ impl Torrent {
     ) -> Result<(), PeerError> {
         while let Some(event) = decoder.next(&mut data)? {
             match event {
-                Event::BlockData { data, last } => self.block_data(now, slot, data, last),
+                Event::BlockData { data, last } => {
+                    // A block is at most 16 KiB.
+                    self.block_came(now, slot, data.len() as u32, Some(data), last);
+                }
                 Event::BlockStart(block) => self.block_start(now, slot, block)?,
                 Event::Message(message) => self.message(now, slot, message)?,
             }

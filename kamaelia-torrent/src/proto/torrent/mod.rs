@@ -9,6 +9,8 @@ mod candidates;
 mod check;
 mod connect;
 mod disk;
+mod haves;
+mod landing;
 mod messages;
 mod pace;
 mod partial;
@@ -28,13 +30,14 @@ use std::{
 };
 
 use candidates::Candidates;
+pub use landing::{Landing, MOST_SLICES};
 use partial::Partial;
 use slab::Slab;
 pub(crate) use sources::SourceId;
 use sources::Sources;
 pub use types::{
     CheckResult, Direction, PeerError, PeerKey, PeerSource, PeerStats, Refusal, TorrentConfig, TorrentOutput,
-    TorrentStats,
+    TorrentStats, Waste,
 };
 use urgent::Urgent;
 
@@ -88,13 +91,15 @@ pub struct Torrent {
     pace: Option<u64>,
     next_round: Option<Instant>,
 
+    untold: haves::News,
+
     outputs: VecDeque<TorrentOutput>,
     wake: Option<Instant>,
     rng: fastrand::Rng,
 
     down: Rate,
     up: Rate,
-    wasted: u64,
+    waste: Waste,
     failed_pieces: u64,
     verified: u64,
 }
@@ -140,12 +145,13 @@ impl Torrent {
             metered: false,
             pace: None,
             next_round: None,
+            untold: haves::News::default(),
             outputs: VecDeque::new(),
             wake: None,
             rng,
             down: Rate::new(now),
             up: Rate::new(now),
-            wasted: 0,
+            waste: Waste::default(),
             failed_pieces: 0,
             verified,
             have,
@@ -201,7 +207,8 @@ impl Torrent {
         TorrentStats {
             downloaded: self.down.total(),
             uploaded: self.up.total(),
-            wasted: self.wasted,
+            wasted: self.waste.total(),
+            waste: self.waste,
             down_rate: self.down.at(now) as u64,
             up_rate: self.up.at(now) as u64,
             peers: self.peers.len(),
@@ -215,6 +222,36 @@ impl Torrent {
             requests: peers().map(|peer| peer.asked.len()).sum(),
             failed_pieces: self.failed_pieces,
         }
+    }
+
+    /// Payload received and sent, bytes. Costs nothing.
+    pub fn payload(&self) -> (u64, u64) {
+        (self.down.total(), self.up.total())
+    }
+
+    /// Payload that was of no use so far.
+    pub fn waste(&self) -> Waste {
+        self.waste
+    }
+
+    /// Pieces that did not match their hash so far.
+    pub fn failed_pieces(&self) -> u64 {
+        self.failed_pieces
+    }
+
+    /// Number of connections.
+    pub fn peer_count(&self) -> usize {
+        self.peers.len()
+    }
+
+    /// Payload in both directions, bytes per second.
+    pub fn rate(&self, now: Instant) -> f64 {
+        self.down.at(now) + self.up.at(now)
+    }
+
+    /// Addresses that may be dialled again later: those that answered a dial and those not tried yet, at most `most`.
+    pub fn addresses(&self, most: usize) -> Vec<std::net::SocketAddr> {
+        self.candidates.good().take(most).collect()
     }
 
     /// Figures of the connections.

@@ -232,6 +232,37 @@ impl Partial {
         true
     }
 
+    /// Whether the bytes of a block of which nothing, or (`arriving`) the start, has come can be put in place.
+    pub(super) fn can_land(&self, n: u32, peer: usize, block: &BlockRequest, arriving: bool) -> bool {
+        let writer = if arriving { peer as u32 } else { NOBODY };
+        let free = self.blocks.get(n as usize).is_some_and(|b| !b.received && b.writer == writer);
+        free && self.block(n) == *block
+    }
+
+    /// Lends the buffer of a part for reading from a socket. Nothing else may be done with the piece until
+    /// [`give_back`](Partial::give_back).
+    pub(super) fn lend(&mut self, part: u32) -> Option<PartBuf> {
+        self.parts.get_mut(part as usize)?.buffer.take()
+    }
+
+    pub(super) fn give_back(&mut self, part: u32, buffer: PartBuf) {
+        if let Some(part) = self.parts.get_mut(part as usize) {
+            part.buffer = Some(buffer);
+        }
+    }
+
+    /// Bytes in the buffer of a part, whatever they are.
+    pub(super) fn peek(&self, part: u32, start: usize, len: usize) -> &[u8] {
+        let buffer = self.parts.get(part as usize).and_then(|part| part.buffer.as_ref());
+        buffer.and_then(|buffer| buffer.get(start..start + len)).unwrap_or(&[])
+    }
+
+    /// Whether bytes of block `n` that are in place already are this peer's and still needed.
+    pub(super) fn is_landing(&self, n: u32, peer: usize) -> bool {
+        self.blocks.get(n as usize).is_some_and(|block| block.writer == peer as u32)
+            && self.parts[(n / BLOCKS_PER_PART) as usize].buffer.is_some()
+    }
+
     /// A block has arrived in full; answers its part if that is complete.
     pub(super) fn received(&mut self, now: Instant, n: u32, source: SourceId) -> Option<Finished> {
         let block = &mut self.blocks[n as usize];
@@ -385,6 +416,7 @@ mod tests {
         p.ask(0);
         assert!(p.begin(0, 1) && !p.begin(0, 2));
         assert!(!p.write(0, 2, 0, &[1]));
+        assert!(!p.can_land(0, 2, &p.block(0), false) && p.can_land(0, 1, &p.block(0), true));
         p.release(0);
         p.abandon(0, 1);
         assert!(!p.write(0, 1, 0, &[1]));

@@ -88,7 +88,9 @@ impl Torrent {
     /// Blocks that one peer may have open, so that all get their part of the memory.
     fn share(&self, pool: &BufferPool) -> u32 {
         let blocks = pool.budget() / BLOCK_LEN as usize;
-        ((blocks / (self.givers + 1)) as u32).max(LEAST_SHARE)
+        // Room is left for those who come next, and for what is at the disk.
+        let few = blocks * 3 / 4 / self.givers.max(1);
+        (few.max(blocks / (self.givers + 1)) as u32).max(LEAST_SHARE)
     }
 
     /// Whether every block that is still wanted was asked of somebody.
@@ -176,7 +178,7 @@ impl Torrent {
         };
         // What is urgent was looked at before, and is left to those who are in time.
         let usable = |p: &Partial| p.free() > 0 && fits(p.piece) && p.allows(slot) && !p.urgent;
-        if !parole {
+        if !parole && self.free_blocks > 0 {
             // What nobody works on, and what its owner would take too long for; nearly complete pieces first.
             let early = self.have.count() < FIRST_PIECES;
             let joins = |p: &Partial| usable(p) && (early || self.wants_help(now, p, rate));
@@ -196,6 +198,9 @@ impl Torrent {
             } else if let Some(at) = self.start_piece(now, slot, parole, &has, last, fits) {
                 return self.take_from(now, at, pool);
             }
+        }
+        if self.free_blocks == 0 {
+            return None;
         }
         // Anything at all. One who is on parole only takes what nobody else works on.
         let anything = |p: &Partial| usable(p) && (!parole || p.owner.is_none());
@@ -331,17 +336,27 @@ impl Torrent {
         Ok(())
     }
 
-    /// Bytes of the block that is arriving.
-    pub(super) fn block_data(&mut self, now: Instant, slot: usize, data: &[u8], last: bool) {
+    /// Bytes of the block that is arriving; without `data` they are in place already.
+    pub(super) fn block_came(
+        &mut self,
+        now: Instant,
+        slot: usize,
+        len: u32,
+        data: Option<&[u8]>,
+        last: bool,
+    ) {
         let Some(peer) = self.peers.get_mut(slot) else { return };
-        let len = data.len() as u64;
-        peer.down.add(now, len);
-        self.down.add(now, len);
+        peer.down.add(now, len.into());
+        self.down.add(now, len.into());
         let Some(arriving) = &mut peer.arriving else { return };
         let (at, number, offset) = (arriving.partial, arriving.block.begin / BLOCK_LEN, arriving.offset);
         let partial = self.partials.get_mut(at).filter(|p| p.piece == arriving.block.piece);
-        arriving.keep = arriving.keep && partial.is_some_and(|p| p.write(number, slot, offset, data));
-        arriving.offset += data.len() as u32;
+        arriving.keep = arriving.keep
+            && partial.is_some_and(|p| match data {
+                Some(data) => p.write(number, slot, offset, data),
+                None => p.is_landing(number, slot),
+            });
+        arriving.offset += len;
         if !last {
             return;
         }
@@ -353,7 +368,7 @@ impl Torrent {
         peer.pipeline.received(now, rate);
         let source = peer.source;
         if !done.keep {
-            self.wasted += u64::from(done.block.len);
+            self.waste.unwanted += u64::from(done.block.len);
             self.end_arrival(slot, &done);
             return;
         }
@@ -503,7 +518,7 @@ impl Torrent {
         for (_, partial) in &mut self.partials {
             if now.saturating_duration_since(partial.touched) >= RECLAIM {
                 let before = partial.free();
-                self.wasted += partial.give_up_idle_parts(pool);
+                self.waste.given_up += partial.give_up_idle_parts(pool);
                 self.free_blocks += partial.free() - before;
                 free_again.extend((partial.free() > before).then_some(partial.piece));
             }

@@ -27,7 +27,7 @@ impl Torrent {
         for at in given_up {
             let Some(partial) = self.partials.get(at) else { continue };
             let piece = partial.piece;
-            self.wasted += partial.received_bytes();
+            self.waste.given_up += partial.received_bytes();
             if partial.was_handed_out() {
                 self.outputs.push_back(TorrentOutput::Abandon(piece));
             }
@@ -70,6 +70,8 @@ impl Torrent {
 
     /// Nothing that is wanted is missing any more.
     pub(super) fn finished(&mut self, now: Instant) {
+        // Those from whom we part should know why.
+        self.tell_all(now);
         self.outputs.push_back(TorrentOutput::Completed);
         let slots: Vec<usize> = self.peers.iter().map(|(slot, _)| slot).collect();
         slots.into_iter().for_each(|slot| self.part_if_both_complete(now, slot));

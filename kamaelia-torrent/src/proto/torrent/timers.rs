@@ -41,6 +41,7 @@ impl Torrent {
             // Blocks change hands until all have come.
             self.news += 1;
         }
+        let untold = self.tell_if_due(now);
         // What became due by the above is done by this; it may itself find that the end game begins.
         self.wake = None;
         self.ask_all(now, pool);
@@ -50,7 +51,17 @@ impl Torrent {
         let share = holds.then(|| now + RECLAIM);
         let end_game = (self.is_end_game() && self.givers > 0).then(|| now + END_GAME);
         let urgent = self.urgent_look();
-        let all = [self.wake, deadlines, self.next_round, self.disk_rests, reclaim, share, end_game, urgent];
+        let all = [
+            self.wake,
+            deadlines,
+            self.next_round,
+            self.disk_rests,
+            reclaim,
+            share,
+            end_game,
+            urgent,
+            untold,
+        ];
         self.wake = all.into_iter().flatten().min();
     }
 

@@ -233,12 +233,14 @@ pub enum TorrentOutput {
 /// Figures of a torrent.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TorrentStats {
-    /// Payload received, bytes, without what was thrown away.
+    /// Payload received, bytes, with what was of no use.
     pub downloaded: u64,
     /// Payload sent, bytes.
     pub uploaded: u64,
     /// Payload received that was of no use: bad, twice, or not asked for; bytes.
     pub wasted: u64,
+    /// The same by reason.
+    pub waste: Waste,
     /// Payload coming in, bytes per second.
     pub down_rate: u64,
     /// Payload going out, bytes per second.
@@ -263,6 +265,35 @@ pub struct TorrentStats {
     pub requests: usize,
     /// Pieces that did not match their hash.
     pub failed_pieces: u64,
+}
+
+/// Payload that was received in vain, bytes, by reason.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Waste {
+    /// Pieces that did not match their hash, and what else came from those who sent them.
+    pub bad: u64,
+    /// Blocks that were here already, or that nobody had asked for.
+    pub unwanted: u64,
+    /// Blocks of pieces that were given up before they were complete: for want of memory, or not wanted any more.
+    pub given_up: u64,
+    /// Parts of blocks whose connection ended.
+    pub cut_off: u64,
+}
+
+impl Waste {
+    /// All of it, bytes.
+    pub fn total(&self) -> u64 {
+        self.bad + self.unwanted + self.given_up + self.cut_off
+    }
+}
+
+impl std::ops::AddAssign for Waste {
+    fn add_assign(&mut self, other: Waste) {
+        self.bad += other.bad;
+        self.unwanted += other.unwanted;
+        self.given_up += other.given_up;
+        self.cut_off += other.cut_off;
+    }
 }
 
 /// Figures of a connection.

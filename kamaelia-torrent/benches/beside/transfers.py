@@ -1,0 +1,154 @@
+"""Whole transfers beside other clients: download, seed, sizes of pieces, many files, a real disk, the first block."""
+import os
+import time
+
+from clients import Libtorrent
+from course import Course, OnePeerTracker, synthetic
+from part import Helper, Part
+from process import ADDRESSES
+from report import by_case, by_program
+
+TRANSFER = ["cpu", "speed", "own", "all"]
+
+
+class Transfers(Part):
+    """Transfers of which one side is measured."""
+
+    side = "leech"
+
+    def pair(self, client):
+        """Seed and leech."""
+        return (Libtorrent, client) if self.side == "leech" else (client, Libtorrent)
+
+    def take_turns(self, course, clients, runs, case="", target_root=None):
+        """Transfers with all clients, in turns, so that whatever else the machine does hits all alike."""
+        gib = course.mib / 1024
+        results = {client: [] for client in clients}
+        for run in range(runs):
+            for client in clients:
+                if run >= client.most_runs:
+                    continue
+                r = self.attempt(f"run {run + 1}, {client.name}",
+                                 lambda: course.transfer(*self.pair(client), target_root=target_root))
+                if r is None:
+                    continue
+                self.say(f"{case} run {run + 1}, {client.name}: {r['wall']:.2f} s, "
+                         f"{r[self.side]['cpu'] / gib:.2f} CPU-s/GiB")
+                results[client].append(r)
+        for client, got in results.items():
+            for metric, value in (("cpu", lambda r: r[self.side]["cpu"] / gib),
+                                  ("speed", lambda r: course.mib / r["wall"]),
+                                  ("own", lambda r: r[self.side]["own"]), ("all", lambda r: r[self.side]["all"])):
+                self.report.add(self.name, case, client.name, metric, [value(r) for r in got])
+
+    def run(self):
+        with self.scratch() as root, Course(self.options, root, self.options.size) as course:
+            fast = [c for c in self.clients() if c.most_mib >= self.options.size]
+            self.take_turns(course, fast, self.options.runs)
+        slow = [c for c in self.clients() if c not in fast]
+        if slow:
+            mib = min(c.most_mib for c in slow)
+            with self.scratch() as root, Course(self.options, root, mib) as course:
+                self.take_turns(course, slow, self.options.runs)
+
+    def table(self, report):
+        return by_program(report, self.name, TRANSFER)
+
+
+class Download(Transfers):
+    name, title = "download", "Download"
+    text = ("Each program in turn downloads one file of random bytes on tmpfs from the same kind of seed, libtorrent, "
+            "over plain TCP on loopback. Transmission, which is bound by its ticks, gets less to do.")
+
+
+class Seed(Transfers):
+    name, title, side = "seed", "Seed", "seed"
+    text = "The same kind of leech, libtorrent, downloads the file from each program in turn."
+
+
+class Disk(Transfers):
+    name, title = "disk", "Download to a disk"
+    text = ("As in the first table, but the download goes to a file system on a disk. It says when the data is with "
+            "the system, not when it is on the medium.")
+
+    def run(self):
+        with self.scratch() as root, self.scratch(self.options.disk) as target, \
+                Course(self.options, root, self.options.size) as course:
+            self.take_turns(course, self.clients("ours", "libtorrent", "aria2", "rtorrent"),
+                            min(3, self.options.runs), target_root=target)
+
+
+class Pieces(Transfers):
+    name, title = "pieces", "Sizes of pieces"
+    text = "Downloads of a file of half the size, from libtorrent, with pieces of different sizes in KiB."
+    plots = (("cpu", "processor seconds per GiB by size of pieces, KiB"),)
+
+    def run(self):
+        for kib in (16, 256, 1024, 16384):
+            with self.scratch() as root, Course(self.options, root, self.options.size // 2, kib) as course:
+                self.take_turns(course, self.clients("ours", "libtorrent", "aria2"), min(3, self.options.runs), kib)
+
+    def table(self, report):
+        return by_case(report, self.name, ["cpu", "speed", "own"], "pieces, KiB")
+
+
+class Files(Transfers):
+    name, title = "files", "Many files"
+    text = "Download of 5,000 files of 64 KiB each, from libtorrent."
+
+    def run(self):
+        count = 5000 if self.options.size >= 256 else 500
+        with self.scratch() as root, Course(self.options, root, count * 64 // 1024, files=count) as course:
+            clients = [c for c in self.clients() if c.most_mib >= 1024]
+            self.take_turns(course, clients, min(3, self.options.runs))
+
+
+class First(Part):
+    name, title = "first", "Time to the first block"
+    text = ("From the moment the torrent is given to a program (to ours: from the start of its process) until a scripted "
+            "seed on loopback has sent the first block it was asked for. Only Transmission has to be dialled by the seed.")
+
+    def run(self):
+        with self.scratch() as root:
+            self.tracker = OnePeerTracker()
+            torrent = synthetic(self.options, root, 1 << 24, 1 << 18, self.tracker.url)
+            results = {client: [] for client in self.clients()}
+            for run in range(self.options.runs):
+                for client in self.clients():
+                    if run >= client.most_runs:
+                        continue
+                    folder = os.path.join(root, f"{run}-{client.name}")
+                    got = self.attempt(client.name, lambda: self.once(client, torrent, folder))
+                    if got is not None:
+                        self.say(f"{client.name}: {got:.0f} ms")
+                        results[client].append(got)
+            for client, values in results.items():
+                self.report.add(self.name, "", client.name, "first", values)
+
+    def once(self, client_class, torrent, folder):
+        os.makedirs(os.path.join(folder, "target"))
+        self.options.folder = None
+        client = seed = None
+        words = ["crowd", torrent, "--all-have-all"]
+        try:
+            client = client_class(self.options, os.path.join(folder, "c"))
+            client.start()
+            ip = ADDRESSES.own()
+            address = (ip, ADDRESSES.port(ip))
+            if client.dials:
+                seed = Helper(self.options, os.path.join(folder, "s"), *words, "--listen", "%s:%d" % address)
+                seed.wait("listening")
+            self.tracker.seed = address
+            start = time.time()
+            client.fetch(torrent, os.path.join(folder, "target"), address)
+            if not client.dials:
+                seed = Helper(self.options, os.path.join(folder, "s"), *words, "--net", "127.79", "--peers", "1",
+                              "--dial", f"{client.ip}:{client.port}")
+            return (seed.wait("served")["at"] - start) * 1000
+        finally:
+            for thing in (client, seed):
+                if thing is not None:
+                    thing.stop()
+
+    def table(self, report):
+        return by_program(report, self.name, ["first"])
