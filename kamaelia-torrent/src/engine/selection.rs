@@ -128,8 +128,10 @@ impl Engine {
         slot.jobs += 1;
         slot.settling += 1;
         self.disk.select(&slot.storage, priorities);
-        if matches!(slot.phase, Phase::Resting { .. }) && !slot.saving {
-            // Nothing else would save it before the torrent goes on or stops.
+        slot.recorded = false;
+        if matches!(slot.phase, Phase::Resting { settled: true }) && slot.to_check.is_none() && !slot.saving {
+            // Nothing else would save it before the torrent goes on or stops. Of half a check nothing is told.
+            slot.recorded = true;
             self.save(now, t);
         }
         if matches!(self.torrents[t].seat, Seat::Waiting(before) if before != self.torrents[t].activity()) {
