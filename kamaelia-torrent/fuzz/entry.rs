@@ -10,6 +10,7 @@ use kamaelia_torrent::proto::bencode::{Bencode, Document, Limits, Value};
 use kamaelia_torrent::proto::extension::ExtensionHandshake;
 use kamaelia_torrent::proto::parts::Layout;
 use kamaelia_torrent::proto::resume::Resume;
+use kamaelia_torrent::proto::stored::Stored;
 use kamaelia_torrent::proto::tracker::{TrackerConfig, TrackerState};
 use kamaelia_torrent::proto::{Geometry, InfoHash, Metainfo};
 
@@ -55,6 +56,18 @@ pub(crate) fn announce_response(data: &[u8]) {
             assert!(!response.warning.unwrap_or_default().contains(char::is_control));
         }
         Err(error) => assert!(!error.to_string().contains(char::is_control)),
+    }
+}
+
+/// Any bytes are a log with a number of values that fits into them, and a torrent that is accepted survives a round trip.
+pub(crate) fn state(data: &[u8]) {
+    assert!(kamaelia_torrent::disk::scan_log(data) <= data.len() / 33);
+    if let Ok(stored) = Stored::parse(data) {
+        assert!(stored.dir.is_absolute());
+        let again = Stored::parse(&stored.encode()).expect("what was written");
+        assert_eq!(again.metainfo.raw_info(), stored.metainfo.raw_info());
+        assert_eq!((again.dir, again.peers, again.limits), (stored.dir, stored.peers, stored.limits));
+        assert_eq!((again.paused, again.enough), (stored.paused, stored.enough));
     }
 }
 

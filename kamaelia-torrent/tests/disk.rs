@@ -84,7 +84,7 @@ impl Rig {
     }
 
     fn resume(&self, storage: &Arc<Storage>) -> (Bitfield, Bitfield) {
-        self.disk.load_resume(storage, None);
+        self.disk.load_resume(storage);
         match self.next() {
             DiskAnswer::Resumed { have, recheck, totals, .. } => {
                 // What save() wrote, whenever the record is believed at all.
@@ -103,11 +103,8 @@ impl Rig {
     fn save(&self, storage: &Arc<Storage>, have: Bitfield) {
         let totals = Totals { uploaded: 1, downloaded: 2, active_secs: 3, seeding_secs: 4 };
         let writes = if have.is_full() { Writes::Ended } else { Writes::GoOn };
-        self.disk.save_resume(
-            storage,
-            None,
-            Snapshot { have, totals, priorities: Vec::new(), at: SystemTime::now(), writes },
-        );
+        let snapshot = Snapshot { have, totals, priorities: Vec::new(), at: SystemTime::now(), writes };
+        self.disk.save_resume(storage, snapshot);
         assert!(matches!(self.next(), DiskAnswer::Saved { error: None, .. }));
     }
 }
@@ -508,7 +505,7 @@ fn a_record_does_not_vouch_for_what_was_written_after_the_pieces_were_counted() 
         rig.write(&storage, PieceIndex(1), vec![(0, payload[65_536..].to_vec())]),
         PieceResult::Good
     ));
-    rig.disk.save_resume(&storage, None, snapshot);
+    rig.disk.save_resume(&storage, snapshot);
     assert!(matches!(rig.next(), DiskAnswer::Saved { error: None, .. }));
     let again = rig.open(&torrent, tmp.path());
     let (have, recheck) = rig.resume(&again);

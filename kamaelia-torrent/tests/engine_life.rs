@@ -219,3 +219,63 @@ fn with_little_room() {
     leech.wait_completed(id);
     small.verify(dir.path());
 }
+
+/// A tracker on many threads that notes how many requests it has at a time.
+fn busy_tracker() -> (String, mpsc::Receiver<String>, std::sync::Arc<std::sync::atomic::AtomicUsize>) {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let url = format!("http://{}/announce", listener.local_addr().unwrap());
+    let (out, requests) = mpsc::channel();
+    let (now, most) = (std::sync::Arc::new(AtomicUsize::new(0)), std::sync::Arc::new(AtomicUsize::new(0)));
+    let highest = most.clone();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, out) = (stream.unwrap(), out.clone());
+            let (now, most) = (now.clone(), most.clone());
+            most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            std::thread::spawn(move || {
+                let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
+                let request = lines.next().unwrap_or_default();
+                lines.take_while(|line| !line.is_empty()).for_each(drop);
+                // Gives the others time to come.
+                std::thread::sleep(std::time::Duration::from_millis(5));
+                now.fetch_sub(1, Ordering::SeqCst);
+                let body = b"d8:intervali1800e5:peers0:e";
+                let head =
+                    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+                let _ = stream.write_all(&[head.as_bytes(), body].concat());
+                let _ = out.send(request);
+            });
+        }
+    });
+    (url, requests, highest)
+}
+
+#[test]
+fn hundreds_of_torrents_do_not_ask_a_tracker_all_at_once_and_all_say_goodbye() {
+    const COUNT: usize = 300;
+    let (url, requests, most) = busy_tracker();
+    let dir = tempfile::tempdir().unwrap();
+    let mut node = Node::start(Settings { stop_timeout: LIMIT, ..settings() });
+    for n in 0..COUNT {
+        let torrent = with_tracker(Box::leak(format!("f{n}").into_boxed_str()), 1000, 16_384, &url);
+        node.add(AddTorrent::new(torrent.metainfo, dir.path()));
+    }
+    let hash = |line: &str| line.split(['=', '&']).nth(1).unwrap_or_default().to_owned();
+    let all_of = |what: &str| {
+        let mut told = std::collections::BTreeSet::new();
+        while told.len() < COUNT {
+            let line = requests.recv_timeout(LIMIT).unwrap();
+            assert!(line.contains(what), "{line}");
+            told.insert(hash(&line));
+        }
+    };
+    all_of("event=started");
+    for _ in 0..COUNT {
+        node.wait("answers", |e| matches!(e, Event::Tracker { result: Ok(0), .. }));
+    }
+    node.stop();
+    all_of("event=stopped");
+    let most = most.load(std::sync::atomic::Ordering::SeqCst);
+    assert!((2..=20).contains(&most), "{most} requests at a time");
+}

@@ -56,6 +56,11 @@ fn parts() {
 }
 
 #[test]
+fn state() {
+    replay("state", entry::state);
+}
+
+#[test]
 fn extension() {
     replay("extension", entry::extension);
 }

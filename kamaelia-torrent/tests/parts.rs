@@ -108,13 +108,13 @@ impl Rig {
             at: SystemTime::now(),
             writes: Writes::Ended,
         };
-        self.disk.save_resume(&self.storage, None, snapshot);
+        self.disk.save_resume(&self.storage, snapshot);
         assert!(matches!(self.next(), DiskAnswer::Saved { error: None, .. }));
     }
 
     /// What the record vouches for, and what has to be hashed.
     fn load(&self) -> (Vec<u32>, Vec<u32>, Vec<Priority>) {
-        self.disk.load_resume(&self.storage, None);
+        self.disk.load_resume(&self.storage);
         match self.next() {
             DiskAnswer::Resumed { have, recheck, priorities, .. } => {
                 (numbers(&have), numbers(&recheck), priorities)

@@ -351,4 +351,4 @@ class Restart(Torrents):
     words = ("--restart", "--idle", "1")
 
     def table(self, report):
-        return by_case(report, self.name, ["load", "each", "stop"], "torrents")
+        return by_case(report, self.name, ["load", "stop"], "torrents")

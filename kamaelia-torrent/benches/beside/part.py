@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 
-from process import Process, until
+from process import LIMIT, Process, until
 
 
 class Part:
@@ -83,9 +83,9 @@ class Helper:
     def event(self, name):
         return next((e for e in self.events() if e.get("event") == name), None)
 
-    def wait(self, name):
+    def wait(self, name, limit=LIMIT):
         """The event of this name, once it has come."""
-        return until(name, lambda: self.event(name), self.process)
+        return until(name, lambda: self.event(name), self.process, limit)
 
     @property
     def address(self):

@@ -144,7 +144,7 @@ class First(Part):
             if not client.dials:
                 seed = Helper(self.options, os.path.join(folder, "s"), *words, "--net", "127.79", "--peers", "1",
                               "--dial", f"{client.ip}:{client.port}")
-            return (seed.wait("served")["at"] - start) * 1000
+            return (seed.wait("served", 30)["at"] - start) * 1000
         finally:
             for thing in (client, seed):
                 if thing is not None:

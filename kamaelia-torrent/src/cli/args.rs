@@ -82,8 +82,8 @@ pub(crate) struct Demo {
 /// What `get` and `seed` have in common.
 #[derive(ClapArgs, Debug)]
 pub(crate) struct Common {
-    /// .torrent files
-    #[arg(required = true, value_name = "TORRENT")]
+    /// .torrent files. With --state and none, all torrents of earlier runs with that folder
+    #[arg(required_unless_present = "state", value_name = "TORRENT")]
     pub(crate) torrents: Vec<PathBuf>,
     /// Folder in which the torrents' files or folders are
     #[arg(long, value_name = "DIR", default_value = ".")]
@@ -97,7 +97,8 @@ pub(crate) struct Common {
     /// Do not ask trackers
     #[arg(long)]
     pub(crate) no_trackers: bool,
-    /// Folder for resume records; without it they are kept beside the data, as hidden files
+    /// Folder in which torrents and their resume records are kept for later runs; without it the records are beside
+    /// the data, as hidden files
     #[arg(long, value_name = "DIR")]
     pub(crate) state: Option<PathBuf>,
     /// Do not believe the resume record: hash everything that is there
@@ -249,6 +250,8 @@ With --json, each line is an object whose \"event\" says what it is:
   note        torrent, text: something to know beforehand
   created     id, torrent (as written in the command), name, info_hash, path
   already_downloading  id, torrent: the same as that one
+  restored    id, name, info_hash, path: a torrent of an earlier run
+  restore_ended  restored, failed: how many came and how many could not be read
   checked     id, name, pieces_have, piece_count: what was there before
   status      id and all figures, four times a second
   tracker     id, name, tracker, and peers (how many it named) or error

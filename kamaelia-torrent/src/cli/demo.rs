@@ -72,6 +72,7 @@ pub(crate) fn run(args: &Demo) -> Done {
     let (seeder, leech) = (patron(&seed_dir), patron(&get_dir));
     let report = Rc::new(RefCell::new(Report::default()));
     let session = Session {
+        restore: None,
         wanted: vec![Wanted {
             label: m.name().to_string(),
             name: m.name().to_string(),

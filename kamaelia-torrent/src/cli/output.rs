@@ -64,6 +64,8 @@ impl Output {
     /// How a torrent is doing.
     pub(crate) fn status(&mut self, id: TorrentId, s: &StatusSnapshot) {
         match self {
+            // A terminal has no room for more; what happens to the others is said in lines.
+            Self::Bars { bars, .. } if bars.len() >= MOST_BARS && !bars.contains_key(&id) => {}
             Self::Bars { all, bars } => {
                 let bar = bars.entry(id).or_insert_with(|| {
                     let bar = ProgressBar::new(s.wanted);
@@ -94,6 +96,9 @@ impl Output {
         }
     }
 }
+
+/// Bars drawn at a time.
+const MOST_BARS: usize = 40;
 
 /// Writes a line; a reader that has gone away is not an error.
 pub(crate) fn line(text: &str) {

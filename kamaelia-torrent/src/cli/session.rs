@@ -3,12 +3,13 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Instant;
 
 use axon::prelude::*;
 use kamaelia_torrent::components::{
-    CreateNewTorrent, News, NewsKinds, RequestTag, StatusSnapshot, Subscribe, TorrentEvent,
+    CreateNewTorrent, News, NewsKinds, RequestTag, RestoreTorrents, StatusSnapshot, Subscribe, TorrentEvent,
 };
 use kamaelia_torrent::engine::{State, StopRule, TorrentId};
 use kamaelia_torrent::proto::info_hash::InfoHash;
@@ -73,9 +74,50 @@ pub(crate) struct Wanted {
 
 pub(crate) struct Session {
     pub(crate) wanted: Vec<Wanted>,
+    /// The folder of which all torrents are wanted.
+    pub(crate) restore: Option<PathBuf>,
     pub(crate) share: Share,
     pub(crate) output: Rc<RefCell<Output>>,
     pub(crate) report: Rc<RefCell<Report>>,
+}
+
+/// The torrents of a session. A look at one of them, and at whether all are over, costs the same however many there
+/// are.
+#[derive(Default)]
+struct Torrents {
+    all: Vec<Torrent>,
+    by_id: HashMap<TorrentId, Vec<usize>>,
+    /// All before this one are over, for good.
+    open: usize,
+    /// More may come.
+    restoring: bool,
+}
+
+impl Torrents {
+    /// Those that the user called for and that turned out to be this one.
+    fn of(&mut self, id: TorrentId) -> impl Iterator<Item = &mut Torrent> {
+        let places = self.by_id.get(&id).map_or(&[][..], Vec::as_slice);
+        let mut rest = &mut self.all[..];
+        let mut at = 0;
+        places.iter().filter_map(move |place| {
+            let (_, tail) = std::mem::take(&mut rest).split_at_mut_checked(place - at)?;
+            let (found, tail) = tail.split_first_mut()?;
+            (rest, at) = (tail, place + 1);
+            Some(found)
+        })
+    }
+
+    /// Notes which torrent an answer is about; gives what the user called it.
+    fn name(&mut self, tag: Option<RequestTag>, id: TorrentId) -> Option<&Torrent> {
+        let place = usize::try_from(tag?.0).ok().filter(|place| *place < self.all.len())?;
+        self.all[place].id = Some(id);
+        let places = self.by_id.entry(id).or_default();
+        // In order, as `of` walks through them.
+        if let Err(at) = places.binary_search(&place) {
+            places.insert(at, place);
+        }
+        self.all.get(place)
+    }
 }
 
 struct Torrent {
@@ -112,21 +154,41 @@ impl Torrent {
             tracker_said: HashMap::new(),
         }
     }
+
+    /// One that was there in an earlier run. Whether there is anybody to ask for peers is not known here.
+    fn restored(name: &str, info_hash: InfoHash, id: TorrentId) -> Self {
+        Self {
+            label: name.to_owned(),
+            name: name.to_owned(),
+            info_hash,
+            asked: Instant::now(),
+            id: Some(id),
+            checked: false,
+            rests: false,
+            complete_since: None,
+            over: false,
+            loneliness: Loneliness::new(true),
+            tracker_said: HashMap::new(),
+        }
+    }
 }
 
 impl Component for Session {
     type Ports = SessionPorts;
 
     async fn main(mut self, cx: Cx<SessionPorts>) {
-        let mut torrents = Vec::new();
+        let mut torrents = Torrents { restoring: self.restore.is_some(), ..Torrents::default() };
+        if torrents.restoring {
+            let _ = cx.outbox.send(Message::new(RestoreTorrents { tag: None }));
+        }
         for mut wanted in std::mem::take(&mut self.wanted) {
             for note in &wanted.notes {
                 let object = json!({"event": "note", "torrent": wanted.label, "text": note});
                 self.output.borrow().say(&format!("{}: {note}", wanted.label), object);
             }
-            wanted.request.tag = Some(RequestTag(torrents.len() as u64));
+            wanted.request.tag = Some(RequestTag(torrents.all.len() as u64));
             let _ = cx.outbox.send(Message::new(wanted.request.clone()));
-            torrents.push(Torrent::new(wanted));
+            torrents.all.push(Torrent::new(wanted));
         }
         let mut listening = None;
         let mut leaving = false;
@@ -145,7 +207,12 @@ impl Component for Session {
                 leaving = true;
                 let _ = cx.signal.send(Ipc::Shutdown);
             }
-            if !leaving && torrents.iter_mut().all(|t| self.is_over(t)) {
+            while let Some(next) = torrents.all.get_mut(torrents.open)
+                && self.is_over(next)
+            {
+                torrents.open += 1;
+            }
+            if !leaving && !torrents.restoring && torrents.open == torrents.all.len() {
                 leaving = true;
                 let _ = cx.signal.send(Ipc::Shutdown);
             }
@@ -156,7 +223,8 @@ impl Component for Session {
         }
         self.output.borrow_mut().finish();
         let mut report = self.report.borrow_mut();
-        report.complete = report.failures.is_empty() && torrents.iter().all(|t| t.complete_since.is_some());
+        report.complete =
+            report.failures.is_empty() && torrents.all.iter().all(|t| t.complete_since.is_some());
         let _ = cx.finished.send(Ipc::producer_finished());
     }
 }
@@ -164,7 +232,8 @@ impl Component for Session {
 impl Session {
     /// Says once where peers reach us.
     fn tell_address(&self, event: &TorrentEvent, told: &mut Option<SocketAddr>) {
-        if let TorrentEvent::NewTorrentCreated { listen: Some(addr), .. } = event
+        if let TorrentEvent::NewTorrentCreated { listen: Some(addr), .. }
+        | TorrentEvent::RestoreEnded { listen: Some(addr), .. } = event
             && *told != Some(*addr)
         {
             *told = Some(*addr);
@@ -173,11 +242,10 @@ impl Session {
         }
     }
 
-    fn heard(&self, torrents: &mut [Torrent], event: &TorrentEvent) {
+    fn heard(&self, torrents: &mut Torrents, event: &TorrentEvent) {
         match event {
             TorrentEvent::NewTorrentCreated { torrent_id, save_folder, tag, .. } => {
-                let Some(t) = by_tag(torrents, *tag) else { return };
-                t.id = Some(*torrent_id);
+                let Some(t) = torrents.name(*tag, *torrent_id) else { return };
                 let path = save_folder.display().to_string();
                 self.output.borrow().say(
                     &format!("{}: to {path}", t.label),
@@ -188,8 +256,7 @@ impl Session {
                 );
             }
             TorrentEvent::TorrentAlreadyDownloading { torrent_id, tag } => {
-                let Some(t) = by_tag(torrents, *tag) else { return };
-                t.id = Some(*torrent_id);
+                let Some(t) = torrents.name(*tag, *torrent_id) else { return };
                 self.output.borrow().say(
                     &format!("{}: the same as torrent {torrent_id}", t.label),
                     json!({"event": "already_downloading", "id": torrent_id.0, "torrent": t.label}),
@@ -197,8 +264,14 @@ impl Session {
             }
             TorrentEvent::TorrentStartFail(fail) => {
                 let mut found: Vec<&mut Torrent> = match fail.torrent_id {
-                    Some(id) => torrents.iter_mut().filter(|t| t.id == Some(id)).collect(),
-                    None => by_tag(torrents, fail.tag).into_iter().collect(),
+                    Some(id) => torrents.of(id).collect(),
+                    None if std::mem::take(&mut torrents.restoring) => {
+                        // There is no client that could bring any back.
+                        let object = json!({"event": "error", "error": fail.reason});
+                        self.output.borrow().complain(&fail.reason, &object);
+                        return self.report.borrow_mut().failures.push(fail.reason.clone());
+                    }
+                    None => by_tag(&mut torrents.all, fail.tag).into_iter().collect(),
                 };
                 for t in &mut found {
                     t.over = true;
@@ -210,20 +283,46 @@ impl Session {
                     self.report.borrow_mut().failures.push(text);
                 }
             }
+            TorrentEvent::TorrentRestored { torrent_id, name, info_hash, save_folder, .. } => {
+                let place = torrents.all.len();
+                torrents.all.push(Torrent::restored(name, *info_hash, *torrent_id));
+                torrents.by_id.insert(*torrent_id, vec![place]);
+                let path = save_folder.display().to_string();
+                let hash = info_hash.to_string();
+                let object = json!({
+                    "event": "restored", "id": torrent_id.0, "name": name, "info_hash": hash, "path": path,
+                });
+                self.output.borrow().say_to_programs(&object);
+            }
+            TorrentEvent::RestoreEnded { restored, failed, .. } => {
+                torrents.restoring = false;
+                let object = json!({"event": "restore_ended", "restored": restored, "failed": failed});
+                let dir = self.restore.as_ref().map(|dir| dir.display().to_string()).unwrap_or_default();
+                let text = format!("{restored} torrents of earlier runs, from {dir}");
+                self.output.borrow().say(&text, object);
+                let failure = match (restored, failed) {
+                    (0, 0) => format!("{dir} holds no torrents of an earlier run"),
+                    (_, 0) => return,
+                    (_, failed) => format!("{failed} torrents in {dir} could not be read"),
+                };
+                let object = json!({"event": "error", "error": failure});
+                self.output.borrow().complain(&failure, &object);
+                self.report.borrow_mut().failures.push(failure);
+            }
             TorrentEvent::TrackerReport { torrent_id, tracker, result } => {
-                for t in torrents.iter_mut().filter(|t| t.id == Some(*torrent_id)) {
+                for t in torrents.of(*torrent_id) {
                     self.tracker_said(t, *torrent_id, tracker, result);
                 }
             }
             TorrentEvent::TorrentStatusUpdate { torrent_id, status } => {
                 self.output.borrow_mut().status(*torrent_id, status);
                 self.report.borrow_mut().last.insert(*torrent_id, (**status).clone());
-                for t in torrents.iter_mut().filter(|t| t.id == Some(*torrent_id)) {
+                for t in torrents.of(*torrent_id) {
                     self.follow(t, *torrent_id, status);
                 }
             }
             TorrentEvent::News { torrent_id, news } => {
-                for t in torrents.iter().filter(|t| t.id == Some(*torrent_id)) {
+                for t in torrents.of(*torrent_id) {
                     self.tell_news(t, *torrent_id, news);
                 }
             }

@@ -156,7 +156,8 @@ fn transfer(
     let output = Rc::new(RefCell::new(Output::new(common.json)));
     let report = Rc::new(RefCell::new(Report::default()));
     let patron = TorrentPatron::with_client(client(&settings, &common.dir));
-    let session = Session { wanted, share, output: output.clone(), report: report.clone() };
+    let restore = common.state.clone().filter(|_| common.torrents.is_empty());
+    let session = Session { wanted, restore, share, output: output.clone(), report: report.clone() };
     let scheduler = Scheduler::new();
     join(&scheduler, session, patron, interrupt)?;
     scheduler.run()?;

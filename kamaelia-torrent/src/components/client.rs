@@ -14,9 +14,11 @@ use axon::threaded::ThreadCx;
 use axon::{BoxError, Component, Cx, Ipc, Message, ports};
 
 use super::ipc::{
-    AddPeers, CloseTorrent, CreateNewTorrent, NewsKinds, RequestTag, TorrentEvent, TorrentStartFail,
+    AddPeers, CloseTorrent, CreateNewTorrent, NewsKinds, RemoveTorrent, RequestTag, RestoreTorrents,
+    TorrentEvent, TorrentStartFail,
 };
 use super::status::StatusSnapshot;
+use super::updates::Updates;
 use crate::engine::{Activity, AddError, AddTorrent, Engine, Event, ReadId, Settings, TorrentId};
 use crate::proto::metainfo::Metainfo;
 
@@ -25,11 +27,12 @@ ports! {
     pub struct ClientPorts {
         in  { /// Requests: [`CreateNewTorrent`] (or bare bytes or text), [`CloseTorrent`], [`AddPeers`],
               /// [`SetFilePriorities`](super::SetFilePriorities), [`ListFiles`](super::ListFiles),
-              /// [`SetLimits`](super::SetLimits), [`SetConnectionLimits`](super::SetConnectionLimits).
+              /// [`SetLimits`](super::SetLimits), [`SetConnectionLimits`](super::SetConnectionLimits), [`RestoreTorrents`],
+              /// [`RemoveTorrent`].
               inbox: Message,
               /// [`Ipc::Shutdown`] or a `shutdownMicroprocess` stops the client in order.
               control: Ipc }
-        out { /// One answer to each create request; status updates of every running torrent; what trackers said.
+        out { /// One answer to each create request; status updates of running torrents; what trackers said.
               outbox: TorrentEvent,
               /// Producer finished, when the client has stopped.
               signal: Ipc }
@@ -47,6 +50,12 @@ ports! {
 /// [`TorrentAlreadyDownloading`](TorrentEvent::TorrentAlreadyDownloading) or
 /// [`TorrentStartFail`](TorrentEvent::TorrentStartFail) (D-31). If a torrent fails later, there is a start fail with its
 /// number, which is then forgotten.
+///
+/// In each tick there is a status update of every torrent to which something happened, and of 64 others in turn, in
+/// the order of their numbers: with up to 64 torrents of every one (TO-CLI-06).
+///
+/// With a [`state_dir`](Settings::state_dir), torrents are kept from one run to the next: [`RestoreTorrents`] or
+/// [`restore`](TorrentClient::restore) brings them back.
 ///
 /// # Shutdown
 /// [`Ipc::Shutdown`] and `shutdownMicroprocess`: every torrent is stopped in order (trackers are told, what was verified
@@ -72,6 +81,7 @@ pub struct TorrentClient {
     settings: Settings,
     dir: PathBuf,
     tick: Duration,
+    restore: bool,
 }
 
 impl Default for TorrentClient {
@@ -88,7 +98,7 @@ impl TorrentClient {
 
     /// A client with settings of the engine.
     pub fn with_settings(settings: Settings) -> Self {
-        Self { settings, dir: PathBuf::from("."), tick: DEFAULT_TICK }
+        Self { settings, dir: PathBuf::from("."), tick: DEFAULT_TICK, restore: false }
     }
 
     /// Saves in another folder than the current one (D-47).
@@ -100,6 +110,16 @@ impl TorrentClient {
     /// Time between status updates; the original's `tickInterval`, there 5 s. At least 10 ms.
     pub fn tick_interval(mut self, interval: Duration) -> Self {
         self.tick = interval.max(Duration::from_millis(10));
+        self
+    }
+}
+
+impl TorrentClient {
+    /// Begins with the torrents of earlier sessions that are in the
+    /// [`state_dir`](crate::engine::Settings::state_dir). They belong to nobody until somebody asks for them, and go on
+    /// as long as the client does. Default off.
+    pub fn restore(mut self, on: bool) -> Self {
+        self.restore = on;
         self
     }
 }
@@ -137,8 +157,13 @@ impl TorrentClient {
             deferred: VecDeque::new(),
             reads: BTreeMap::new(),
             unsent: VecDeque::new(),
+            updates: Updates::default(),
+            restoring: VecDeque::new(),
             subscriptions: BTreeMap::new(),
         };
+        if self.restore {
+            work.restore(RestoreTorrents::default());
+        }
         let mut next_tick = Instant::now();
         loop {
             cx.hear();
@@ -181,6 +206,8 @@ impl TorrentClient {
             work.flush();
             cx.pause(Some(Duration::from_millis(10)));
         }
+        // Gives back the port and the folder of state: whoever hears of the end may want them.
+        drop(work);
         let _ = cx.signal.blocking_send(Ipc::producer_finished_by(cx.id()));
         Ok(())
     }
@@ -191,8 +218,15 @@ impl TorrentClient {
         log::debug!("{reason}");
         loop {
             while let Some(message) = cx.inbox.try_recv() {
-                if let Ok(create) = CreateNewTorrent::from_message(message) {
-                    let _ = cx.outbox.blocking_send(start_fail(create.tag, None, reason.to_string()));
+                match CreateNewTorrent::from_message(message) {
+                    Ok(create) => {
+                        let _ = cx.outbox.blocking_send(start_fail(create.tag, None, reason.to_string()));
+                    }
+                    Err(message) => {
+                        if let Ok(RestoreTorrents { tag }) = message.downcast() {
+                            let _ = cx.outbox.blocking_send(start_fail(tag, None, reason.to_string()));
+                        }
+                    }
                 }
             }
             while let Some(message) = cx.control.try_recv() {
@@ -224,6 +258,9 @@ struct Work<'a> {
     reads: BTreeMap<ReadId, RequestTag>,
     /// What did not fit into the queue towards the scheduler.
     unsent: VecDeque<TorrentEvent>,
+    updates: Updates,
+    /// Restores that were asked for; the first is under way.
+    restoring: VecDeque<RestoreTorrents>,
     /// The news that somebody wants.
     subscriptions: BTreeMap<TorrentId, NewsKinds>,
 }
@@ -254,10 +291,56 @@ impl Work<'_> {
                     self.refuse(add.torrent_id, "AddPeers", "there is no torrent of this number");
                 }
                 Ok(add) => self.engine.add_peers(add.torrent_id, &add.peers),
+                Err(message) => self.serve_stored(message),
+            },
+        }
+    }
+
+    /// Requests about torrents that outlive a run.
+    fn serve_stored(&mut self, message: Message) {
+        match message.downcast::<RestoreTorrents>() {
+            Ok(restore) => self.restore(restore),
+            Err(message) => match message.downcast::<RemoveTorrent>() {
+                Ok(remove) => {
+                    self.running.remove(&remove.torrent_id);
+                    if self.engine.remove(remove.torrent_id) {
+                        self.closing.insert(remove.torrent_id);
+                    } else {
+                        let reason = "there is no torrent of this number";
+                        self.refuse(remove.torrent_id, "RemoveTorrent", reason);
+                    }
+                }
                 Err(other) => {
                     log::debug!("the torrent client ignores a message of type {}", other.type_name())
                 }
             },
+        }
+    }
+
+    fn restore(&mut self, restore: RestoreTorrents) {
+        self.restoring.push_back(restore);
+        if self.restoring.len() == 1 {
+            self.begin_restore();
+        }
+    }
+
+    /// Begins the next restore that was asked for, if there is one.
+    fn begin_restore(&mut self) {
+        while !self.restoring.is_empty() {
+            match self.engine.restore() {
+                Ok(()) => return,
+                Err(e) => {
+                    log::error!("nothing is restored: {e}");
+                    self.restore_ended(0, 1);
+                }
+            }
+        }
+    }
+
+    fn restore_ended(&mut self, restored: usize, failed: usize) {
+        if let Some(RestoreTorrents { tag }) = self.restoring.pop_front() {
+            let listen = self.engine.local_addr();
+            self.send(TorrentEvent::RestoreEnded { restored, failed, listen, tag });
         }
     }
 
@@ -266,9 +349,10 @@ impl Work<'_> {
         self.send(TorrentEvent::RequestFailed { torrent_id, request, reason: reason.into() });
     }
 
+    /// Stops a torrent; what is kept of it for later sessions stays.
     fn close(&mut self, id: TorrentId) {
         self.running.remove(&id);
-        if self.engine.remove(id) {
+        if self.engine.unload(id) {
             self.closing.insert(id);
         }
     }
@@ -339,6 +423,24 @@ impl Work<'_> {
                     self.send(start_fail(None, Some(id), error));
                 }
                 Event::Stopped { id } => self.stopped(id),
+                Event::Restored { id } => {
+                    if let Some(status) = self.engine.status(id) {
+                        let tag = self.restoring.front().and_then(|restore| restore.tag);
+                        let (name, info_hash, save_folder) =
+                            (status.name, status.info_hash, status.save_path);
+                        self.send(TorrentEvent::TorrentRestored {
+                            torrent_id: id,
+                            name,
+                            info_hash,
+                            save_folder,
+                            tag,
+                        });
+                    }
+                }
+                Event::RestoreEnded { restored, failed } => {
+                    self.restore_ended(restored, failed);
+                    self.begin_restore();
+                }
                 Event::Tracker { id, url, result } => {
                     self.send(TorrentEvent::TrackerReport { torrent_id: id, tracker: url, result });
                 }
@@ -367,7 +469,7 @@ impl Work<'_> {
         if !self.unsent.is_empty() {
             return; // nobody reads; old figures would only pile up
         }
-        for id in self.engine.ids().collect::<Vec<_>>() {
+        for id in self.updates.due(self.engine.take_changed(), &self.running) {
             self.send_status_of(id);
         }
     }
@@ -375,6 +477,9 @@ impl Work<'_> {
     fn send_status_of(&mut self, id: TorrentId) {
         let Some(peer_message) = self.running.get(&id) else { return };
         if let Some(status) = self.engine.status(id) {
+            if status.down_rate > 0 || status.up_rate > 0 {
+                self.updates.fades(id);
+            }
             let status = StatusSnapshot::new(status, self.engine.local_addr(), peer_message.clone());
             let status = Arc::new(status);
             self.send(TorrentEvent::TorrentStatusUpdate { torrent_id: id, status });

@@ -4,6 +4,7 @@ mod limits;
 mod reading;
 mod selection;
 mod session;
+mod stored;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -18,6 +19,7 @@ use crate::disk::Allocation;
 use crate::engine::{
     CheckPolicy, ConnectionLimits, FileChunk, FileStatus, Limits, SessionStats, StopRule, TorrentId,
 };
+use crate::proto::info_hash::InfoHash;
 use crate::proto::selection::Priority;
 
 pub use limits::{SetConnectionLimits, SetLimits};
@@ -27,6 +29,7 @@ pub use session::{
     GetSessionStats, News, NewsKinds, PauseTorrent, ResumeTorrent, SetQueueLimits, SetQueuePosition,
     SetStopRule, Subscribe,
 };
+pub use stored::{RemoveTorrent, RestoreTorrents};
 
 /// Marks a request, so that its answer can be told from others (D-31). Chosen by whoever asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -125,7 +128,8 @@ impl fmt::Display for CreateNewTorrent {
     }
 }
 
-/// Closes a torrent; files stay (TO-IPC-06). A torrent that others asked for too goes on for them (D-45).
+/// Closes a torrent; files stay (TO-IPC-06). A torrent that others asked for too goes on for them (D-45). If the client
+/// has a folder of state it stays there, and [`RestoreTorrents`] brings it back; [`RemoveTorrent`] forgets it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CloseTorrent {
     /// The torrent.
@@ -236,6 +240,30 @@ pub enum TorrentEvent {
         /// How many peers it named, or what went wrong; it is asked again in any case.
         result: Result<usize, String>,
     },
+    /// A torrent of an earlier session is here again. An addition to the original's messages.
+    TorrentRestored {
+        /// Its number.
+        torrent_id: TorrentId,
+        /// Its name.
+        name: String,
+        /// Its identity.
+        info_hash: InfoHash,
+        /// Where its file or folder is, or will be.
+        save_folder: PathBuf,
+        /// The request's tag.
+        tag: Option<RequestTag>,
+    },
+    /// The answer to [`RestoreTorrents`]. An addition to the original's messages.
+    RestoreEnded {
+        /// How many came.
+        restored: usize,
+        /// How many could not be read.
+        failed: usize,
+        /// Where peers reach the client.
+        listen: Option<SocketAddr>,
+        /// The request's tag.
+        tag: Option<RequestTag>,
+    },
     /// A request about a torrent was not done: there is none of that number, or the request makes no sense. Nothing was
     /// changed by it. An addition to the original's messages.
     RequestFailed {
@@ -315,6 +343,7 @@ impl TorrentEvent {
     pub fn tag(&self) -> Option<RequestTag> {
         match self {
             Self::NewTorrentCreated { tag, .. } | Self::TorrentAlreadyDownloading { tag, .. } => *tag,
+            Self::TorrentRestored { tag, .. } | Self::RestoreEnded { tag, .. } => *tag,
             Self::TorrentStartFail(fail) => fail.tag,
             Self::SessionStats { tag, .. } => *tag,
             _ => None,
@@ -326,6 +355,7 @@ impl TorrentEvent {
         match self {
             Self::NewTorrentCreated { torrent_id, .. }
             | Self::TorrentAlreadyDownloading { torrent_id, .. }
+            | Self::TorrentRestored { torrent_id, .. }
             | Self::TrackerReport { torrent_id, .. }
             | Self::RequestFailed { torrent_id, .. }
             | Self::TorrentFiles { torrent_id, .. }
@@ -333,6 +363,7 @@ impl TorrentEvent {
             | Self::ReadEnded { torrent_id, .. }
             | Self::News { torrent_id, .. }
             | Self::TorrentStatusUpdate { torrent_id, .. } => Some(*torrent_id),
+            Self::RestoreEnded { .. } => None,
             Self::TorrentStartFail(fail) => fail.torrent_id,
             Self::LimitsChanged { torrent_id, .. } => *torrent_id,
             Self::ConnectionLimitsChanged { .. } | Self::SessionStats { .. } => None,
@@ -347,6 +378,7 @@ impl TorrentEvent {
     pub(crate) fn with_tag(mut self, new: Option<RequestTag>) -> Self {
         match &mut self {
             Self::NewTorrentCreated { tag, .. } | Self::TorrentAlreadyDownloading { tag, .. } => *tag = new,
+            Self::TorrentRestored { tag, .. } | Self::RestoreEnded { tag, .. } => *tag = new,
             Self::TorrentStartFail(fail) => fail.tag = new,
             Self::SessionStats { tag, .. } => *tag = new,
             _ => {}
@@ -373,6 +405,13 @@ impl fmt::Display for TorrentEvent {
                     Ok(peers) => write!(f, "{peers} peers"),
                     Err(reason) => f.write_str(&printable(reason)),
                 }
+            }
+            Self::TorrentRestored { torrent_id, save_folder, .. } => {
+                write!(f, "Torrent {torrent_id} restored in {}", printable(&save_folder.to_string_lossy()))
+            }
+            Self::RestoreEnded { restored, failed: 0, .. } => write!(f, "{restored} torrents restored"),
+            Self::RestoreEnded { restored, failed, .. } => {
+                write!(f, "{restored} torrents restored, {failed} could not be read")
             }
             Self::RequestFailed { torrent_id, request, reason } => {
                 write!(f, "Torrent {torrent_id} {request}: {}", printable(reason))

@@ -19,6 +19,7 @@ mod service;
 mod status;
 mod stream;
 pub mod tracker;
+mod updates;
 pub mod window;
 
 pub use client::{ClientPorts, TorrentClient};
@@ -27,9 +28,9 @@ pub use file_stream::{FileChoice, FileStreamPorts, TorrentFileStream};
 pub use http_client::{FetchFailed, HttpClientPorts, SimpleHttpClient};
 pub use ipc::{
     AddPeers, ClearPieceDeadlines, CloseTorrent, CreateNewTorrent, GetSessionStats, ListFiles, MakeTorrent,
-    News, NewsKinds, PauseTorrent, ReadFile, RequestTag, ResumeTorrent, ServiceMessage, SetConnectionLimits,
-    SetFilePriorities, SetLimits, SetPieceDeadline, SetQueueLimits, SetQueuePosition, SetStopRule,
-    StopReading, Subscribe, TorrentEvent, TorrentStartFail,
+    News, NewsKinds, PauseTorrent, ReadFile, RemoveTorrent, RequestTag, RestoreTorrents, ResumeTorrent,
+    ServiceMessage, SetConnectionLimits, SetFilePriorities, SetLimits, SetPieceDeadline, SetQueueLimits,
+    SetQueuePosition, SetStopRule, StopReading, Subscribe, TorrentEvent, TorrentStartFail,
 };
 pub use maker::{MakerPorts, TorrentMaker};
 pub use patron::{PatronPorts, TorrentPatron};

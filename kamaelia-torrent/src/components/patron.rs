@@ -6,7 +6,7 @@ use std::rc::Rc;
 use axon::{AnyInstance, Component, Cx, Error, Ipc, Linkage, Message, Microprocess, Service, ports};
 
 use super::client::TorrentClient;
-use super::ipc::{CreateNewTorrent, ServiceMessage, TorrentEvent};
+use super::ipc::{CreateNewTorrent, RestoreTorrents, ServiceMessage, TorrentEvent};
 use super::service::{ClientFactory, TorrentService};
 use crate::engine::TorrentId;
 
@@ -34,7 +34,8 @@ ports! {
 ///
 /// # Boxes
 /// See [`PatronPorts`]. `inbox` takes [`CreateNewTorrent`] (or the bytes of a .torrent file),
-/// [`CloseTorrent`](super::CloseTorrent) and [`AddPeers`](super::AddPeers); `outbox` gives [`TorrentEvent`]s (TO-PAT-04).
+/// [`CloseTorrent`](super::CloseTorrent), [`AddPeers`](super::AddPeers), [`RestoreTorrents`] and
+/// [`RemoveTorrent`](super::RemoveTorrent); `outbox` gives [`TorrentEvent`]s (TO-PAT-04).
 ///
 /// # Shutdown
 /// * [`Ipc::Shutdown`] and `shutdownMicroprocess`: leaves at once (D-49).
@@ -134,7 +135,10 @@ impl TorrentPatron {
                         unanswered += 1;
                         Message::new(create)
                     }
-                    Err(other) => other,
+                    Err(other) => {
+                        unanswered += usize::from(other.downcast_ref::<RestoreTorrents>().is_some());
+                        other
+                    }
                 };
                 let reply_service = cx.service(REPLY);
                 let _ = cx.torrent_outbox.send(ServiceMessage::PassOn { reply_service, message });
@@ -191,7 +195,9 @@ const REPLY: &str = "torrent_inbox";
 /// Whether it answers a create request, rather than telling how a torrent is doing.
 fn is_answer(event: &TorrentEvent) -> bool {
     match event {
-        TorrentEvent::NewTorrentCreated { .. } | TorrentEvent::TorrentAlreadyDownloading { .. } => true,
+        TorrentEvent::NewTorrentCreated { .. }
+        | TorrentEvent::TorrentAlreadyDownloading { .. }
+        | TorrentEvent::RestoreEnded { .. } => true,
         TorrentEvent::TorrentStartFail(fail) => fail.torrent_id.is_none(),
         _ => false,
     }
@@ -200,7 +206,8 @@ fn is_answer(event: &TorrentEvent) -> bool {
 fn note_progress(event: &TorrentEvent, incomplete: &mut BTreeSet<TorrentId>) {
     match event {
         TorrentEvent::NewTorrentCreated { torrent_id, .. }
-        | TorrentEvent::TorrentAlreadyDownloading { torrent_id, .. } => {
+        | TorrentEvent::TorrentAlreadyDownloading { torrent_id, .. }
+        | TorrentEvent::TorrentRestored { torrent_id, .. } => {
             incomplete.insert(*torrent_id);
         }
         TorrentEvent::TorrentStartFail(fail) => {

@@ -2,6 +2,8 @@
 
 mod reading;
 
+mod stored;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
@@ -272,6 +274,7 @@ impl TorrentService {
             Ok(()) => return,
             Err(message) => message,
         };
+        let Some(message) = self.pass_on_stored(cx, &reply, message) else { return };
         match message.downcast::<CloseTorrent>() {
             Ok(close) => {
                 self.stop_reading(cx, &reply, Some(close.torrent_id));
@@ -282,7 +285,7 @@ impl TorrentService {
                 if let Some((torrent_id, request)) = about(&message)
                     && !self.owners.get(&torrent_id).is_some_and(|owners| owners.contains(&reply))
                 {
-                    let reason = "this patron has no torrent of this number".to_owned();
+                    let reason = NOT_YOURS.to_owned();
                     return self.send_to(&reply, TorrentEvent::RequestFailed { torrent_id, request, reason });
                 }
                 if let Some(get) = message.downcast_ref::<GetSessionStats>() {
@@ -339,17 +342,30 @@ impl TorrentService {
     }
 
     fn pass_on_create(&mut self, cx: &Cx<ServicePorts>, reply: Service, mut create: CreateNewTorrent) {
+        if !self.has_client(cx, &reply) {
+            return;
+        }
+        create.tag = Some(self.expect_answer(reply, create.tag));
+        let _ = cx.outbox.send(Message::new(create));
+    }
+
+    /// Whether there is a client for a patron's request; one that has ended is replaced.
+    fn has_client(&mut self, cx: &Cx<ServicePorts>, reply: &Service) -> bool {
         if self.client.is_stopped() {
-            if self.patrons.is_empty() || self.patron(&reply).is_none() {
-                return;
+            if self.patron(reply).is_none() {
+                return false;
             }
             self.renew_client(cx);
         }
+        true
+    }
+
+    /// Notes who gets the answer to a request, and gives the tag under which it will come.
+    fn expect_answer(&mut self, reply: Service, theirs: Option<RequestTag>) -> RequestTag {
         self.last_tag += 1;
         let tag = RequestTag(self.last_tag);
-        self.pending.push_back(Pending { tag, asker: Some((reply, create.tag)) });
-        create.tag = Some(tag);
-        let _ = cx.outbox.send(Message::new(create));
+        self.pending.push_back(Pending { tag, asker: Some((reply, theirs)) });
+        tag
     }
 
     fn client_said(&mut self, cx: &Cx<ServicePorts>, event: TorrentEvent) {
@@ -387,6 +403,17 @@ impl TorrentService {
                 }
             }
             TorrentEvent::TorrentStartFail(_) => {
+                if let Some((asker, tag)) = self.take_asker(&event) {
+                    self.send_to(&asker, event.with_tag(tag));
+                }
+            }
+            TorrentEvent::TorrentRestored { torrent_id, tag, .. } => {
+                let (id, tag) = (*torrent_id, *tag);
+                self.restored(cx, id, tag, event);
+            }
+            // The client's own restore has no tag.
+            TorrentEvent::RestoreEnded { tag: None, .. } => {}
+            TorrentEvent::RestoreEnded { .. } => {
                 if let Some((asker, tag)) = self.take_asker(&event) {
                     self.send_to(&asker, event.with_tag(tag));
                 }
@@ -519,6 +546,8 @@ impl TorrentService {
         }
     }
 }
+
+const NOT_YOURS: &str = "this patron has no torrent of this number";
 
 fn close(cx: &Cx<ServicePorts>, torrent_id: TorrentId) {
     let _ = cx.outbox.send(Message::new(CloseTorrent { torrent_id }));

@@ -3,17 +3,19 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::io::Read;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::Receiver;
 
 use super::beneath::{Access, Dir};
+use super::store::Store;
 use super::{Answers, DiskAnswer, DiskError, Snapshot, Storage, StorageKey, Totals, Writes};
 use crate::proto::bitfield::Bitfield;
+use crate::proto::info_hash::InfoHash;
 use crate::proto::resume::{FileStamp, Resume};
 use crate::proto::selection::{Priority, pieces_of};
+use crate::proto::stored::Stored;
 
 /// Work for the keeper. All of one torrent is done in the order in which it was sent.
 #[derive(Debug)]
@@ -21,9 +23,13 @@ pub(crate) enum KeeperJob {
     /// Makes the files that no write would make.
     Prepare(Arc<Storage>),
     /// Reads the resume record and compares it with the files.
-    Load { storage: Arc<Storage>, state_dir: Option<PathBuf> },
+    Load(Arc<Storage>),
     /// Syncs the data, then writes the resume record.
-    Save { storage: Arc<Storage>, state_dir: Option<PathBuf>, snapshot: Snapshot },
+    Save { storage: Arc<Storage>, snapshot: Snapshot },
+    /// Remembers a torrent.
+    Remember { key: StorageKey, stored: Box<Stored> },
+    /// Forgets a torrent.
+    Forget { key: StorageKey, info_hash: InfoHash },
     /// Other files are wanted.
     Select { storage: Arc<Storage>, priorities: Vec<Priority> },
     /// Closes the files.
@@ -36,6 +42,8 @@ pub(crate) struct Keeper {
     pub(crate) answers: Answers,
     /// Stamps of the files that were not written since, so that a save looks only at what changed.
     pub(crate) stamps: BTreeMap<StorageKey, Stamps>,
+    /// The folder of state, if there is one.
+    pub(crate) store: Option<Arc<Store>>,
 }
 
 /// How the files of a torrent looked when they were last looked at.
@@ -49,27 +57,62 @@ pub(crate) struct Stamps {
 impl Keeper {
     /// Works until the owner of the queue is gone and the queue is empty.
     pub(crate) fn run(mut self) {
+        let mut answers = Vec::new();
         while let Ok(job) = self.jobs.recv() {
-            let answer = match job {
-                KeeperJob::Prepare(storage) => {
-                    DiskAnswer::Prepared { key: storage.key(), error: self.prepare(&storage).err() }
+            answers.push(self.work(job));
+            // What else waits is done first, so that one flush of the folder of state serves all.
+            while answers.len() < BATCH
+                && let Ok(job) = self.jobs.try_recv()
+            {
+                answers.push(self.work(job));
+            }
+            let failed = self.store.as_ref().and_then(|store| store.commit().err().map(|e| (store, e)));
+            for mut answer in answers.drain(..) {
+                if let (
+                    Some((store, e)),
+                    DiskAnswer::Saved { error: error @ None, .. }
+                    | DiskAnswer::Stored { error: error @ None, .. },
+                ) = (&failed, &mut answer)
+                {
+                    *error = Some(state_error(store, e));
                 }
-                KeeperJob::Select { storage, priorities } => {
-                    storage.set_priorities(&priorities);
-                    DiskAnswer::Selected { key: storage.key(), error: self.prepare(&storage).err() }
+                self.answers.send(answer);
+            }
+        }
+    }
+
+    fn work(&mut self, job: KeeperJob) -> DiskAnswer {
+        match job {
+            KeeperJob::Prepare(storage) => {
+                DiskAnswer::Prepared { key: storage.key(), error: self.prepare(&storage).err() }
+            }
+            KeeperJob::Load(storage) => self.load(&storage),
+            KeeperJob::Select { storage, priorities } => {
+                storage.set_priorities(&priorities);
+                DiskAnswer::Selected { key: storage.key(), error: self.prepare(&storage).err() }
+            }
+            KeeperJob::Save { storage, snapshot } => {
+                let error = self.save(&storage, snapshot).err();
+                DiskAnswer::Saved { key: storage.key(), error }
+            }
+            KeeperJob::Remember { key, stored } => {
+                let put = |store: &Arc<Store>| {
+                    let put = store.put_torrent(stored.metainfo.info_hash(), &stored.encode());
+                    put.err().map(|e| state_error(store, &e))
+                };
+                DiskAnswer::Stored { key, error: self.store.as_ref().and_then(put) }
+            }
+            KeeperJob::Forget { key, info_hash } => {
+                if let Some(store) = &self.store {
+                    store.forget_torrent(info_hash);
                 }
-                KeeperJob::Load { storage, state_dir } => self.load(&storage, state_dir),
-                KeeperJob::Save { storage, state_dir, snapshot } => {
-                    let error = self.save(&storage, state_dir, snapshot).err();
-                    DiskAnswer::Saved { key: storage.key(), error }
-                }
-                KeeperJob::Close(storage) => {
-                    storage.close_files();
-                    self.stamps.remove(&storage.key());
-                    DiskAnswer::Closed { key: storage.key() }
-                }
-            };
-            self.answers.send(answer);
+                DiskAnswer::Stored { key, error: None }
+            }
+            KeeperJob::Close(storage) => {
+                storage.close_files();
+                self.stamps.remove(&storage.key());
+                DiskAnswer::Closed { key: storage.key() }
+            }
         }
     }
 
@@ -86,10 +129,10 @@ impl Keeper {
     /// What the record vouches for, and what has to be hashed because there is no record that speaks of the files as
     /// they are now. The record is input like any other: what it says about pieces holds only for files whose size
     /// and time of change it names correctly.
-    fn load(&mut self, storage: &Storage, state_dir: Option<PathBuf>) -> DiskAnswer {
+    fn load(&mut self, storage: &Storage) -> DiskAnswer {
         let key = storage.key();
         let count = storage.geometry().piece_count();
-        let record = read_record(storage, state_dir);
+        let record = self.read_record(storage);
         let mut have = record.as_ref().map_or_else(|| Bitfield::new(count), |record| record.have.clone());
         // Without a record everything, also pieces that are nothing but padding.
         let mut recheck = if record.is_some() { Bitfield::new(count) } else { Bitfield::full(count) };
@@ -143,12 +186,7 @@ impl Keeper {
         DiskAnswer::Resumed { key, have, recheck, totals, priorities }
     }
 
-    fn save(
-        &mut self,
-        storage: &Storage,
-        state_dir: Option<PathBuf>,
-        snapshot: Snapshot,
-    ) -> Result<(), DiskError> {
+    fn save(&mut self, storage: &Storage, snapshot: Snapshot) -> Result<(), DiskError> {
         // Data first: the record must never speak of something that is not on the medium.
         let changed = storage.sync()?;
         let count = storage.metainfo().files().len();
@@ -206,31 +244,43 @@ impl Keeper {
             priorities,
             parts,
         };
-        let path = state_dir.unwrap_or_else(|| storage.root().to_path_buf());
+        if let Some(store) = &self.store {
+            // Made durable by the commit, before the answer goes out.
+            return store.put_record(info_hash, &record.encode()).map_err(|e| state_error(store, &e));
+        }
+        let path = storage.root();
         let error = |e| DiskError::from_io("write", &path.join(record_name(storage)), e);
-        let dir = Dir::open(&path, true).map_err(error)?;
+        let dir = Dir::open(path, true).map_err(error)?;
         dir.replace(&record_name(storage), &record.encode()).map_err(error)
+    }
+
+    /// The resume record of a torrent, if there is one that can be read and is about this torrent.
+    fn read_record(&self, storage: &Storage) -> Option<Resume> {
+        let (info_hash, files) = (storage.metainfo().info_hash(), storage.metainfo().files().len());
+        let stored = self.store.as_ref().and_then(|store| store.record(info_hash).ok().flatten());
+        let bytes = stored.or_else(|| {
+            let dir = self.store.as_ref().map_or(storage.root(), |store| store.dir());
+            let name = record_name(storage);
+            let file = Dir::open(dir, false).and_then(|dir| dir.open_file(name.as_ref(), Access::Read));
+            let mut bytes = Vec::new();
+            // No record is normal: the torrent is new.
+            file.ok()?.take(MAX_RECORD).read_to_end(&mut bytes).ok()?;
+            Some(bytes)
+        })?;
+        match Resume::parse(&bytes, info_hash, storage.geometry(), files) {
+            Ok(record) => Some(record),
+            Err(e) => {
+                log::warn!("resume record of {info_hash} is not used: {e}");
+                None
+            }
+        }
     }
 }
 
-/// The resume record of a torrent, if there is one that can be read and is about this torrent.
-fn read_record(storage: &Storage, state_dir: Option<PathBuf>) -> Option<Resume> {
-    let dir = state_dir.unwrap_or_else(|| storage.root().to_path_buf());
-    let file = Dir::open(&dir, false).and_then(|dir| {
-        let name = record_name(storage);
-        dir.open_file(name.as_ref(), Access::Read)
-    });
-    let mut bytes = Vec::new();
-    // No record is normal: the torrent is new.
-    file.ok()?.take(MAX_RECORD).read_to_end(&mut bytes).ok()?;
-    let (info_hash, files) = (storage.metainfo().info_hash(), storage.metainfo().files().len());
-    match Resume::parse(&bytes, info_hash, storage.geometry(), files) {
-        Ok(record) => Some(record),
-        Err(e) => {
-            log::warn!("resume record of {info_hash} is not used: {e}");
-            None
-        }
-    }
+fn state_error(store: &Store, e: &std::io::Error) -> DiskError {
+    // One failure may answer many requests, but an error of the system cannot be copied.
+    let copy = e.raw_os_error().map_or_else(|| e.kind().into(), std::io::Error::from_raw_os_error);
+    DiskError::from_io("write", store.dir(), copy)
 }
 
 /// How long before `at` a file was changed.
@@ -246,6 +296,9 @@ fn record_name(storage: &Storage) -> String {
 /// Time stamps of files are no finer than this (10 ms on Linux with 100 ticks a second), with some reserve. File
 /// systems that count in seconds may lose a piece that was written in the same second as a record; it is fetched again.
 const CLOCK_TICK: Duration = Duration::from_millis(20);
+
+/// Requests dealt with between two flushes of the folder of state, at most.
+const BATCH: usize = 256;
 
 /// A record holds a bit for each of at most a few million pieces and a line for each file.
 const MAX_RECORD: u64 = 32 * 1024 * 1024;

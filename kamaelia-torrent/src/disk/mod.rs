@@ -20,8 +20,11 @@ mod hasher;
 mod hook;
 mod keeper;
 mod layout;
+mod log;
 mod parts;
+mod restore;
 mod storage;
+mod store;
 mod worker;
 
 use std::collections::{BTreeMap, HashMap};
@@ -39,12 +42,15 @@ use crate::proto::buffer::PartBuf;
 use crate::proto::geometry::{BlockRequest, PieceIndex};
 use crate::proto::metainfo::Metainfo;
 use crate::proto::selection::Priority;
+use crate::proto::stored::Stored;
 
 pub use check::CheckHandle;
 pub use error::DiskError;
 pub use frame::PIECE_HEADER;
 #[doc(hidden)]
 pub use hook::{DiskHook, HookedAccess};
+#[doc(hidden)]
+pub use log::scan_log;
 pub use storage::Storage;
 
 /// Number by which answers name a torrent. The caller chooses it and uses it once.
@@ -106,6 +112,9 @@ pub struct DiskConfig {
     pub workers: usize,
     /// Files kept open at the same time, of all torrents. Default 64.
     pub open_files: usize,
+    /// Folder in which torrents and resume records are kept; it belongs to one process at a time. Default none: then
+    /// resume records are kept beside the data, and torrents not at all.
+    pub state_dir: Option<PathBuf>,
     /// Bytes of parts that came before their turn that may be kept in memory for hashing; others are read back.
     /// Default 2 MiB.
     pub ahead_bytes: usize,
@@ -117,7 +126,13 @@ pub struct DiskConfig {
 impl Default for DiskConfig {
     fn default() -> DiskConfig {
         let cores = thread::available_parallelism().map_or(1, |n| n.get());
-        DiskConfig { workers: cores.min(4), open_files: 64, ahead_bytes: 2 * 1024 * 1024, hook: None }
+        DiskConfig {
+            workers: cores.min(4),
+            open_files: 64,
+            state_dir: None,
+            ahead_bytes: 2 * 1024 * 1024,
+            hook: None,
+        }
     }
 }
 
@@ -234,6 +249,22 @@ pub enum DiskAnswer {
         /// Why not.
         error: Option<DiskError>,
     },
+    /// A torrent is remembered for a later session, or forgotten.
+    Stored {
+        /// The torrent.
+        key: StorageKey,
+        /// Why not.
+        error: Option<DiskError>,
+    },
+    /// Torrents of an earlier session.
+    Restored {
+        /// The torrents, in the order in which they were added.
+        torrents: Vec<Stored>,
+        /// Those that could not be read, told with the last answer.
+        failed: usize,
+        /// True for the last answer to the request.
+        end: bool,
+    },
     /// The files of the torrent are closed. Comes after all other answers about it if nothing was sent later.
     Closed {
         /// The torrent.
@@ -252,12 +283,15 @@ pub struct Disk {
     answers: Receiver<DiskAnswer>,
     rung: Arc<AtomicBool>,
     closing: Arc<AtomicBool>,
+    store: Option<Arc<Store>>,
+    answer_in: Answers,
     threads: Vec<thread::JoinHandle<()>>,
 }
 
 use cache::FileCache;
 use check::CheckTask;
 use keeper::{Keeper, KeeperJob};
+use store::Store;
 use worker::{AnyJob, PieceJob, Worker};
 
 impl Disk {
@@ -265,9 +299,16 @@ impl Disk {
     ///
     /// # Errors
     ///
-    /// The system refused a thread.
+    /// The system refused a thread, or the folder of state cannot be used ([`StateError`] in the error).
     pub fn new(config: DiskConfig, notify: Arc<dyn Fn() + Send + Sync>) -> std::io::Result<Disk> {
         let count = config.workers.max(1);
+        let store = match &config.state_dir {
+            Some(dir) => Some(Arc::new(Store::open(dir).map_err(|source| {
+                let kind = source.kind();
+                std::io::Error::new(kind, StateError { dir: dir.clone(), source })
+            })?)),
+            None => None,
+        };
         let cache = Arc::new(FileCache::new(config.open_files, config.hook.clone()));
         let (any, any_out) = unbounded();
         let (checks, checks_out) = unbounded();
@@ -277,7 +318,12 @@ impl Disk {
         let closing = Arc::new(AtomicBool::new(false));
         let kept = Arc::new(AtomicUsize::new(0));
         let (keeper, keeper_out) = unbounded();
-        let keeper_thread = Keeper { jobs: keeper_out, answers: answer_in.clone(), stamps: BTreeMap::new() };
+        let keeper_thread = Keeper {
+            jobs: keeper_out,
+            answers: answer_in.clone(),
+            stamps: BTreeMap::new(),
+            store: store.clone(),
+        };
         let mut disk = Disk {
             config,
             cache,
@@ -288,6 +334,8 @@ impl Disk {
             answers,
             rung,
             closing,
+            store,
+            answer_in: answer_in.clone(),
             threads: Vec::new(),
         };
         let builder = thread::Builder::new().name("kt-keeper".to_owned());
@@ -385,14 +433,47 @@ impl Disk {
         self.keep(KeeperJob::Prepare(Arc::clone(storage)));
     }
 
-    /// Reads the resume record from `state_dir`, or from beside the data. Answered by [`DiskAnswer::Resumed`].
-    pub fn load_resume(&self, storage: &Arc<Storage>, state_dir: Option<PathBuf>) {
-        self.keep(KeeperJob::Load { storage: Arc::clone(storage), state_dir });
+    /// Reads the resume record from the folder of state, or from beside the data. Answered by
+    /// [`DiskAnswer::Resumed`].
+    pub fn load_resume(&self, storage: &Arc<Storage>) {
+        self.keep(KeeperJob::Load(Arc::clone(storage)));
     }
 
     /// Syncs the data and writes the resume record. Answered by [`DiskAnswer::Saved`].
-    pub fn save_resume(&self, storage: &Arc<Storage>, state_dir: Option<PathBuf>, snapshot: Snapshot) {
-        self.keep(KeeperJob::Save { storage: Arc::clone(storage), state_dir, snapshot });
+    pub fn save_resume(&self, storage: &Arc<Storage>, snapshot: Snapshot) {
+        self.keep(KeeperJob::Save { storage: Arc::clone(storage), snapshot });
+    }
+
+    /// Whether there is a folder of state.
+    pub fn has_state(&self) -> bool {
+        self.store.is_some()
+    }
+
+    /// Remembers a torrent in the folder of state. Answered by [`DiskAnswer::Stored`].
+    pub fn remember(&self, storage: &Arc<Storage>, stored: Stored) {
+        self.keep(KeeperJob::Remember { key: storage.key(), stored: Box::new(stored) });
+    }
+
+    /// Forgets a torrent in the folder of state. Answered by [`DiskAnswer::Stored`].
+    pub fn forget(&self, storage: &Arc<Storage>) {
+        self.keep(KeeperJob::Forget { key: storage.key(), info_hash: storage.metainfo().info_hash() });
+    }
+
+    /// Reads all torrents that are remembered. Answered by a stream of [`DiskAnswer::Restored`], whose first comes at
+    /// once and whose last says so. Without a folder of state there is one empty answer.
+    ///
+    /// # Errors
+    ///
+    /// The system refused a thread.
+    pub fn restore(&mut self) -> std::io::Result<()> {
+        let Some(store) = self.store.clone() else {
+            self.answer_in.send(DiskAnswer::Restored { torrents: Vec::new(), failed: 0, end: true });
+            return Ok(());
+        };
+        let (answers, closing) = (self.answer_in.clone(), Arc::clone(&self.closing));
+        let builder = thread::Builder::new().name("kt-restore".to_owned());
+        self.threads.push(builder.spawn(move || restore::restore(&store, &answers, &closing))?);
+        Ok(())
     }
 
     /// Closes the files of a torrent for which nothing is under way but work of the keeper. Answered by
@@ -429,6 +510,16 @@ impl Disk {
             self.answers.try_recv().ok()
         })
     }
+}
+
+/// A folder of state that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot use {dir:?} as folder of state: {source}")]
+pub struct StateError {
+    /// The folder.
+    pub dir: PathBuf,
+    /// Why not.
+    pub source: std::io::Error,
 }
 
 impl Drop for Disk {

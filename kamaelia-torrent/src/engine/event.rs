@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::queue::Activity;
 use super::rules::{StopRule, StopRuleError};
 use super::stats::Figures;
-use crate::disk::{Allocation, Totals};
+use crate::disk::{Allocation, StateError, Totals};
 use crate::proto::geometry::PieceIndex;
 use crate::proto::info_hash::InfoHash;
 use crate::proto::metainfo::Metainfo;
@@ -128,9 +128,21 @@ pub enum EngineError {
         /// Why not.
         source: io::Error,
     },
+    /// The folder of state cannot be used: another process has it, it is no folder, or it cannot be written.
+    #[error(transparent)]
+    State(StateError),
     /// The system refused something else: descriptors or threads.
     #[error("cannot start the event loop: {0}")]
     Start(#[from] io::Error),
+}
+
+impl EngineError {
+    pub(super) fn from_disk(e: io::Error) -> EngineError {
+        match e.downcast::<StateError>() {
+            Ok(state) => EngineError::State(state),
+            Err(e) => EngineError::Start(e),
+        }
+    }
 }
 
 /// Something that happened.
@@ -231,6 +243,18 @@ pub enum Event {
         id: TorrentId,
         /// What went wrong, naming the file.
         error: String,
+    },
+    /// A torrent of an earlier session is here again, after [`Engine::restore`](super::Engine::restore).
+    Restored {
+        /// The torrent.
+        id: TorrentId,
+    },
+    /// All torrents of earlier sessions are here again.
+    RestoreEnded {
+        /// How many came.
+        restored: usize,
+        /// How many could not be read; the log says why.
+        failed: usize,
     },
     /// The torrent rests until it is resumed.
     Paused {

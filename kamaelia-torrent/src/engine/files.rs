@@ -77,6 +77,7 @@ impl Engine {
                 DiskAnswer::Resumed { key, have, recheck, totals, priorities } => {
                     if let Some(t) = self.job_done(key) {
                         self.torrents[t].before = totals;
+                        self.torrents[t].saved = recheck.is_empty_set().then(|| (have.count(), totals));
                         self.recall_selection(t, &priorities);
                         let count = have.len();
                         match self.torrents[t].settings.check {
@@ -99,6 +100,7 @@ impl Engine {
                     let Some(t) = self.job_done(key) else { continue };
                     self.torrents[t].saving = false;
                     if let Some(error) = error {
+                        self.torrents[t].saved = None;
                         // The data itself is there; what is lost is time at the next start.
                         log::warn!("torrent {}: resume record not saved: {error}", key.0);
                         if matches!(error, crate::disk::DiskError::Full { .. }) {
@@ -106,6 +108,13 @@ impl Engine {
                         }
                     }
                 }
+                DiskAnswer::Stored { key, error } => {
+                    self.job_done(key);
+                    if let Some(error) = error {
+                        log::warn!("torrent {}: not kept for the next run: {error}", key.0);
+                    }
+                }
+                DiskAnswer::Restored { torrents, failed, end } => self.restored(torrents, failed, end),
                 DiskAnswer::Closed { key } => self.closed(key),
             }
         }
@@ -193,7 +202,8 @@ impl Engine {
         let totals = slot.totals(&slot.stats(now));
         let priorities =
             slot.selection.as_ref().map_or_else(Vec::new, |selection| selection.files().to_vec());
+        slot.saved = Some((have.count(), totals));
         let snapshot = Snapshot { have, totals, priorities, at: SystemTime::now(), writes };
-        self.disk.save_resume(&slot.storage, self.settings.state_dir.clone(), snapshot);
+        self.disk.save_resume(&slot.storage, snapshot);
     }
 }

@@ -21,6 +21,13 @@ impl Engine {
     /// [`AddError::Duplicate`] if one with the same info hash is here; [`AddError::Priorities`] if there are some, but
     /// not one for each file.
     pub fn add(&mut self, add: AddTorrent) -> Result<TorrentId, AddError> {
+        let id = self.take_in(add)?;
+        self.remember(id);
+        Ok(id)
+    }
+
+    /// Adds a torrent that is remembered already, or not to be.
+    pub(super) fn take_in(&mut self, add: AddTorrent) -> Result<TorrentId, AddError> {
         if self.stopping {
             return Err(AddError::Stopping);
         }
@@ -62,14 +69,19 @@ impl Engine {
             settings: add,
             jobs: 0,
             saving: false,
+            saved: None,
             save_at: None,
             scheduled: None,
             touched: false,
+            changed: false,
+            hungry: false,
             last_stats: TorrentStats::default(),
             tracker_message: None,
             error: None,
             before: Totals::default(),
             waiting_to_dial: false,
+            waiting_to_announce: false,
+            stop_waits: false,
             rank: 0,
             seat: Seat::Out,
             to_check: None,
@@ -94,7 +106,7 @@ impl Engine {
             CheckPolicy::Resume | CheckPolicy::Full => {
                 let slot = &mut self.torrents[t];
                 slot.jobs += 1;
-                self.disk.load_resume(&slot.storage, self.settings.state_dir.clone());
+                self.disk.load_resume(&slot.storage);
             }
             CheckPolicy::Trust => {
                 let count = geometry.piece_count();
@@ -105,8 +117,22 @@ impl Engine {
         Ok(id)
     }
 
-    /// Stops a torrent in order; its files stay. [`Event::Stopped`] follows. False if there is none of this number.
+    /// Stops a torrent in order and forgets it; its files stay. [`Event::Stopped`] follows. False if there is none of
+    /// this number.
     pub fn remove(&mut self, id: TorrentId) -> bool {
+        let Some(&t) = self.by_id.get(&id) else { return false };
+        if self.disk.has_state() {
+            let slot = &mut self.torrents[t];
+            slot.jobs += 1;
+            self.disk.forget(&slot.storage);
+        }
+        self.begin_stop(Instant::now(), t);
+        true
+    }
+
+    /// Stops a torrent in order as if the engine stopped: a later [`restore`](Engine::restore) brings it back.
+    /// [`Event::Stopped`] follows. False if there is none of this number.
+    pub fn unload(&mut self, id: TorrentId) -> bool {
         let Some(&t) = self.by_id.get(&id) else { return false };
         self.begin_stop(Instant::now(), t);
         true
@@ -321,10 +347,17 @@ impl Engine {
         *closing = true;
         // A torrent that failed keeps the record that it had; of one that has nothing there is nothing to tell.
         let empty = slot.have.as_ref().is_none_or(Bitfield::is_empty_set);
-        if slot.error.is_none()
-            && !slot.recorded
-            && !(empty && slot.totals(&slot.last_stats) == Totals::default())
-        {
+        let totals = slot.totals(&slot.last_stats);
+        // Of most torrents nothing new is to be told: ten thousand records would hold up the end. Beside the data each
+        // costs two flushes, which times alone are not worth.
+        let have = slot.have.as_ref().map_or(0, Bitfield::count);
+        let known = slot.saved.is_some_and(|(count, saved)| {
+            let payload = (saved.uploaded, saved.downloaded) == (totals.uploaded, totals.downloaded);
+            count == have && payload && (saved == totals || !self.disk.has_state())
+        });
+        let untouched = empty && totals == Totals::default() && slot.selection.is_none();
+        let nothing = untouched || (known && slot.save_at.is_none());
+        if slot.error.is_none() && !slot.recorded && !nothing {
             self.save(now, t);
         }
         let slot = &mut self.torrents[t];
@@ -343,6 +376,10 @@ impl Engine {
             self.session.removed += slot.figures(now);
             self.forget_limits(t);
             self.by_hash.remove(&slot.info_hash());
+            if self.changed.len() > 2 * self.torrents.len() + 64 {
+                // Nobody asks for them.
+                self.changed.retain(|id| self.by_id.contains_key(id));
+            }
             self.emit(Event::Stopped { id });
         }
     }

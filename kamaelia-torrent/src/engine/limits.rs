@@ -79,6 +79,7 @@ impl Engine {
                 self.throttle.down.set_lane(now, t, limits.down);
                 self.throttle.up.set_lane(now, t, limits.up);
                 self.tell_limits(now, t);
+                self.remember(id);
             }
         }
         self.deal(now);

@@ -364,6 +364,7 @@ impl Engine {
         let count = read.as_ref().map_or(0, |(n, _)| *n);
         let overflow = &overflow[..count.saturating_sub(places)];
         let result = swarm.landed(now, key, landing, count, overflow, &mut self.pool);
+        self.count_received(Some(t), count as u64);
         let link = &mut self.links[index];
         let progress = match read {
             Ok((n, progress)) => {

@@ -15,6 +15,7 @@ mod links;
 mod queue;
 mod reader;
 mod rest;
+mod restore;
 mod rules;
 mod selection;
 mod settings;
@@ -50,6 +51,7 @@ use queue::Queue;
 use slot::Slot;
 use stats::Session;
 use timers::{Timer, Timers};
+use trackers::Asking;
 
 pub use event::{
     AddError, AddTorrent, CheckPolicy, EngineError, Event, PauseCause, State, TorrentId, TorrentStatus,
@@ -106,10 +108,18 @@ pub struct Engine {
     disk: Disk,
     http: HttpPool,
     http_answers: Receiver<HttpDone>,
-    /// Torrent and request of each tracker request under way.
-    asking: HashMap<u64, (TorrentId, u64)>,
+    /// Requests to trackers under way.
+    asking: HashMap<u64, Asking>,
+    /// Torrents that would ask if there were fewer of them.
+    waiting_to_announce: VecDeque<usize>,
+    /// Servers that did not answer, and until when nobody asks them.
+    silent: HashMap<String, Instant>,
     last_token: u64,
     events: VecDeque<Event>,
+    /// Torrents to which something happened since somebody asked.
+    changed: Vec<TorrentId>,
+    /// Torrents brought back by the call under way.
+    restored: usize,
     /// Who reads files while they come.
     streams: stream::Streams,
     queue: Queue,
@@ -124,7 +134,7 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// [`EngineError::Listen`] names the address that cannot be had.
+    /// [`EngineError::Listen`] names the address that cannot be had, [`EngineError::State`] the folder of state.
     pub fn new(settings: Settings) -> Result<Engine, EngineError> {
         settings.stop_rule.check().map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e))?;
         let poll = Poll::new()?;
@@ -141,12 +151,13 @@ impl Engine {
         let config = DiskConfig {
             workers: settings.disk_workers.unwrap_or(DiskConfig::default().workers),
             open_files: settings.open_files,
+            state_dir: settings.state_dir.clone(),
             // Parts kept for their turn come out of the same budget as those in the making.
             ahead_bytes: settings.memory / 8,
             hook: settings.disk_hook.clone(),
         };
         let ring = Arc::clone(&waker);
-        let disk = Disk::new(config, Arc::new(move || wake(&ring)))?;
+        let disk = Disk::new(config, Arc::new(move || wake(&ring))).map_err(EngineError::from_disk)?;
         let (done, http_answers) = crossbeam_channel::unbounded();
         let ring = Arc::clone(&waker);
         let http = HttpPool::new(HTTP_THREADS, settings.bind_address(), move |answer| {
@@ -189,8 +200,12 @@ impl Engine {
             http,
             http_answers,
             asking: HashMap::new(),
+            waiting_to_announce: VecDeque::new(),
+            silent: HashMap::new(),
             last_token: 0,
             events: VecDeque::new(),
+            changed: Vec::new(),
+            restored: 0,
             streams: stream::Streams::default(),
             queue: Queue::new(settings.queue_limits()),
             session: Session::new(),
@@ -336,10 +351,25 @@ impl Engine {
         }
     }
 
+    /// The torrents to which something happened since the last call, each once: of all others the
+    /// [status](Engine::status) is as it was, but that rates fade. Costs nothing for torrents that are idle.
+    pub fn take_changed(&mut self) -> Vec<TorrentId> {
+        for id in &self.changed {
+            if let Some(t) = self.by_id.get(id) {
+                self.torrents[*t].changed = false;
+            }
+        }
+        std::mem::take(&mut self.changed)
+    }
+
     /// Makes sure that a torrent is looked after at the end of the turn.
     fn touch(&mut self, t: usize) {
-        if !std::mem::replace(&mut self.torrents[t].touched, true) {
+        let slot = &mut self.torrents[t];
+        if !std::mem::replace(&mut slot.touched, true) {
             self.touched.push(t);
+        }
+        if !std::mem::replace(&mut slot.changed, true) {
+            self.changed.push(slot.id);
         }
     }
 
@@ -381,6 +411,7 @@ impl Engine {
             self.note_demand(now, t);
             self.schedule(now, t);
         }
+        self.announce_waiting(now);
         self.share_slots_if_stale(now);
         while self.half_open < self.settings.max_half_open
             && self.links.len() < self.settings.max_connections
@@ -451,6 +482,6 @@ const MAX_EVENTS: usize = 65_536;
 /// Addresses kept for a torrent that is still being checked; as many as a tracker may send.
 const MAX_EARLY_PEERS: usize = 1000;
 /// Tracker requests at a time; they mostly wait.
-const HTTP_THREADS: usize = 4;
+const HTTP_THREADS: usize = 16;
 /// What is left of a peer id must be enough to tell clients apart.
 const MAX_PREFIX: usize = 12;

@@ -73,6 +73,7 @@ impl Engine {
                 let id = slot.id;
                 self.stand_up(*t);
                 self.rest(now, *t);
+                self.remember(id);
                 self.emit(Event::Paused { id, cause: PauseCause::User });
             }
         }
@@ -163,6 +164,7 @@ impl Engine {
         if matches!(slot.phase, Phase::Running) {
             self.watch(Instant::now(), t);
         }
+        self.remember(id);
         Ok(())
     }
 
@@ -184,6 +186,7 @@ impl Engine {
         let id = slot.id;
         let activity = self.stand_up(t);
         self.rest(now, t);
+        self.remember(id);
         self.emit(Event::Paused { id, cause });
         if let Some(activity) = activity {
             self.balance(now, activity);
@@ -192,7 +195,12 @@ impl Engine {
 
     fn unpause(&mut self, t: usize) -> bool {
         let slot = &mut self.torrents[t];
-        slot.is_controllable() && std::mem::replace(&mut slot.settings.paused, false)
+        let id = slot.id;
+        let paused = slot.is_controllable() && std::mem::replace(&mut slot.settings.paused, false);
+        if paused {
+            self.remember(id);
+        }
+        paused
     }
 
     /// Takes a torrent's seat away; tells which lane has room now. The caller lets the others move up.

@@ -87,6 +87,9 @@ impl Engine {
         let slot = &mut self.torrents[t];
         if slot.settings.priorities.is_empty() {
             slot.selection = Selection::new(&slot.metainfo, recorded).map(Box::new);
+        } else if slot.selection.as_deref() != Selection::new(&slot.metainfo, recorded).as_ref() {
+            // The record says something else, so it is written again.
+            slot.saved = None;
         }
         let early = std::mem::take(&mut slot.early_priorities);
         if !early.is_empty() {
@@ -127,8 +130,10 @@ impl Engine {
         }
         slot.jobs += 1;
         slot.settling += 1;
+        slot.settings.priorities.clone_from(&priorities);
         self.disk.select(&slot.storage, priorities);
         slot.recorded = false;
+        slot.saved = None;
         if matches!(slot.phase, Phase::Resting { settled: true }) && slot.to_check.is_none() && !slot.saving {
             // Nothing else would save it before the torrent goes on or stops. Of half a check nothing is told.
             slot.recorded = true;
@@ -139,6 +144,8 @@ impl Engine {
             self.enlist(now, t);
         }
         self.touch(t);
+        let id = self.torrents[t].id;
+        self.remember(id);
     }
 }
 

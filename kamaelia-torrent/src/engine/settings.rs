@@ -60,7 +60,9 @@ pub struct Settings {
     pub stop_rule: StopRule,
     /// Start of our peer id, at most 12 bytes of it are used; the rest is random. Default `-KT0100-`.
     pub peer_id_prefix: String,
-    /// Where resume records are kept. `None`: beside the torrent's data, as hidden files.
+    /// Folder in which torrents and their resume records are kept, so that [`Engine::restore`](super::Engine::restore)
+    /// brings them back in a later run. It belongs to one process at a time. `None`: torrents are not kept, and
+    /// resume records lie beside the torrent's data, as hidden files.
     pub state_dir: Option<PathBuf>,
     /// Peers asked of a tracker at a time. Default 80.
     pub numwant: u32,

@@ -77,12 +77,19 @@ pub(super) struct Slot {
     pub(super) jobs: usize,
     /// A resume record is being written.
     pub(super) saving: bool,
+    /// Number of pieces and payload in the record as it was last written or read; `None` if they are not known to be
+    /// in it.
+    pub(super) saved: Option<(u32, Totals)>,
     /// When the next record is due.
     pub(super) save_at: Option<Instant>,
     /// The earliest deadline of this torrent among the timers.
     pub(super) scheduled: Option<Instant>,
     /// It is in the list of torrents to settle at the end of the turn.
     pub(super) touched: bool,
+    /// It is in the list of those to which something happened.
+    pub(super) changed: bool,
+    /// It is in the list of those that wait for buffers.
+    pub(super) hungry: bool,
     /// Figures when the swarm ended.
     pub(super) last_stats: TorrentStats,
     pub(super) tracker_message: Option<String>,
@@ -91,6 +98,10 @@ pub(super) struct Slot {
     pub(super) before: Totals,
     /// It would dial if there were fewer connections.
     pub(super) waiting_to_dial: bool,
+    /// It would ask a tracker if fewer requests were under way.
+    pub(super) waiting_to_announce: bool,
+    /// It waits in front of those that do not stop.
+    pub(super) stop_waits: bool,
     /// Its place in the order of all torrents.
     pub(super) rank: i64,
     /// Whether it has its turn.
@@ -234,6 +245,8 @@ impl Slot {
             if self.waiting_to_dial { at.max(now + DIAL_PAUSE) } else { at }
         });
         let announcer = self.announcer.as_ref().and_then(Announcer::deadline);
+        // In the queue of those that would ask it is thought of without a timer.
+        let announcer = announcer.filter(|at| !self.waiting_to_announce || *at > now);
         let stop = match &self.phase {
             // Later than that only the disk is awaited, which rings.
             Phase::Stopping { until, closing: false } => Some(*until).filter(|until| *until > now),

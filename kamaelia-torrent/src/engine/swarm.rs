@@ -82,8 +82,9 @@ impl Engine {
                 }
             }
         }
-        if self.torrents.get(t).and_then(|slot| slot.swarm.as_ref()).is_some_and(Torrent::wants_buffers)
-            && !self.hungry.contains(&t)
+        if let Some(slot) = self.torrents.get_mut(t)
+            && slot.swarm.as_ref().is_some_and(Torrent::wants_buffers)
+            && !std::mem::replace(&mut slot.hungry, true)
         {
             self.hungry.push_back(t);
         }
@@ -93,7 +94,9 @@ impl Engine {
     pub(super) fn feed(&mut self, now: Instant) {
         for _ in 0..self.hungry.len() {
             let Some(t) = self.hungry.pop_front() else { return };
-            if let Some(swarm) = self.torrents.get_mut(t).and_then(|slot| slot.swarm.as_mut()) {
+            let Some(slot) = self.torrents.get_mut(t) else { continue };
+            slot.hungry = false;
+            if let Some(swarm) = &mut slot.swarm {
                 swarm.fill(now, &mut self.pool);
                 // Puts it back at the end if it did not get all it wants.
                 self.pump(now, t);

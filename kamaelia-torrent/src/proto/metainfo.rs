@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::bencode::{BencodeError, Document, Limits, Value};
+use super::bencode::{Bencode, BencodeError, Document, Limits, RawValue, Value};
 use super::geometry::{Geometry, GeometryError, MAX_TOTAL_LEN, PieceIndex};
 use super::info_hash::InfoHash;
 use super::path::{PathError, Rules, check_extent, clean_text, refuse_clashes};
@@ -213,6 +213,22 @@ impl Metainfo {
     /// The `info` dictionary byte for byte (what BEP 9 sends to peers).
     pub fn raw_info(&self) -> &[u8] {
         &self.0.info
+    }
+
+    /// A .torrent file that says the same: `info` byte for byte, and of the rest what is understood.
+    pub fn to_torrent(&self) -> Vec<u8> {
+        let urls = |urls: &[String]| urls.iter().map(|url| Bencode::from(url.as_str())).collect::<Bencode>();
+        let list = |tiers: &[Vec<String>]| tiers.iter().map(|tier| urls(tier)).collect::<Bencode>();
+        let date = self.creation_date().and_then(|date| i64::try_from(date).ok());
+        let entries = [
+            ("announce-list", Some(self.trackers()).filter(|tiers| !tiers.is_empty()).map(list)),
+            ("comment", self.comment().map(Bencode::from)),
+            ("created by", self.created_by().map(Bencode::from)),
+            ("creation date", date.map(Bencode::from)),
+            ("info", Some(Bencode::Raw(RawValue::checked(self.raw_info())))),
+            ("url-list", Some(self.web_seeds()).filter(|list| !list.is_empty()).map(urls)),
+        ];
+        Bencode::dict(entries.into_iter().filter_map(|(key, value)| Some((key, value?)))).encode()
     }
 
     /// Two files whose paths differ in case only, if there are any: on a file system that ignores case (a memory

@@ -22,6 +22,7 @@ pub mod pipeline;
 pub mod rate;
 pub mod resume;
 pub mod selection;
+pub mod stored;
 pub mod torrent;
 pub mod tracker;
 pub mod wire;

@@ -123,3 +123,41 @@ fn stop_with(place: &Place, file: &str, signals: u32) -> Duration {
     get.end_with(130);
     start.elapsed()
 }
+
+#[test]
+fn a_folder_of_state_brings_torrents_back_without_naming_them() {
+    let torrents = [support::single("f", 300_000, 65_536, 8), support::single("g", 200_000, 65_536, 9)];
+    let place = Place::new();
+    let (state, data) = (place.text("state"), place.text("seed"));
+    std::fs::create_dir_all(&data).unwrap();
+    let mut args = vec!["seed".to_owned(), "--listen".into(), "127.0.0.1:0".into()];
+    args.extend(["--state".to_owned(), state.clone()]);
+    let mut first = args.clone();
+    first.extend(["--dir".to_owned(), data.clone()]);
+    for torrent in &torrents {
+        torrent.store(std::path::Path::new(&data));
+        first.push(place.torrent(&format!("{}.torrent", torrent.metainfo.name()), &torrent.bytes));
+    }
+    let mut seed = Running::start(&first);
+    seed.event("complete");
+    seed.event("complete");
+    seed.signal("INT");
+    seed.end_with(0);
+    // No torrent, and no folder either: where they were is known.
+    let mut seed = Running::start(&args);
+    let names =
+        [seed.event("restored"), seed.event("restored")].map(|o| o["name"].as_str().unwrap().to_owned());
+    assert_eq!(names, ["f", "g"]);
+    assert_eq!(seed.event("restore_ended")["restored"], 2);
+    seed.event("complete");
+    seed.event("complete");
+    // Somebody else cannot have the folder meanwhile.
+    let output = run(&args);
+    assert_code(&output, 1);
+    assert!(stderr(&output).contains("another process uses it"), "{}", stderr(&output));
+    seed.signal("INT");
+    seed.end_with(0);
+    let output = run(["seed", "--listen", "127.0.0.1:0", "--state", &place.text("none")]);
+    assert_code(&output, 1);
+    assert!(stderr(&output).contains("holds no torrents of an earlier run"), "{}", stderr(&output));
+}

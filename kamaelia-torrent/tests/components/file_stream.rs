@@ -102,7 +102,7 @@ impl Component for Sink {
                     let _ = cx.signal.send(Ipc::Shutdown);
                 }
                 if !self.pause.is_zero() {
-                    cx.pause_for(self.pause).await;
+                    cx.sleep(self.pause).await;
                 }
                 continue;
             }

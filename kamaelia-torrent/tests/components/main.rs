@@ -9,6 +9,7 @@ mod life_cycle;
 mod limits;
 mod maker;
 mod real;
+mod restore;
 mod service;
 mod session;
 #[path = "../support/slow.rs"]

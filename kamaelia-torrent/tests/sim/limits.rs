@@ -97,7 +97,7 @@ fn requests_pass_by_the_blocks_of_a_limited_upload() {
 
 #[test]
 fn the_lowest_limits_make_progress_and_cut_nobody() {
-    for (limit, peers) in [(1000, 1), (2000, 20), (20_000, 50)] {
+    for (limit, peers) in [(400, 1), (1000, 1), (2000, 20), (20_000, 50)] {
         let mut w = World::new(Payload::new(16 << 20, 1 << 18), limit);
         let l = w.add(NodeConfig { limits: down(limit), ..NodeConfig::default() });
         seeds(&mut w, l, peers, Limits::NONE);
@@ -127,18 +127,22 @@ fn a_limited_upload_of_less_than_a_block_a_second_makes_progress() {
 
 #[test]
 fn a_limited_download_asks_for_no_more_than_comes_in_a_few_seconds() {
-    let limit = 200_000;
-    let mut w = World::new(Payload::new(16 << 20, 1 << 20), 5);
-    let l = w.add(NodeConfig { limits: down(limit), ..NodeConfig::default() });
-    seeds(&mut w, l, 40, Limits::NONE);
-    // Bytes asked for and not here, or not read.
-    let waiting =
-        |w: &World| (w.node(l).torrent.stats(w.now).requests * BLOCK_LEN as usize).max(w.unread(l)) as u64;
-    for tenth in 0..200 {
-        w.run(Duration::from_millis(100), |_| false);
-        // Those who unchoke first are asked for the share of all who have done so.
-        let most = if tenth < 100 { 12 * limit } else { 5 * limit };
-        assert!(waiting(&w) <= most, "{} bytes after {:?}", waiting(&w), w.elapsed());
+    // So few that all are asked, and so many that only some are.
+    for peers in [10, 40] {
+        let limit = 200_000;
+        let mut w = World::new(Payload::new(16 << 20, 1 << 20), 5);
+        let l = w.add(NodeConfig { limits: down(limit), ..NodeConfig::default() });
+        seeds(&mut w, l, peers, Limits::NONE);
+        // Bytes asked for and not here, or not read.
+        let waiting = |w: &World| {
+            (w.node(l).torrent.stats(w.now).requests * BLOCK_LEN as usize).max(w.unread(l)) as u64
+        };
+        for tenth in 0..200 {
+            w.run(Duration::from_millis(100), |_| false);
+            // Those who unchoke first are asked for the share of all who have done so.
+            let most = if tenth < 100 { 12 * limit } else { 5 * limit };
+            assert!(waiting(&w) <= most, "{} bytes of {peers} after {:?}", waiting(&w), w.elapsed());
+        }
     }
 }
 

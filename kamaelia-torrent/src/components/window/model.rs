@@ -148,6 +148,10 @@ impl Model {
                 };
                 std::mem::replace(&mut line.percent, status.percent()) != status.percent()
             }
+            TorrentEvent::TorrentRestored { torrent_id, name, .. } => {
+                view.lines.push(Line { torrent_id: *torrent_id, name: printable(name), percent: 0 });
+                true
+            }
             _ => false,
         }
     }

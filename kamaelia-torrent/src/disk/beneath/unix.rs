@@ -76,6 +76,11 @@ impl Dir {
         Some(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
 
+    /// Makes renames in this folder durable.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        Ok(rustix::fs::fsync(&self.fd)?)
+    }
+
     fn resolve(&self, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
         #[cfg(target_os = "linux")]
         if !NO_OPENAT2.load(Ordering::Relaxed) {
@@ -152,6 +157,17 @@ pub(crate) fn read_vectored_at(file: &File, slices: &mut [IoSliceMut<'_>], offse
 /// Writes at an offset with one call.
 pub(crate) fn write_at(file: &File, data: &[u8], offset: u64) -> io::Result<usize> {
     file.write_at(data, offset)
+}
+
+/// Takes a file for this process alone, until its handle is closed; false if another process has it.
+pub(crate) fn lock(file: &File) -> io::Result<bool> {
+    match rustix::fs::flock(file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(true),
+        Err(Errno::WOULDBLOCK) => Ok(false),
+        // Network file systems that know no locks.
+        Err(Errno::NOLCK | Errno::OPNOTSUPP | Errno::NOSYS) => Ok(true),
+        Err(e) => Err(e.into()),
+    }
 }
 
 /// The first byte at or after `offset` that is not in a hole; `None` if only a hole follows.

@@ -23,6 +23,13 @@ pub enum Bencode {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RawValue(Vec<u8>);
 
+impl RawValue {
+    /// A value that was read and checked before, and whose bytes were kept.
+    pub(crate) fn checked(bytes: &[u8]) -> RawValue {
+        RawValue(bytes.to_vec())
+    }
+}
+
 impl Bencode {
     /// A dictionary; of equal keys the last one counts.
     pub fn dict<K: AsRef<[u8]>>(entries: impl IntoIterator<Item = (K, Bencode)>) -> Bencode {

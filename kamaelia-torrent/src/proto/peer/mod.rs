@@ -232,6 +232,12 @@ impl Peer {
     /// Puts a message into the output; true if the output was empty before.
     pub(crate) fn send(&mut self, now: Instant, message: &Message) -> bool {
         message.encode(&mut self.out);
+        self.send_bytes(now, &[])
+    }
+
+    /// Puts whole messages into the output; true if the output was empty before.
+    pub(crate) fn send_bytes(&mut self, now: Instant, messages: &[u8]) -> bool {
+        self.out.extend_from_slice(messages);
         let first = self.out_since.is_none();
         self.out_since.get_or_insert(now);
         first

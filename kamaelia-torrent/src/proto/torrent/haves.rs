@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Message, PieceIndex, Torrent};
+use super::{Message, PieceIndex, Torrent, TorrentOutput};
 
 /// Pieces that peers were not told of yet.
 #[derive(Debug, Default)]
@@ -44,14 +44,20 @@ impl Torrent {
             return;
         }
         let mut pieces = std::mem::take(&mut self.untold.pieces);
-        let slots: Vec<usize> = self.peers.iter().map(|(slot, _)| slot).collect();
-        for slot in slots {
-            pieces.iter().for_each(|piece| self.send(now, slot, &Message::Have(*piece)));
+        // Written once, copied for each.
+        let mut said = Vec::with_capacity(HAVE_LEN * pieces.len());
+        pieces.drain(..).for_each(|piece| Message::Have(piece).encode(&mut said));
+        for (_, peer) in &mut self.peers {
+            if peer.send_bytes(now, &said) {
+                self.outputs.push_back(TorrentOutput::OutputReady(peer.key));
+            }
         }
-        pieces.clear();
         self.untold = News { pieces, pause: Some(now + PAUSE) };
     }
 }
+
+/// Bytes of a `have` message.
+const HAVE_LEN: usize = 9;
 
 /// News gather for this time at most: a fraction of what a peer takes to ask for a piece and get it.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -64,7 +70,7 @@ mod tests {
         geometry::Geometry,
         handshake::{Handshake, PeerId, Reserved},
         info_hash::InfoHash,
-        torrent::{CheckResult, Direction, PeerKey, TorrentConfig, TorrentOutput},
+        torrent::{CheckResult, Direction, PeerKey, TorrentConfig},
         wire::{Decoder, Event, block_header},
     };
 
