@@ -176,6 +176,9 @@ impl Rig {
     }
 }
 
+/// What somebody else does to a file.
+type Damage = fn(&Path);
+
 fn priorities(levels: &[u8]) -> Vec<Priority> {
     levels.iter().map(|level| Priority::new(*level).unwrap()).collect()
 }
@@ -281,7 +284,7 @@ fn a_restart_finds_the_part_file_without_hashing() {
 
 #[test]
 fn a_part_file_that_changed_or_is_gone_vouches_for_nothing() {
-    let damage: [(&str, fn(&Path)); 4] = [
+    let damage: [(&str, Damage); 4] = [
         ("removed", |path| fs::remove_file(path).unwrap()),
         ("cut", |path| fs::File::options().write(true).open(path).unwrap().set_len(5000).unwrap()),
         ("other", |path| fs::write(path, vec![7; 200_000]).unwrap()),
