@@ -84,7 +84,7 @@ impl Rig {
     }
 
     fn resume(&self, storage: &Arc<Storage>) -> (Bitfield, Bitfield) {
-        self.disk.load_resume(storage);
+        self.disk.load_resume(storage, None);
         match self.next() {
             DiskAnswer::Resumed { have, recheck, totals, .. } => {
                 // What save() wrote, whenever the record is believed at all.

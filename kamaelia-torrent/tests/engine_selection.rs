@@ -210,3 +210,53 @@ fn a_folder_without_room_fails_at_the_start_when_room_is_to_be_reserved() {
     assert!(error.contains("no space left to reserve 70368744177664 bytes"), "{error}");
     assert_eq!(node.status(id).state, State::Failed);
 }
+
+#[test]
+fn a_part_file_moves_with_its_torrent() {
+    let torrent = torrent();
+    let (from, to, next) =
+        (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    torrent.store(from.path());
+    let (seed, _) = seed(&torrent.metainfo, from.path());
+    let mut leech = Node::start(settings());
+    let id = leech.add(add(&torrent, to.path(), &seed, &[0, 4, 4, 0, 0, 0]));
+    leech.wait_completed(id);
+    let dir = next.path().to_path_buf();
+    leech.call(move |engine| engine.move_storage(id, dir)).unwrap();
+    // Said while it is on its way, or before, or after.
+    assert_eq!(select(&leech, id, &[(5, 4)]), Ok(()));
+    leech.wait("move", |e| matches!(e, Event::Moved { .. }));
+    assert!(part_file(&torrent, next.path()).exists() && !part_file(&torrent, to.path()).exists());
+    assert_eq!(select(&leech, id, &[(0, 4), (3, 4), (4, 4)]), Ok(()));
+    let missing = torrent.metainfo.geometry().total_len() - 131_072;
+    leech.wait("everything", |e| matches!(e, Event::Completed { .. }));
+    while leech.status(id).left > 0 {
+        leech.wait_completed(id);
+    }
+    assert_eq!(leech.status(id).downloaded, 131_072 + missing);
+    leech.stop();
+    torrent.verify(next.path());
+    assert!(!part_file(&torrent, next.path()).exists());
+}
+
+#[test]
+fn a_part_file_that_disappears_costs_its_pieces_only() {
+    let torrent = torrent();
+    let (from, to, third) =
+        (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    torrent.store(from.path());
+    let (first, _) = seed(&torrent.metainfo, from.path());
+    let mut leech = Node::start(settings());
+    let id = leech.add(add(&torrent, to.path(), &first, &[0, 4, 4, 0, 0, 0]));
+    leech.wait_completed(id);
+    leech.call(move |engine| engine.pause(id)).unwrap();
+    leech.wait("pause", |e| matches!(e, Event::Paused { .. }));
+    // Handles are given up at rest, so that the loss shows.
+    std::fs::remove_file(part_file(&torrent, to.path())).unwrap();
+    leech.call(move |engine| engine.resume(id)).unwrap();
+    let mut other = Node::start(settings());
+    let other_id = other.add(add(&torrent, third.path(), &leech, &[0, 4, 0, 0, 0, 0]));
+    other.wait_completed(other_id);
+    assert_eq!(std::fs::read(third.path().join("t/b")).unwrap(), torrent.files[1].data);
+    assert_eq!(std::fs::read(to.path().join("t/b")).unwrap(), torrent.files[1].data);
+}

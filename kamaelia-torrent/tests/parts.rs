@@ -114,7 +114,7 @@ impl Rig {
 
     /// What the record vouches for, and what has to be hashed.
     fn load(&self) -> (Vec<u32>, Vec<u32>, Vec<Priority>) {
-        self.disk.load_resume(&self.storage);
+        self.disk.load_resume(&self.storage, None);
         match self.next() {
             DiskAnswer::Resumed { have, recheck, priorities, .. } => {
                 (numbers(&have), numbers(&recheck), priorities)

@@ -157,6 +157,9 @@ pub(crate) struct Get {
     /// Fetch pieces in order, so that files can be used from their start
     #[arg(long)]
     pub(crate) sequential: bool,
+    /// Move the torrents' files or folders to this folder when they are complete; nothing there is overwritten
+    #[arg(long, value_name = "DIR")]
+    pub(crate) move_on_complete: Option<PathBuf>,
 }
 
 #[derive(ClapArgs, Debug)]
@@ -255,6 +258,9 @@ With --json, each line is an object whose \"event\" says what it is:
   checked     id, name, pieces_have, piece_count: what was there before
   status      id and all figures, four times a second
   tracker     id, name, tracker, and peers (how many it named) or error
+  moved       id, torrent, dir: the files are there now
+  files_changed  id, torrent, files: changed or removed by somebody else, and hashed again
+  disk_works_again  id, torrent: after an error of the disk
   waiting     id, name, reason: nobody is connected
   queued      id, name, activity: it waits for its turn to check, download or seed
   started     id, name: it has its turn

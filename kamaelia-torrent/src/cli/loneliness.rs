@@ -90,6 +90,7 @@ mod tests {
             tracker_message: None,
             peer_message: Some("1.2.3.4:5: refused".into()),
             listen: Some(([127, 0, 0, 1], 7).into()),
+            disk_message: None,
         }
     }
 

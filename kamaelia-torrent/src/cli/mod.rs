@@ -6,6 +6,7 @@ mod args;
 mod cat;
 mod check;
 mod demo;
+mod disk_news;
 mod files;
 mod graph;
 mod interrupt;

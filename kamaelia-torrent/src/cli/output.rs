@@ -178,5 +178,6 @@ pub(crate) fn status_object(id: TorrentId, s: &StatusSnapshot) -> Value {
         "listen": s.listen.map(|a| a.to_string()),
         "tracker_message": s.tracker_message,
         "peer_message": s.peer_message,
+        "disk_message": s.disk_message,
     })
 }

@@ -32,7 +32,12 @@ pub(crate) fn get(args: &Get) -> Done {
         (false, true) => Share::Not,
     };
     let interrupt = Interrupt::install()?;
-    let wanted = read_all(&args.common, args.sequential, true)?;
+    let mut wanted = read_all(&args.common, args.sequential, true)?;
+    if let Some(dir) = &args.move_on_complete {
+        // Better now than after the download.
+        fs::create_dir_all(dir).map_err(|e| folder_error(dir, &e))?;
+        wanted.iter_mut().for_each(|w| w.request.move_on_complete = Some(dir.clone()));
+    }
     fs::create_dir_all(&args.common.dir).map_err(|e| folder_error(&args.common.dir, &e))?;
     let report = transfer(&args.common, wanted, share, interrupt)?;
     match &report.failures[..] {

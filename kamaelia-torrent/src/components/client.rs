@@ -14,7 +14,7 @@ use axon::threaded::ThreadCx;
 use axon::{BoxError, Component, Cx, Ipc, Message, ports};
 
 use super::ipc::{
-    AddPeers, CloseTorrent, CreateNewTorrent, NewsKinds, RemoveTorrent, RequestTag, RestoreTorrents,
+    self, AddPeers, CloseTorrent, CreateNewTorrent, NewsKinds, RemoveTorrent, RequestTag, RestoreTorrents,
     TorrentEvent, TorrentStartFail,
 };
 use super::status::StatusSnapshot;
@@ -27,8 +27,10 @@ ports! {
     pub struct ClientPorts {
         in  { /// Requests: [`CreateNewTorrent`] (or bare bytes or text), [`CloseTorrent`], [`AddPeers`],
               /// [`SetFilePriorities`](super::SetFilePriorities), [`ListFiles`](super::ListFiles),
-              /// [`SetLimits`](super::SetLimits), [`SetConnectionLimits`](super::SetConnectionLimits), [`RestoreTorrents`],
-              /// [`RemoveTorrent`].
+              /// [`MoveTorrent`](super::MoveTorrent), [`RenameFile`](super::RenameFile),
+              /// [`RecheckTorrent`](super::RecheckTorrent), [`RetryDisk`](super::RetryDisk),
+              /// [`SetLimits`](super::SetLimits), [`SetConnectionLimits`](super::SetConnectionLimits),
+              /// [`RestoreTorrents`], [`RemoveTorrent`].
               inbox: Message,
               /// [`Ipc::Shutdown`] or a `shutdownMicroprocess` stops the client in order.
               control: Ipc }
@@ -310,7 +312,11 @@ impl Work<'_> {
                         self.refuse(remove.torrent_id, "RemoveTorrent", reason);
                     }
                 }
-                Err(other) => {
+                Err(message) => {
+                    let other = match ipc::serve_files(&mut self.engine, message) {
+                        Ok(refusal) => return refusal.into_iter().for_each(|event| self.send(event)),
+                        Err(other) => other,
+                    };
                     log::debug!("the torrent client ignores a message of type {}", other.type_name())
                 }
             },
@@ -383,6 +389,7 @@ impl Work<'_> {
         add.sequential = create.sequential;
         add.priorities = create.priorities;
         add.allocation = create.allocation;
+        add.move_on_complete = create.move_on_complete;
         (add.down_limit, add.up_limit) = (create.down_limit, create.up_limit);
         add.paused = create.paused;
         add.stop_rule = create.stop_rule;
@@ -454,7 +461,11 @@ impl Work<'_> {
                     log::info!("torrent {id}: peer {addr} has gone: {reason}");
                     self.note_peer(id, format!("{addr}: {reason}"));
                 }
-                _ => {}
+                other => {
+                    if let Some(event) = TorrentEvent::of_files(other) {
+                        self.send(event);
+                    }
+                }
             }
         }
     }

@@ -14,6 +14,12 @@ use std::sync::Arc;
 
 use axon::{Message, Service};
 
+mod files;
+
+use files::files_request;
+pub(crate) use files::serve_files;
+pub use files::{MoveTorrent, RecheckTorrent, RenameFile, RetryDisk};
+
 use super::status::StatusSnapshot;
 use crate::disk::Allocation;
 use crate::engine::{
@@ -75,6 +81,8 @@ pub struct CreateNewTorrent {
     pub priorities: Vec<Priority>,
     /// How room for files is taken; `None` as the client's settings say.
     pub allocation: Option<Allocation>,
+    /// Where its files go when everything is there.
+    pub move_on_complete: Option<PathBuf>,
     /// Most bytes per second from its peers; `None`: no limit of its own.
     pub down_limit: Option<NonZeroU64>,
     /// Most bytes per second to its peers; `None`: no limit of its own.
@@ -99,6 +107,7 @@ impl CreateNewTorrent {
             sequential: false,
             priorities: Vec::new(),
             allocation: None,
+            move_on_complete: None,
             down_limit: None,
             up_limit: None,
             paused: false,
@@ -193,7 +202,7 @@ pub(crate) fn about(message: &Message) -> Option<(TorrentId, &'static str)> {
     if let Some(request) = message.downcast_ref::<Subscribe>() {
         return Some((request.torrent_id, "Subscribe"));
     }
-    None
+    files_request(message)
 }
 
 /// A torrent did not start, or stopped because of an error (TO-IPC-09, D-31).
@@ -336,6 +345,44 @@ pub enum TorrentEvent {
         /// The figures.
         status: Arc<StatusSnapshot>,
     },
+    /// The files are in another folder now. An addition to the original's messages.
+    TorrentMoved {
+        /// The torrent.
+        torrent_id: TorrentId,
+        /// The folder that holds its file or folder.
+        dir: PathBuf,
+    },
+    /// A file has another name now. An addition to the original's messages.
+    FileRenamed {
+        /// The torrent.
+        torrent_id: TorrentId,
+        /// Number of the file.
+        index: usize,
+        /// Its path below the torrent's download folder.
+        path: PathBuf,
+    },
+    /// Somebody else changed or removed files; they are hashed again. An addition to the original's messages.
+    FilesChanged {
+        /// The torrent.
+        torrent_id: TorrentId,
+        /// The files, below the torrent's download folder.
+        files: Vec<PathBuf>,
+    },
+    /// The disk does not do what it should, and fetching rests, or it works again. An addition to the original's
+    /// messages.
+    DiskTrouble {
+        /// The torrent.
+        torrent_id: TorrentId,
+        /// What went wrong, naming the file; `None` when it works again.
+        error: Option<String>,
+    },
+    /// The resume record cannot be written; the torrent goes on. Told once. An addition to the original's messages.
+    RecordNotSaved {
+        /// The torrent.
+        torrent_id: TorrentId,
+        /// Why not.
+        reason: String,
+    },
 }
 
 impl TorrentEvent {
@@ -357,12 +404,17 @@ impl TorrentEvent {
             | Self::TorrentAlreadyDownloading { torrent_id, .. }
             | Self::TorrentRestored { torrent_id, .. }
             | Self::TrackerReport { torrent_id, .. }
+            | Self::TorrentStatusUpdate { torrent_id, .. }
             | Self::RequestFailed { torrent_id, .. }
             | Self::TorrentFiles { torrent_id, .. }
             | Self::FileData { torrent_id, .. }
             | Self::ReadEnded { torrent_id, .. }
             | Self::News { torrent_id, .. }
-            | Self::TorrentStatusUpdate { torrent_id, .. } => Some(*torrent_id),
+            | Self::TorrentMoved { torrent_id, .. }
+            | Self::FileRenamed { torrent_id, .. }
+            | Self::FilesChanged { torrent_id, .. }
+            | Self::DiskTrouble { torrent_id, .. }
+            | Self::RecordNotSaved { torrent_id, .. } => Some(*torrent_id),
             Self::RestoreEnded { .. } => None,
             Self::TorrentStartFail(fail) => fail.torrent_id,
             Self::LimitsChanged { torrent_id, .. } => *torrent_id,
@@ -443,6 +495,7 @@ impl fmt::Display for TorrentEvent {
             Self::TorrentStatusUpdate { torrent_id, status } => {
                 write!(f, "Torrent {torrent_id} status : {}%", status.percent())
             }
+            other => other.fmt_files(f),
         }
     }
 }

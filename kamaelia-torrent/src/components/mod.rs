@@ -32,6 +32,7 @@ pub use ipc::{
     ServiceMessage, SetConnectionLimits, SetFilePriorities, SetLimits, SetPieceDeadline, SetQueueLimits,
     SetQueuePosition, SetStopRule, StopReading, Subscribe, TorrentEvent, TorrentStartFail,
 };
+pub use ipc::{MoveTorrent, RecheckTorrent, RenameFile, RetryDisk};
 pub use maker::{MakerPorts, TorrentMaker};
 pub use patron::{PatronPorts, TorrentPatron};
 pub use service::{ServicePorts, TorrentService, TorrentServices};

@@ -73,6 +73,8 @@ pub struct StatusSnapshot {
     pub tracker_message: Option<String>,
     /// Why the last connection ended or did not come about, with the peer's address.
     pub peer_message: Option<String>,
+    /// Why fetching rests, or files cannot be read.
+    pub disk_message: Option<String>,
     /// Where peers reach the client.
     pub listen: Option<SocketAddr>,
 }
@@ -156,6 +158,7 @@ impl StatusSnapshot {
             piece_count: s.piece_count,
             save_path: s.save_path,
             tracker_message: s.tracker_message,
+            disk_message: s.disk_error,
         }
     }
 }
@@ -183,6 +186,7 @@ pub(crate) fn sample(fraction: f64) -> StatusSnapshot {
         save_path: "./x".into(),
         tracker_message: None,
         peer_message: None,
+        disk_message: None,
         listen: None,
     }
 }

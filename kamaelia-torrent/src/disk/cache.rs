@@ -9,6 +9,9 @@ use super::StorageKey;
 use super::beneath::{self, Access};
 use super::hook::{DiskHook, HookedAccess};
 
+/// A file of a place of a torrent.
+type FileKey = (StorageKey, u32, usize);
+
 /// Handles of files in use, the least recently used of which is closed when there are too many.
 #[derive(Debug)]
 pub(crate) struct FileCache {
@@ -31,7 +34,7 @@ impl FileCache {
     /// The handle of a file; `open` makes it if there is none that allows `access`.
     pub(crate) fn get(
         &self,
-        key: (StorageKey, usize),
+        key: FileKey,
         access: Access,
         open: impl Fn() -> io::Result<File>,
     ) -> io::Result<Arc<File>> {
@@ -70,7 +73,7 @@ impl FileCache {
     }
 
     /// Closes one file.
-    pub(crate) fn forget(&self, key: (StorageKey, usize)) {
+    pub(crate) fn forget(&self, key: (StorageKey, u32, usize)) {
         self.lock().files.remove(&key);
     }
 
@@ -87,7 +90,7 @@ impl FileCache {
 
 #[derive(Debug, Default)]
 struct Inner {
-    files: HashMap<(StorageKey, usize), Entry>,
+    files: HashMap<FileKey, Entry>,
     clock: u64,
 }
 
@@ -113,7 +116,7 @@ mod tests {
                 opened.set(opened.get() + 1);
                 File::create(tmp.path().join(i.to_string()))
             };
-            cache.get((StorageKey(1), i), access, open).unwrap();
+            cache.get((StorageKey(1), 0, i), access, open).unwrap();
         };
         get(0, Access::Write);
         get(1, Access::Read);

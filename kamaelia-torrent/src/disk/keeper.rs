@@ -3,17 +3,22 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, Sender};
 
 use super::beneath::{Access, Dir};
+use super::names::{checked_name, tell_apart};
+use super::relocate::{Relocation, relocate};
 use super::store::Store;
 use super::{Answers, DiskAnswer, DiskError, Snapshot, Storage, StorageKey, Totals, Writes};
 use crate::proto::bitfield::Bitfield;
 use crate::proto::info_hash::InfoHash;
-use crate::proto::resume::{FileStamp, Resume};
+use crate::proto::resume::{FileStamp, Moved, Resume};
 use crate::proto::selection::{Priority, pieces_of};
 use crate::proto::stored::Stored;
 
@@ -23,9 +28,15 @@ pub(crate) enum KeeperJob {
     /// Makes the files that no write would make.
     Prepare(Arc<Storage>),
     /// Reads the resume record and compares it with the files.
-    Load(Arc<Storage>),
+    Load { storage: Arc<Storage>, also: Option<PathBuf> },
     /// Syncs the data, then writes the resume record.
     Save { storage: Arc<Storage>, snapshot: Snapshot },
+    /// Brings the files to another place and writes the resume record.
+    Move(Move),
+    /// The files are in both places.
+    Moved(Move, Result<Option<Relocation>, DiskError>),
+    /// Looks whether files were changed by somebody else. Only those of which all pieces are in the set.
+    Look { storage: Arc<Storage>, have: Bitfield },
     /// Remembers a torrent.
     Remember { key: StorageKey, stored: Box<Stored> },
     /// Forgets a torrent.
@@ -34,6 +45,35 @@ pub(crate) enum KeeperJob {
     Select { storage: Arc<Storage>, priorities: Vec<Priority> },
     /// Closes the files.
     Close(Arc<Storage>),
+}
+
+/// A torrent on its way.
+#[derive(Debug)]
+pub(crate) struct Move {
+    pub(crate) from: Arc<Storage>,
+    pub(crate) to: Arc<Storage>,
+    pub(crate) snapshot: Option<Snapshot>,
+    /// Set by whoever does not want it any more.
+    pub(crate) cancel: Arc<AtomicBool>,
+    /// The keeper's queue.
+    pub(crate) back: Sender<KeeperJob>,
+}
+
+impl Move {
+    /// Copying to another file system takes its time, in which the keeper has other things to do. Answers at once if
+    /// that cannot be begun.
+    fn copy_aside(self) -> Option<DiskAnswer> {
+        let key = self.from.key();
+        let path = self.to.root().to_path_buf();
+        let mover = thread::Builder::new().name("kt-move".to_owned()).spawn(move || {
+            let relocated = relocate(&self.from, &self.to, &self.cancel);
+            let back = self.back.clone();
+            // Refused only when the keeper has ended, and then nobody waits for it.
+            let _ = back.send(KeeperJob::Moved(self, relocated));
+        });
+        let e = mover.err()?;
+        Some(DiskAnswer::Moved { key, result: Err(DiskError::from_io("move to", &path, e)) })
+    }
 }
 
 /// The keeper thread.
@@ -59,12 +99,12 @@ impl Keeper {
     pub(crate) fn run(mut self) {
         let mut answers = Vec::new();
         while let Ok(job) = self.jobs.recv() {
-            answers.push(self.work(job));
+            answers.extend(self.work(job));
             // What else waits is done first, so that one flush of the folder of state serves all.
             while answers.len() < BATCH
                 && let Ok(job) = self.jobs.try_recv()
             {
-                answers.push(self.work(job));
+                answers.extend(self.work(job));
             }
             let failed = self.store.as_ref().and_then(|store| store.commit().err().map(|e| (store, e)));
             for mut answer in answers.drain(..) {
@@ -81,19 +121,29 @@ impl Keeper {
         }
     }
 
-    fn work(&mut self, job: KeeperJob) -> DiskAnswer {
-        match job {
+    /// Does a job; a move that takes its time is answered later.
+    fn work(&mut self, job: KeeperJob) -> Option<DiskAnswer> {
+        Some(match job {
             KeeperJob::Prepare(storage) => {
                 DiskAnswer::Prepared { key: storage.key(), error: self.prepare(&storage).err() }
             }
-            KeeperJob::Load(storage) => self.load(&storage),
             KeeperJob::Select { storage, priorities } => {
                 storage.set_priorities(&priorities);
                 DiskAnswer::Selected { key: storage.key(), error: self.prepare(&storage).err() }
             }
+            KeeperJob::Load { storage, also } => self.load(storage, also),
             KeeperJob::Save { storage, snapshot } => {
                 let error = self.save(&storage, snapshot).err();
                 DiskAnswer::Saved { key: storage.key(), error }
+            }
+            KeeperJob::Move(job) if job.from.root() == job.to.root() => {
+                let relocated = relocate(&job.from, &job.to, &job.cancel);
+                self.moved(job, relocated)
+            }
+            KeeperJob::Move(job) => return job.copy_aside(),
+            KeeperJob::Moved(job, relocated) => self.moved(job, relocated),
+            KeeperJob::Look { storage, have } => {
+                DiskAnswer::Looked { key: storage.key(), changed: self.look(&storage, &have) }
             }
             KeeperJob::Remember { key, stored } => {
                 let put = |store: &Arc<Store>| {
@@ -113,7 +163,7 @@ impl Keeper {
                 self.stamps.remove(&storage.key());
                 DiskAnswer::Closed { key: storage.key() }
             }
-        }
+        })
     }
 
     fn prepare(&mut self, storage: &Storage) -> Result<(), DiskError> {
@@ -129,10 +179,32 @@ impl Keeper {
     /// What the record vouches for, and what has to be hashed because there is no record that speaks of the files as
     /// they are now. The record is input like any other: what it says about pieces holds only for files whose size
     /// and time of change it names correctly.
-    fn load(&mut self, storage: &Storage) -> DiskAnswer {
-        let key = storage.key();
+    ///
+    /// The record also says where the files are if they were moved. If there is neither a record nor any file, they may
+    /// be in the folder `also`, to which the torrent goes when it is complete.
+    fn load(&mut self, asked: Arc<Storage>, also: Option<PathBuf>) -> DiskAnswer {
+        let key = asked.key();
+        let mut storage = Arc::clone(&asked);
+        let mut record = self.read_record(&storage);
+        if record.is_none()
+            && let Some(also) = also.filter(|_| !storage.has_any_file())
+        {
+            let there = storage.at(also, BTreeMap::new());
+            let found = self.read_record(&there);
+            if found.is_some() || there.has_any_file() {
+                (storage, record) = (Arc::new(there), found);
+            }
+        }
+        if let Some(place) =
+            record.as_ref().and_then(|record| place_of(&storage, record, self.store.is_some()))
+        {
+            storage = Arc::new(place);
+        }
+        if let Some(told_apart) = tell_apart(&storage) {
+            storage = Arc::new(told_apart);
+        }
+        let storage = &storage;
         let count = storage.geometry().piece_count();
-        let record = self.read_record(storage);
         let mut have = record.as_ref().map_or_else(|| Bitfield::new(count), |record| record.have.clone());
         // Without a record everything, also pieces that are nothing but padding.
         let mut recheck = if record.is_some() { Bitfield::new(count) } else { Bitfield::full(count) };
@@ -183,7 +255,70 @@ impl Keeper {
             active_secs: r.active_secs,
             seeding_secs: r.seeding_secs,
         });
-        DiskAnswer::Resumed { key, have, recheck, totals, priorities }
+        let moved = (!Arc::ptr_eq(storage, &asked)).then(|| Arc::clone(storage));
+        DiskAnswer::Resumed { key, have, recheck, totals, priorities, storage: moved }
+    }
+
+    /// Data, then the record, then the old names: whenever this ends, the record speaks of a place that is whole.
+    fn moved(&mut self, job: Move, relocated: Result<Option<Relocation>, DiskError>) -> DiskAnswer {
+        let key = job.from.key();
+        let Move { from, to, snapshot, .. } = job;
+        let result = relocated.and_then(|relocation| self.record_move(&from, &to, snapshot, relocation));
+        // Handles of the old place are of no more use.
+        from.close_files();
+        DiskAnswer::Moved { key, result: result.map(|()| to) }
+    }
+
+    fn record_move(
+        &mut self,
+        from: &Storage,
+        to: &Storage,
+        snapshot: Option<Snapshot>,
+        relocation: Option<Relocation>,
+    ) -> Result<(), DiskError> {
+        let old_record = self.store.is_none().then(|| record_name(from));
+        let recorded = match snapshot {
+            Some(snapshot) => self.save(to, snapshot),
+            // Nothing is known yet but what an earlier run left.
+            None => self.read_record(from).map_or(Ok(()), |record| self.write_record(to, record)),
+        };
+        // The old names go only when it is certain that the record stays.
+        let recorded = recorded.and_then(|()| {
+            let Some(store) = &self.store else { return Ok(()) };
+            store.commit().map_err(|e| state_error(store, &e))
+        });
+        let Some(relocation) = relocation else { return recorded };
+        if let Err(e) = recorded {
+            relocation.undo();
+            return Err(e);
+        }
+        relocation.leave();
+        if let Some(name) = old_record {
+            relocation.leave_behind(&name);
+        }
+        Ok(())
+    }
+
+    /// Files that are not as they were when they were last recorded, and whether they are missing.
+    fn look(&mut self, storage: &Storage, have: &Bitfield) -> Vec<(usize, bool)> {
+        let Some(stamps) = self.stamps.get_mut(&storage.key()) else { return Vec::new() };
+        let mut changed = Vec::new();
+        for i in 0..stamps.files.len() {
+            let Some(then) = stamps.files[i] else { continue };
+            let settled = !stamps.again.contains(&i) && storage.pieces_of(i).all(|piece| have.get(piece));
+            if !settled {
+                continue;
+            }
+            // A file that cannot be looked at is left to whoever reads it.
+            let Ok(now) = storage.stamp(i) else { continue };
+            // In this order: who writes sets the mark before the piece is counted.
+            if now != Some(then) && !storage.dirty().contains(&i) {
+                changed.push((i, now.is_none()));
+                stamps.files[i] = None;
+                stamps.again.insert(i);
+            }
+        }
+        changed
     }
 
     fn save(&mut self, storage: &Storage, snapshot: Snapshot) -> Result<(), DiskError> {
@@ -243,10 +378,22 @@ impl Keeper {
             seeding_secs,
             priorities,
             parts,
+            moved: None,
+            names: BTreeMap::new(),
         };
+        self.write_record(storage, record)
+    }
+
+    /// Writes a record, with the place as it is. In the folder of state it is durable after the next commit.
+    fn write_record(&self, storage: &Storage, mut record: Resume) -> Result<(), DiskError> {
+        // A record beside the data needs not say where it is, and would not be believed.
+        let moved = self.store.is_some() && storage.home() != storage.root();
+        record.moved = moved.then(|| Moved { home: bytes_of(storage.home()), dir: bytes_of(storage.root()) });
+        let text =
+            |(file, path): (usize, PathBuf)| Some((u32::try_from(file).ok()?, path.to_str()?.to_owned()));
+        record.names = storage.names().into_iter().filter_map(text).collect();
         if let Some(store) = &self.store {
-            // Made durable by the commit, before the answer goes out.
-            return store.put_record(info_hash, &record.encode()).map_err(|e| state_error(store, &e));
+            return store.put_record(record.info_hash, &record.encode()).map_err(|e| state_error(store, &e));
         }
         let path = storage.root();
         let error = |e| DiskError::from_io("write", &path.join(record_name(storage)), e);
@@ -275,6 +422,52 @@ impl Keeper {
             }
         }
     }
+}
+
+/// Where a record says that the files are, if that is not where they are looked for.
+///
+/// A folder is taken only from a record in the folder for records, where no torrent writes: beside the data a torrent
+/// could bring a file with the name of another one's record, and lead it anywhere. It counts only for whoever wants the
+/// torrent in the same folder as before.
+fn place_of(storage: &Storage, record: &Resume, own_folder: bool) -> Option<Storage> {
+    let mut root = storage.root().to_path_buf();
+    if let Some(moved) = record.moved.as_ref().filter(|_| own_folder)
+        && moved.home == bytes_of(storage.home())
+        && let Some(dir) = path_from(&moved.dir)
+    {
+        root = dir;
+    }
+    let mut names = BTreeMap::new();
+    for (file, name) in &record.names {
+        let file = *file as usize;
+        match checked_name(storage.metainfo(), &names, file, name) {
+            Ok(path) => {
+                names.insert(file, path);
+            }
+            Err(e) => {
+                log::warn!("a name in the record of {} is not used: {e}", storage.metainfo().info_hash())
+            }
+        }
+    }
+    (root != storage.root() || !names.is_empty()).then(|| storage.at(root, names))
+}
+
+/// A folder as bytes, wherever the program runs next time.
+fn bytes_of(path: &Path) -> Vec<u8> {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    path.as_os_str().as_encoded_bytes().to_vec()
+}
+
+#[cfg(unix)]
+fn path_from(bytes: &[u8]) -> Option<PathBuf> {
+    use std::os::unix::ffi::OsStrExt;
+
+    Some(PathBuf::from(std::ffi::OsStr::from_bytes(bytes)))
+}
+
+#[cfg(not(unix))]
+fn path_from(bytes: &[u8]) -> Option<PathBuf> {
+    std::str::from_utf8(bytes).ok().map(PathBuf::from)
 }
 
 fn state_error(store: &Store, e: &std::io::Error) -> DiskError {

@@ -21,7 +21,9 @@ mod hook;
 mod keeper;
 mod layout;
 mod log;
+mod names;
 mod parts;
+mod relocate;
 mod restore;
 mod storage;
 mod store;
@@ -41,6 +43,7 @@ use crate::proto::bitfield::Bitfield;
 use crate::proto::buffer::PartBuf;
 use crate::proto::geometry::{BlockRequest, PieceIndex};
 use crate::proto::metainfo::Metainfo;
+use crate::proto::path::PathError;
 use crate::proto::selection::Priority;
 use crate::proto::stored::Stored;
 
@@ -150,6 +153,17 @@ pub enum PieceResult {
     Failed(DiskError),
 }
 
+/// Stops the moving of files; it answers all the same. What was copied goes away then, all is as it was.
+#[derive(Clone, Debug)]
+pub struct MoveHandle(Arc<AtomicBool>);
+
+impl MoveHandle {
+    /// Makes it leave off, unless it is nearly through. Harmless when it has ended.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// The answer to a request.
 #[derive(Debug)]
 pub enum DiskAnswer {
@@ -181,6 +195,8 @@ pub enum DiskAnswer {
         buf: Vec<u8>,
         /// Why they could not be read.
         error: Option<DiskError>,
+        /// The [place](Storage) of the torrent that was read.
+        place: u32,
     },
     /// A range was read.
     Range {
@@ -214,6 +230,8 @@ pub enum DiskAnswer {
         end: bool,
         /// Why the check broke off. The last answer still comes.
         error: Option<DiskError>,
+        /// Set for [`Disk::check_again`]; in its last answer, whether none of the files is there.
+        nothing_left: Option<bool>,
     },
     /// The files are ready to be written.
     Prepared {
@@ -234,6 +252,8 @@ pub enum DiskAnswer {
         totals: Totals,
         /// Priorities of the files as the record has them; empty if all are as usual.
         priorities: Vec<Priority>,
+        /// Where the files are, if that is not where they were looked for.
+        storage: Option<Arc<Storage>>,
     },
     /// Other files are wanted from now on.
     Selected {
@@ -241,6 +261,20 @@ pub enum DiskAnswer {
         key: StorageKey,
         /// Why something could not be moved out of the part file, made or reserved.
         error: Option<DiskError>,
+    },
+    /// The files were brought to another place, or all is as it was.
+    Moved {
+        /// The torrent.
+        key: StorageKey,
+        /// The files in their new place, to be used from now on.
+        result: Result<Arc<Storage>, DiskError>,
+    },
+    /// The files were looked at.
+    Looked {
+        /// The torrent.
+        key: StorageKey,
+        /// Files that somebody else changed since they were recorded; true if they are missing.
+        changed: Vec<(usize, bool)>,
     },
     /// The data is synced and the resume record written.
     Saved {
@@ -290,7 +324,7 @@ pub struct Disk {
 
 use cache::FileCache;
 use check::CheckTask;
-use keeper::{Keeper, KeeperJob};
+use keeper::{Keeper, KeeperJob, Move};
 use store::Store;
 use worker::{AnyJob, PieceJob, Worker};
 
@@ -419,8 +453,17 @@ impl Disk {
     /// Hashes the data that is there of the `wanted` pieces, with all workers. Answered by a stream of
     /// [`DiskAnswer::Checked`]. Missing files, short files and holes cost next to nothing.
     pub fn check(&self, storage: &Arc<Storage>, wanted: Bitfield) -> CheckHandle {
+        self.start_check(storage, wanted, false)
+    }
+
+    /// The same for pieces that were there once: something else in the place of a file is no reason to leave off.
+    pub fn check_again(&self, storage: &Arc<Storage>, wanted: Bitfield) -> CheckHandle {
+        self.start_check(storage, wanted, true)
+    }
+
+    fn start_check(&self, storage: &Arc<Storage>, wanted: Bitfield, again: bool) -> CheckHandle {
         let workers = self.pieces.len() as u32;
-        let task = Arc::new(CheckTask::new(Arc::clone(storage), wanted, workers));
+        let task = Arc::new(CheckTask::new(Arc::clone(storage), wanted, workers, again));
         for _ in 0..workers {
             let _ = self.checks.send(Arc::clone(&task));
         }
@@ -433,10 +476,65 @@ impl Disk {
         self.keep(KeeperJob::Prepare(Arc::clone(storage)));
     }
 
-    /// Reads the resume record from the folder of state, or from beside the data. Answered by
-    /// [`DiskAnswer::Resumed`].
-    pub fn load_resume(&self, storage: &Arc<Storage>) {
-        self.keep(KeeperJob::Load(Arc::clone(storage)));
+    /// Reads the resume record from the folder of state, or from beside the data; if there is nothing of the torrent, looks in
+    /// the folder `also`. Answered by [`DiskAnswer::Resumed`].
+    pub fn load_resume(&self, storage: &Arc<Storage>, also: Option<PathBuf>) {
+        self.keep(KeeperJob::Load { storage: Arc::clone(storage), also });
+    }
+
+    /// Brings the files to the folder `root`, and writes the resume record for the new place. Nothing may be written
+    /// meanwhile; reads that fail are to be tried again in the new place. Answered by [`DiskAnswer::Moved`].
+    pub fn move_files(
+        &self,
+        storage: &Arc<Storage>,
+        root: PathBuf,
+        snapshot: Option<Snapshot>,
+    ) -> MoveHandle {
+        self.relocate(storage, storage.at(root, storage.names()), snapshot)
+    }
+
+    fn relocate(&self, from: &Arc<Storage>, to: Storage, snapshot: Option<Snapshot>) -> MoveHandle {
+        let cancel = Arc::new(AtomicBool::new(false));
+        if let Some(back) = self.keeper.clone() {
+            let (from, to, cancel) = (Arc::clone(from), Arc::new(to), Arc::clone(&cancel));
+            self.keep(KeeperJob::Move(Move { from, to, snapshot, cancel, back }));
+        }
+        MoveHandle(cancel)
+    }
+
+    /// Gives a file another name below the folder of the torrent, and writes the resume record. As with
+    /// [`move_files`](Disk::move_files); answered by [`DiskAnswer::Moved`].
+    ///
+    /// # Errors
+    ///
+    /// A name that is not one, or that another file of the torrent has.
+    pub fn rename_file(
+        &self,
+        storage: &Arc<Storage>,
+        file: usize,
+        name: &str,
+        snapshot: Option<Snapshot>,
+    ) -> Result<MoveHandle, PathError> {
+        let mut names = storage.names();
+        let path = names::checked_name(storage.metainfo(), &names, file, name)?;
+        if *path == *storage.metainfo().files()[file].path {
+            names.remove(&file);
+        } else {
+            names.insert(file, path);
+        }
+        let to = storage.at(storage.root().to_path_buf(), names);
+        Ok(self.relocate(storage, to, snapshot))
+    }
+
+    /// The same files, opened afresh: for files that were replaced by others of the same name.
+    pub fn reopen(&self, storage: &Arc<Storage>) -> Arc<Storage> {
+        Arc::new(storage.at(storage.root().to_path_buf(), storage.names()))
+    }
+
+    /// Looks whether files of which all pieces are in `have` were changed by somebody else since they were recorded.
+    /// Answered by [`DiskAnswer::Looked`].
+    pub fn look(&self, storage: &Arc<Storage>, have: Bitfield) {
+        self.keep(KeeperJob::Look { storage: Arc::clone(storage), have });
     }
 
     /// Syncs the data and writes the resume record. Answered by [`DiskAnswer::Saved`].

@@ -169,7 +169,7 @@ impl Storage {
 
     /// Whether a segment that lies within a piece is in the part file.
     pub(crate) fn is_in_parts(&self, segment: &Segment) -> bool {
-        self.parts.read().holds(self.place(segment).0, segment.file).is_some()
+        self.parts.read().holds(self.within_piece(segment).0, segment.file).is_some()
     }
 
     /// Pieces of which anything is in the part file.
@@ -179,7 +179,7 @@ impl Storage {
 
     /// Writes a segment that lies within a piece to the part file if it belongs there, else answers false.
     pub(crate) fn write_part(&self, segment: &Segment, data: &[u8]) -> Result<bool, DiskError> {
-        let (piece, within) = self.place(segment);
+        let (piece, within) = self.within_piece(segment);
         {
             let inner = self.parts.read();
             match inner.holds(piece, segment.file) {
@@ -216,13 +216,34 @@ impl Storage {
         segment: &Segment,
         slices: &mut [IoSliceMut<'_>],
     ) -> Result<bool, DiskError> {
-        let (piece, within) = self.place(segment);
+        let (piece, within) = self.within_piece(segment);
         let inner = self.parts.read();
         let (Some(slot), Some(layout)) = (inner.holds(piece, segment.file), &inner.layout) else {
             return Ok(false);
         };
         let at = layout.data_offset(slot) + within;
-        self.read_slot(slices, at, at + segment.len).map(|()| true)
+        match self.read_slot(slices, at, at + segment.len) {
+            Err(e @ (DiskError::Missing { .. } | DiskError::Short { .. })) => {
+                drop(inner);
+                self.give_up_parts();
+                Err(e)
+            }
+            other => other.map(|()| true),
+        }
+    }
+
+    /// Somebody else removed the part file or cut it: what it held is gone, and it begins afresh.
+    fn give_up_parts(&self) {
+        self.cache.forget((self.key, self.place, PART_FILE));
+        let mut inner = self.parts.write();
+        let (unwanted, chosen) = (std::mem::take(&mut inner.unwanted), inner.chosen);
+        *inner = Inner { unwanted, chosen, ..Inner::default() };
+        self.parts.set_mode(&inner);
+    }
+
+    /// Whether this is the path of the part file.
+    pub(crate) fn is_part_file(&self, path: &std::path::Path) -> bool {
+        path == self.part_path()
     }
 
     /// Moves what the part file holds of wanted files to where it belongs. Answers the files that were changed.
@@ -283,8 +304,8 @@ impl Storage {
         }
         inner.free.extend(emptied);
         if inner.slots.is_empty() && inner.emptied.is_empty() {
-            self.cache.forget((self.key, PART_FILE));
-            match self.dir(Access::Read).and_then(|dir| dir.remove(&self.part_name())) {
+            self.cache.forget((self.key, self.place, PART_FILE));
+            match self.dir(Access::Read).and_then(|dir| dir.remove(self.part_name().as_ref())) {
                 Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(self.part_error("remove", e)),
                 _ => {}
             }
@@ -322,7 +343,7 @@ impl Storage {
         let (Some(slot), Some(layout)) = (inner.holds(piece, file), &inner.layout) else { return Ok(()) };
         let data = layout.data_offset(slot);
         for segment in self.piece_segments(piece).filter(|segment| segment.file == file) {
-            let (_, within) = self.place(&segment);
+            let (_, within) = self.within_piece(&segment);
             let mut done = 0;
             while done < segment.len {
                 // At most SCRATCH.
@@ -348,7 +369,7 @@ impl Storage {
     ) -> Result<(), DiskError> {
         let of_file = |whole: &Segment| whole.file == segment.file && whole.len > segment.len;
         let Some(whole) = self.piece_segments(piece).find(of_file) else { return Ok(()) };
-        let (_, within) = self.place(&whole);
+        let (_, within) = self.within_piece(&whole);
         let mut scratch = vec![0; whole.len.min(SCRATCH as u64) as usize];
         let mut done = 0;
         while done < whole.len {
@@ -469,7 +490,7 @@ impl Storage {
     }
 
     /// The piece of a segment, and where in it the segment begins.
-    fn place(&self, segment: &Segment) -> (PieceIndex, u64) {
+    fn within_piece(&self, segment: &Segment) -> (PieceIndex, u64) {
         let piece_len = u64::from(self.geometry().piece_len());
         let offset = self.metainfo().files()[segment.file].offset + segment.offset;
         // Segments lie within the torrent.
@@ -478,7 +499,9 @@ impl Storage {
 
     fn part_file(&self, access: Access) -> Result<Arc<File>, DiskError> {
         let open = || self.dir(access)?.open_file(self.part_name().as_ref(), access);
-        self.cache.get((self.key, PART_FILE), access, open).map_err(|e| self.part_error("open", e))
+        self.cache
+            .get((self.key, self.place, PART_FILE), access, open)
+            .map_err(|e| self.part_error("open", e))
     }
 
     /// Name of the part file, in the folder that holds the torrent's file or folder.

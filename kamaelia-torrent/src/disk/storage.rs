@@ -1,6 +1,6 @@
 //! The files of one torrent: reading, writing, syncing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, IoSliceMut};
 use std::path::{Path, PathBuf};
@@ -27,9 +27,16 @@ pub struct Storage {
     allocation: Allocation,
     pub(super) cache: Arc<FileCache>,
     dir: OnceLock<Dir>,
-    pub(super) parts: Parts,
-    /// Files written since they were last synced.
-    dirty: Mutex<BTreeSet<usize>>,
+    /// The same in all places of a torrent.
+    pub(super) parts: Arc<Parts>,
+    /// Files written since they were last synced; the same set in all places of a torrent.
+    dirty: Arc<Mutex<BTreeSet<usize>>>,
+    /// Where it was to be kept, if that is another folder now.
+    home: Option<PathBuf>,
+    /// Files with another name than the torrent gives them.
+    names: Option<Arc<BTreeMap<usize, PathBuf>>>,
+    /// Counts the places of a torrent: open files of one are not those of another.
+    pub(super) place: u32,
 }
 
 impl Storage {
@@ -41,9 +48,74 @@ impl Storage {
         priorities: &[Priority],
         cache: Arc<FileCache>,
     ) -> Storage {
-        let parts = Parts::new(priorities);
-        let (dir, dirty) = (OnceLock::new(), Mutex::default());
-        Storage { key, metainfo, root, allocation, cache, dir, parts, dirty }
+        let parts = Arc::new(Parts::new(priorities));
+        let (dir, dirty, home, names) = (OnceLock::new(), Arc::default(), None, None);
+        Storage { key, metainfo, root, allocation, cache, dir, parts, dirty, home, names, place: 0 }
+    }
+
+    /// The same torrent with its files in another folder, or under other names, or opened afresh. Nothing is moved.
+    pub(crate) fn at(&self, root: PathBuf, names: BTreeMap<usize, PathBuf>) -> Storage {
+        Storage {
+            key: self.key,
+            metainfo: self.metainfo.clone(),
+            home: Some(self.home()).filter(|home| **home != *root).map(Path::to_path_buf),
+            root,
+            allocation: self.allocation,
+            cache: Arc::clone(&self.cache),
+            dir: OnceLock::new(),
+            parts: Arc::clone(&self.parts),
+            dirty: Arc::clone(&self.dirty),
+            names: (!names.is_empty()).then(|| Arc::new(names)),
+            place: self.place + 1,
+        }
+    }
+
+    /// Which of the places that the torrent has had this is.
+    pub fn place(&self) -> u32 {
+        self.place
+    }
+
+    /// The folder in which it was to be kept when it was added.
+    pub(crate) fn home(&self) -> &Path {
+        self.home.as_deref().unwrap_or(&self.root)
+    }
+
+    /// Files with another name than the torrent gives them.
+    pub(crate) fn names(&self) -> BTreeMap<usize, PathBuf> {
+        self.names.as_deref().cloned().unwrap_or_default()
+    }
+
+    /// Where a file lies below [`root`](Storage::root). Unknown numbers have an empty path.
+    pub fn file_path(&self, file: usize) -> &Path {
+        let other = self.names.as_ref().and_then(|names| names.get(&file));
+        other
+            .map(PathBuf::as_path)
+            .or_else(|| Some(&*self.metainfo.files().get(file)?.path))
+            .unwrap_or(Path::new(""))
+    }
+
+    /// The torrent's file or folder.
+    pub fn save_path(&self) -> PathBuf {
+        let single = self.metainfo.is_single_file();
+        self.root.join(if single { self.file_path(0) } else { Path::new(self.metainfo.name()) })
+    }
+
+    /// The number of the file that an error names.
+    pub(crate) fn file_named(&self, path: &Path) -> Option<usize> {
+        let below = path.strip_prefix(&self.root).ok()?;
+        let files = self.metainfo.files();
+        (0..files.len()).find(|file| !files[*file].pad && self.file_path(*file) == below)
+    }
+
+    /// The pieces that a file has a part in.
+    pub(crate) fn pieces_of(&self, file: usize) -> impl Iterator<Item = PieceIndex> + use<> {
+        let len = u64::from(self.geometry().piece_len());
+        let range = match self.metainfo.files().get(file) {
+            Some(entry) if entry.len > 0 => entry.offset / len..(entry.offset + entry.len - 1) / len + 1,
+            _ => 0..0,
+        };
+        // A torrent has at most 2^21 pieces.
+        range.map(|piece| PieceIndex(piece as u32))
     }
 
     /// The number under which answers name this torrent.
@@ -172,6 +244,13 @@ impl Storage {
         ranges.flat_map(|(start, len)| segments(self.metainfo.files(), start, len))
     }
 
+    /// Whether any file that holds data is there.
+    pub(crate) fn has_any_file(&self) -> bool {
+        let Ok(dir) = self.dir(Access::Read) else { return false };
+        let files = self.metainfo.files().iter().enumerate().filter(|(_, f)| !f.pad && f.len > 0);
+        files.map(|(i, _)| self.file_path(i)).any(|path| matches!(dir.look(path), Ok(Some(_))))
+    }
+
     /// Makes the wanted files that hold no data, which no write would ever make.
     pub(crate) fn make_empty_files(&self) -> Result<(), DiskError> {
         for (i, file) in self.metainfo.files().iter().enumerate() {
@@ -277,13 +356,13 @@ impl Storage {
     /// The handle of a file, from the cache or opened now.
     fn file(&self, i: usize, access: Access) -> Result<Arc<File>, DiskError> {
         self.cache
-            .get((self.key, i), access, || self.open_file(i, access))
+            .get((self.key, self.place, i), access, || self.open_file(i, access))
             .map_err(|e| self.io_error("open", i, e))
     }
 
     fn open_file(&self, i: usize, access: Access) -> io::Result<File> {
         let entry = &self.metainfo.files()[i];
-        let file = self.dir(access)?.open_file(&entry.path, access)?;
+        let file = self.dir(access)?.open_file(self.file_path(i), access)?;
         if access == Access::Write && file.metadata()?.len() != entry.len {
             if self.allocation == Allocation::Full && entry.len > 0 {
                 beneath::allocate(&file, entry.len)?;
@@ -314,11 +393,11 @@ impl Storage {
         DiskError::from_io(op, &self.path(file), e)
     }
 
-    fn path(&self, file: usize) -> PathBuf {
-        self.root.join(&self.metainfo.files()[file].path)
+    pub(crate) fn path(&self, file: usize) -> PathBuf {
+        self.root.join(self.file_path(file))
     }
 
-    fn dirty(&self) -> MutexGuard<'_, BTreeSet<usize>> {
+    pub(crate) fn dirty(&self) -> MutexGuard<'_, BTreeSet<usize>> {
         self.dirty.lock().unwrap_or_else(|e| e.into_inner())
     }
 }

@@ -180,7 +180,14 @@ impl Worker {
         match job {
             AnyJob::Read { storage, token, blocks, mut buf } => {
                 let error = read_framed(&storage, &blocks, &mut buf).err();
-                self.answers.send(DiskAnswer::Read { key: storage.key(), token, blocks, buf, error });
+                self.answers.send(DiskAnswer::Read {
+                    key: storage.key(),
+                    token,
+                    blocks,
+                    buf,
+                    error,
+                    place: storage.place(),
+                });
             }
             AnyJob::Range { storage, token, offset, len } => {
                 let mut data = vec![0; len];
@@ -199,7 +206,8 @@ impl Worker {
         let key = task.storage().key();
         if step.checked > 0 || step.error.is_some() {
             let (checked, good, error) = (step.checked, step.good, step.error);
-            self.answers.send(DiskAnswer::Checked { key, checked, good, end: false, error });
+            let nothing_left = task.nothing_left(false);
+            self.answers.send(DiskAnswer::Checked { key, checked, good, end: false, error, nothing_left });
         }
         if !step.end {
             // Refused only when the owner is gone, and then nobody waits for the rest.
@@ -212,6 +220,7 @@ impl Worker {
                 good: Vec::new(),
                 end: true,
                 error: None,
+                nothing_left: task.nothing_left(true),
             });
         }
     }

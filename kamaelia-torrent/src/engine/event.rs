@@ -60,6 +60,8 @@ pub struct AddTorrent {
     pub priorities: Vec<Priority>,
     /// How room for files is taken; `None` as the engine's settings say.
     pub allocation: Option<Allocation>,
+    /// Where the files go when everything is there. A torrent of which nothing is in `dir` is looked for here.
+    pub move_on_complete: Option<PathBuf>,
     /// Whether it begins paused. The engine keeps this up to date when it is paused and resumed.
     pub paused: bool,
     /// When it has been shared enough; `None`: by the rule of the settings.
@@ -82,12 +84,25 @@ impl AddTorrent {
             sequential: false,
             priorities: Vec::new(),
             allocation: None,
+            move_on_complete: None,
             paused: false,
             stop_rule: None,
             down_limit: None,
             up_limit: None,
         }
     }
+}
+
+/// Why a torrent cannot be asked for something.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RequestError {
+    /// There is none of this number.
+    #[error("there is no torrent {0}")]
+    Unknown(TorrentId),
+    /// It is on its way out.
+    #[error("torrent {0} is stopping")]
+    Stopping(TorrentId),
 }
 
 /// Why a torrent was not added.
@@ -218,6 +233,55 @@ pub enum Event {
         addr: SocketAddr,
         /// Why.
         reason: String,
+    },
+    /// The files are in another folder now.
+    Moved {
+        /// The torrent.
+        id: TorrentId,
+        /// The folder that holds its file or folder.
+        dir: PathBuf,
+    },
+    /// A file has another name now.
+    FileRenamed {
+        /// The torrent.
+        id: TorrentId,
+        /// Number of the file.
+        index: usize,
+        /// Its path below the torrent's download folder.
+        path: PathBuf,
+    },
+    /// What was asked for could not be done; all is as it was.
+    RequestFailed {
+        /// The torrent.
+        id: TorrentId,
+        /// What was asked for, by the name of its message: `MoveTorrent`, `RenameFile`, `RecheckTorrent`.
+        request: &'static str,
+        /// Why not, naming the file.
+        reason: String,
+    },
+    /// Somebody else changed or removed files. They are hashed again, and what is gone is fetched again, except files
+    /// that were removed from a complete torrent: those wait for [`retry_disk`](super::Engine::retry_disk).
+    FilesChanged {
+        /// The torrent.
+        id: TorrentId,
+        /// The files, below the torrent's download folder.
+        files: Vec<PathBuf>,
+    },
+    /// The disk does not do what it should, or does it again. Meanwhile fetching rests, and is tried again each 10
+    /// minutes or after [`retry_disk`](super::Engine::retry_disk); what can be read is served.
+    DiskTrouble {
+        /// The torrent.
+        id: TorrentId,
+        /// What went wrong, naming the file; `None` when it works again.
+        error: Option<String>,
+    },
+    /// The resume record cannot be written, on a read-only medium for example. The torrent goes on; the next start has
+    /// to hash what is not recorded. Told once.
+    NotSaved {
+        /// The torrent.
+        id: TorrentId,
+        /// Why not.
+        error: String,
     },
     /// Bytes of a file that somebody reads, in order.
     FileData {
@@ -360,4 +424,6 @@ pub struct TorrentStatus {
     pub tracker_message: Option<String>,
     /// Why it failed.
     pub error: Option<String>,
+    /// Why fetching rests, or files cannot be read.
+    pub disk_error: Option<String>,
 }

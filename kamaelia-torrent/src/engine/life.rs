@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::event::{AddError, AddTorrent, CheckPolicy, Event, PauseCause, TorrentId};
+use super::places::Op;
 use super::queue::{Activity, Seat};
 use super::slot::{Phase, Slot};
 use super::stats::{Times, Wire};
@@ -50,8 +51,6 @@ impl Engine {
             &add.priorities,
         );
         let selection = Selection::new(&add.metainfo, &add.priorities).map(Box::new);
-        let geometry = add.metainfo.geometry();
-        let policy = add.check;
         let t = self.torrents.insert(Slot {
             id,
             metainfo: add.metainfo.clone(),
@@ -80,6 +79,12 @@ impl Engine {
             error: None,
             before: Totals::default(),
             waiting_to_dial: false,
+            reads: 0,
+            ops: None,
+            doubt: None,
+            trouble: None,
+            look_at: None,
+            unsaved: false,
             waiting_to_announce: false,
             stop_waits: false,
             rank: 0,
@@ -99,20 +104,12 @@ impl Engine {
         }
         self.by_id.insert(id, t);
         self.by_hash.insert(info_hash, t);
-        let now = Instant::now();
-        self.begin_limits(now, t);
-        match policy {
-            // A full check reads the record too, for what is remembered beside the pieces.
-            CheckPolicy::Resume | CheckPolicy::Full => {
-                let slot = &mut self.torrents[t];
-                slot.jobs += 1;
-                self.disk.load_resume(&slot.storage);
-            }
-            CheckPolicy::Trust => {
-                let count = geometry.piece_count();
-                self.start_check(now, t, Bitfield::full(count), Bitfield::new(count));
-            }
-        }
+        self.begin_limits(Instant::now(), t);
+        // Whatever is believed of it: the record also says where the files are and what they are called.
+        let slot = &mut self.torrents[t];
+        slot.jobs += 1;
+        let also = slot.settings.move_on_complete.clone();
+        self.disk.load_resume(&slot.storage, also);
         self.touch(t);
         Ok(id)
     }
@@ -158,7 +155,18 @@ impl Engine {
         }
     }
 
-    /// The resume record is read: what it does not vouch for is hashed when it is the torrent's turn.
+    /// The resume record is read: what is believed, and what has to be hashed.
+    pub(super) fn loaded(&mut self, now: Instant, t: usize, have: Bitfield, recheck: Bitfield) {
+        let slot = &self.torrents[t];
+        let count = slot.geometry().piece_count();
+        match slot.settings.check {
+            CheckPolicy::Resume => self.start_check(now, t, have, recheck),
+            CheckPolicy::Full => self.start_check(now, t, Bitfield::new(count), Bitfield::full(count)),
+            CheckPolicy::Trust => self.start_check(now, t, Bitfield::full(count), Bitfield::new(count)),
+        }
+    }
+
+    /// Hashes what is not vouched for.
     pub(super) fn start_check(&mut self, now: Instant, t: usize, have: Bitfield, recheck: Bitfield) {
         let slot = &mut self.torrents[t];
         if !matches!(slot.phase, Phase::Loading) {
@@ -262,7 +270,17 @@ impl Engine {
         self.emit(Event::Started { id });
         self.hurry_again(now, id);
         self.watch(now, t);
+        if self.torrents[t].is_finished() && self.torrents[t].settling == 0 {
+            self.move_completed(t);
+        }
         self.touch(t);
+    }
+
+    /// Everything that is wanted is there: brings it to where complete torrents go, if it is to go anywhere.
+    pub(super) fn move_completed(&mut self, t: usize) {
+        if let Some(dir) = self.torrents[t].settings.move_on_complete.clone() {
+            self.queue_op(t, Op::Move(dir));
+        }
     }
 
     /// Stops a torrent because of an error. It stays in the table, so that one can see why.
@@ -294,6 +312,7 @@ impl Engine {
         let id = slot.id;
         self.end_reads(id, "the torrent was closed");
         self.quiet(now, t, "torrent stopped");
+        self.drop_ops(t);
         let until = now + self.settings.stop_timeout;
         let slot = &mut self.torrents[t];
         if slot.to_check.take().is_some() {
@@ -322,6 +341,11 @@ impl Engine {
             self.close(now, index_of(key), reason);
         }
         let slot = &mut self.torrents[t];
+        if let Some(doubt) = slot.doubt.take() {
+            // Looked at before it goes on.
+            slot.to_check = Some(Box::new(doubt.leave_off()));
+        }
+        (slot.trouble, slot.look_at) = (None, None);
         if slot.swarm.is_some() {
             slot.last_stats =
                 TorrentStats { down_rate: 0, up_rate: 0, peers: 0, seeds: 0, ..slot.stats(now) };

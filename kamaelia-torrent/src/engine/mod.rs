@@ -12,6 +12,7 @@ mod files;
 mod life;
 mod limits;
 mod links;
+mod places;
 mod queue;
 mod reader;
 mod rest;
@@ -25,6 +26,7 @@ mod stream;
 mod swarm;
 mod timers;
 mod trackers;
+mod trouble;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::fmt;
@@ -44,7 +46,7 @@ use crate::net::listen;
 use crate::proto::buffer::BufferPool;
 use crate::proto::handshake::PeerId;
 use crate::proto::info_hash::InfoHash;
-use crate::proto::torrent::{Landing, PeerKey, PeerSource, PeerStats, Torrent};
+use crate::proto::torrent::{Landing, PeerKey, PeerSource, PeerStats, Torrent, TorrentStats};
 
 use links::Link;
 use queue::Queue;
@@ -54,7 +56,8 @@ use timers::{Timer, Timers};
 use trackers::Asking;
 
 pub use event::{
-    AddError, AddTorrent, CheckPolicy, EngineError, Event, PauseCause, State, TorrentId, TorrentStatus,
+    AddError, AddTorrent, CheckPolicy, EngineError, Event, PauseCause, RequestError, State, TorrentId,
+    TorrentStatus,
 };
 pub use limits::{ConnectionLimits, UnknownTorrent};
 pub use queue::{Activity, QueueLimits};
@@ -406,6 +409,8 @@ impl Engine {
             self.announce(now, t);
             self.mind(now, t);
             self.save_if_due(now, t);
+            self.look_if_due(now, t);
+            self.go_on_with_ops(now, t);
             self.go_on_resting(now, t);
             self.go_on_stopping(now, t);
             self.note_demand(now, t);

@@ -66,6 +66,10 @@ impl AddTorrent {
             // The next run may begin in another folder.
             dir: std::path::absolute(&self.dir).unwrap_or_else(|_| self.dir.clone()),
             peers: self.peers.clone(),
+            move_on_complete: self
+                .move_on_complete
+                .as_ref()
+                .map(|dir| std::path::absolute(dir).unwrap_or_else(|_| dir.clone())),
             trackers: self.trackers,
             sequential: self.sequential,
             limits: Limits { down: self.down_limit, up: self.up_limit },
@@ -84,6 +88,7 @@ impl AddTorrent {
     pub(super) fn from_stored(stored: Stored) -> AddTorrent {
         AddTorrent {
             peers: stored.peers,
+            move_on_complete: stored.move_on_complete,
             trackers: stored.trackers,
             sequential: stored.sequential,
             down_limit: stored.limits.down,

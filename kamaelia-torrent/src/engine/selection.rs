@@ -67,8 +67,8 @@ impl Engine {
         if let Some((index, _)) = changes.iter().find(|(index, _)| *index >= files) {
             return Err(SelectionError::NoSuchFile { index: *index, files });
         }
-        if matches!(slot.phase, Phase::Loading) {
-            // What they change may still have to be read.
+        if matches!(slot.phase, Phase::Loading) || slot.ops.is_some() {
+            // What they change may still have to be read, or is on its way to another place.
             slot.early_priorities.extend(changes);
             return Ok(());
         }
@@ -91,19 +91,25 @@ impl Engine {
             // The record says something else, so it is written again.
             slot.saved = None;
         }
-        let early = std::mem::take(&mut slot.early_priorities);
+        self.choose_early(t);
+    }
+
+    /// Does what was asked for when it could not be done yet.
+    pub(super) fn choose_early(&mut self, t: usize) {
+        let early = std::mem::take(&mut self.torrents[t].early_priorities);
         if !early.is_empty() {
             self.change_selection(t, &early);
         }
     }
 
     /// A request that moves data out of the part file is answered.
-    pub(super) fn settled(&mut self, t: usize) {
+    pub(super) fn settled(&mut self, t: usize, good: bool) {
         let slot = &mut self.torrents[t];
         let id = slot.id;
         slot.settling = slot.settling.saturating_sub(1);
-        if slot.settling == 0 && std::mem::take(&mut slot.completes) {
+        if good && slot.settling == 0 && std::mem::take(&mut slot.completes) {
             self.emit(Event::Completed { id });
+            self.move_completed(t);
         }
     }
 

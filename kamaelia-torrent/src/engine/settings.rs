@@ -72,6 +72,8 @@ pub struct Settings {
     pub handshake_timeout: Duration,
     /// How long after a piece was verified the resume record is written. Default 5 s.
     pub save_interval: Duration,
+    /// How long after something was read from a torrent's files they are looked at for changes by others. Default 10 s.
+    pub look_interval: Duration,
     /// How long trackers may take to be told that we stopped. Default 3 s.
     pub stop_timeout: Duration,
     /// Seed of every random choice; `None` takes one from the system. The peer id is random in any case.
@@ -110,6 +112,7 @@ impl Default for Settings {
             connect_timeout: Duration::from_secs(10),
             handshake_timeout: Duration::from_secs(10),
             save_interval: Duration::from_secs(5),
+            look_interval: Duration::from_secs(10),
             stop_timeout: Duration::from_secs(3),
             seed: None,
             disk_hook: None,

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::event::{AddTorrent, State, TorrentId, TorrentStatus};
+use super::places::Ops;
 use super::queue::Seat;
 use super::rules::Watch;
 use super::stats::{Times, Wire};
+use super::trouble::{Doubt, Trouble};
 use crate::disk::{CheckHandle, Storage, Totals};
 use crate::proto::announce::{AnnounceStats, Announcer};
 use crate::proto::bitfield::Bitfield;
@@ -98,6 +100,18 @@ pub(super) struct Slot {
     pub(super) before: Totals,
     /// It would dial if there were fewer connections.
     pub(super) waiting_to_dial: bool,
+    /// Those of `jobs` that only read blocks for peers.
+    pub(super) reads: usize,
+    /// The files are being moved, renamed or checked.
+    pub(super) ops: Option<Box<Ops>>,
+    /// Pieces that are hashed again, because their files changed.
+    pub(super) doubt: Option<Box<Doubt>>,
+    /// What is wrong at the disk.
+    pub(super) trouble: Option<Box<Trouble>>,
+    /// When the files are looked at for changes by others.
+    pub(super) look_at: Option<Instant>,
+    /// It was told that records cannot be saved.
+    pub(super) unsaved: bool,
     /// It would ask a tracker if fewer requests were under way.
     pub(super) waiting_to_announce: bool,
     /// It waits in front of those that do not stop.
@@ -195,9 +209,15 @@ impl Slot {
             Phase::Loading => State::Checking,
             Phase::Checking(check) if !check.pausing => State::Checking,
             Phase::Checking(_) | Phase::Resting { .. } => State::Queued,
+            Phase::Running if self.recheck_progress().is_some() => State::Checking,
             Phase::Running if self.is_finished() && self.settling == 0 => State::Seeding,
             Phase::Running => State::Downloading,
         }
+    }
+
+    /// Pieces looked at and to look at while everything is hashed again.
+    fn recheck_progress(&self) -> Option<(u32, u32)> {
+        self.doubt.as_ref()?.progress()
     }
 
     pub(super) fn status(&self, now: Instant) -> TorrentStatus {
@@ -207,8 +227,11 @@ impl Slot {
         let (wanted, wanted_left) = self.wanted();
         let progress = match &self.phase {
             Phase::Checking(check) if check.total > 0 => f64::from(check.checked) / f64::from(check.total),
-            _ if wanted == 0 => 1.0,
-            _ => (wanted - wanted_left) as f64 / wanted as f64,
+            _ => match self.recheck_progress() {
+                Some((checked, total)) => f64::from(checked) / f64::from(total.max(1)),
+                None if wanted == 0 => 1.0,
+                None => (wanted - wanted_left) as f64 / wanted as f64,
+            },
         };
         TorrentStatus {
             id: self.id,
@@ -232,9 +255,10 @@ impl Slot {
             seeds: stats.seeds,
             pieces_have: self.have().map_or(0, Bitfield::count),
             piece_count: geometry.piece_count(),
-            save_path: self.storage.root().join(self.metainfo.name()),
+            save_path: self.storage.save_path(),
             tracker_message: self.tracker_message.clone(),
             error: self.error.clone(),
+            disk_error: self.trouble.as_ref().map(|trouble| trouble.error.clone()),
         }
     }
 
@@ -252,9 +276,9 @@ impl Slot {
             Phase::Stopping { until, closing: false } => Some(*until).filter(|until| *until > now),
             _ => None,
         };
-        let save = self.save_at.filter(|_| !self.saving);
+        let save = self.save_at.filter(|_| !self.saving && self.ops.is_none());
         let watch = self.watch.as_ref().and_then(|watch| watch.due);
-        [swarm, announcer, stop, save, watch].into_iter().flatten().min()
+        [swarm, announcer, stop, save, watch, self.look_at].into_iter().flatten().min()
     }
 }
 

@@ -549,6 +549,10 @@ impl Engine {
             }
             return;
         };
+        if slot.ops.is_some() {
+            // The files are on their way; it goes on when they are there.
+            return;
+        }
         // At most CHUNK_LEN.
         let len = len as usize;
         if read.account.take(len) {

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::event::Event;
+use super::trouble::Ends;
 use super::{Engine, index_of};
 use crate::proto::torrent::{Torrent, TorrentOutput};
 
@@ -15,6 +16,16 @@ impl Engine {
             let Some(output) = swarm.poll() else { break };
             let whole = swarm.is_seed();
             let id = slot.id;
+            // Rare: hardly ever are files moved.
+            let output = if slot.ops.is_some() {
+                match self.hold_back(t, output) {
+                    Some(output) => output,
+                    None => continue,
+                }
+            } else {
+                output
+            };
+            let slot = &mut self.torrents[t];
             match output {
                 TorrentOutput::Write { piece, offset, data, last } => {
                     slot.jobs += 1;
@@ -22,6 +33,10 @@ impl Engine {
                 }
                 TorrentOutput::Read { peer, blocks } => {
                     slot.jobs += 1;
+                    slot.reads += 1;
+                    if slot.look_at.is_none() {
+                        slot.look_at = Some(now + self.settings.look_interval);
+                    }
                     let buf = self.spare.pop().unwrap_or_default();
                     self.disk.read(&slot.storage, peer.0, blocks, buf);
                 }
@@ -60,6 +75,10 @@ impl Engine {
                     if slot.save_at.is_none() {
                         slot.save_at = Some(now + self.settings.save_interval);
                     }
+                    // While it rests, what was under way may still find room.
+                    if slot.trouble.is_some() && !slot.swarm.as_ref().is_some_and(Torrent::rests_at_disk) {
+                        self.out_of_trouble(t, Ends::Write);
+                    }
                     self.emit(Event::PieceVerified { id, piece });
                     self.read_on(now, id);
                 }
@@ -73,13 +92,11 @@ impl Engine {
                         slot.completes = true;
                     } else {
                         self.emit(Event::Completed { id });
+                        self.move_completed(t);
                     }
                 }
                 TorrentOutput::Abandon(piece) => self.disk.abandon(&slot.storage, piece),
-                TorrentOutput::DiskFailed(error) => {
-                    self.fail(now, t, error);
-                    return;
-                }
+                TorrentOutput::DiskFailed(error) => self.in_trouble(t, error, Ends::Write),
             }
         }
         if let Some(slot) = self.torrents.get_mut(t)

@@ -4,6 +4,8 @@
 //! before believing it. Like everything from disk it may have been changed by anyone: [`Resume::parse`]
 //! takes any bytes and gives a record that fits the torrent, or an error.
 
+use std::collections::BTreeMap;
+
 use sha1::{Digest, Sha1};
 
 use super::bencode::{Bencode, BencodeError, Document, Limits, Value};
@@ -29,10 +31,23 @@ pub struct Resume {
     pub priorities: Vec<Priority>,
     /// The part file, if there was one and it was not being written. Since version 2.
     pub parts: Option<FileStamp>,
+    /// Where the files are, if they were moved.
+    pub moved: Option<Moved>,
+    /// Files with another name than the torrent gives them, by number: relative paths, not checked here.
+    pub names: BTreeMap<u32, String>,
     /// Time that it ran, in all runs, s. Not in records of before, like the next.
     pub active_secs: u64,
     /// Time that it was complete and ran, s.
     pub seeding_secs: u64,
+}
+
+/// A torrent that was moved. Folders are bytes as the system gives them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// The folder in which it was to be kept. The record speaks only to who asks for this one.
+    pub home: Vec<u8>,
+    /// The folder in which it is.
+    pub dir: Vec<u8>,
 }
 
 /// How a file looked.
@@ -97,6 +112,17 @@ impl Resume {
             body.push(("priorities", levels.into()));
         }
         body.extend(self.parts.as_ref().map(|stamp| ("parts", encode_stamp(stamp))));
+        // What is not said is not written: most records are as they always were.
+        if let Some(moved) = &self.moved {
+            let pair = [&moved.home, &moved.dir].map(|dir| Bencode::from(&dir[..]));
+            body.push(("moved", Bencode::List(pair.into())));
+        }
+        if !self.names.is_empty() {
+            let name = |(file, path): (&u32, &String)| {
+                Bencode::List(vec![signed((*file).into()), Bencode::from(path.as_bytes())])
+            };
+            body.push(("names", self.names.iter().map(name).collect()));
+        }
         let body = Bencode::dict(body).encode();
         let sum = Sha1::digest(&body).to_vec();
         Bencode::dict([("body", body.into()), ("sha1", sum.into()), ("version", VERSION.into())]).encode()
@@ -152,10 +178,36 @@ impl Resume {
             downloaded: total("downloaded")?,
             priorities: priorities.ok_or(ResumeError::Missing("priorities"))?,
             parts: parts.ok_or(ResumeError::Missing("parts"))?,
+            moved: root
+                .get("moved")
+                .map(moved)
+                .map(|m| m.ok_or(ResumeError::Missing("moved")))
+                .transpose()?,
+            names: match root.get("names") {
+                None => BTreeMap::new(),
+                Some(list) => names(list, file_count).ok_or(ResumeError::Missing("names"))?,
+            },
             active_secs: optional("active seconds")?,
             seeding_secs: optional("seeding seconds")?,
         })
     }
+}
+
+fn moved(value: Value<'_>) -> Option<Moved> {
+    let mut parts = value.as_list()?;
+    let mut next = || parts.next().and_then(Value::as_bytes).map(<[u8]>::to_vec);
+    let moved = Moved { home: next()?, dir: next()? };
+    parts.next().is_none().then_some(moved)
+}
+
+fn names(list: Value<'_>, file_count: usize) -> Option<BTreeMap<u32, String>> {
+    let name = |pair: Value<'_>| {
+        let mut parts = pair.as_list()?;
+        let file = parts.next()?.as_u64().filter(|file| *file < file_count as u64)?;
+        let path = parts.next()?.as_str()?.to_owned();
+        parts.next().is_none().then_some((u32::try_from(file).ok()?, path))
+    };
+    list.as_list()?.map(name).collect()
 }
 
 fn bytes_of<'a>(dict: Value<'a>, key: &'static str) -> Result<&'a [u8], ResumeError> {
@@ -207,6 +259,8 @@ mod tests {
             parts: Some(FileStamp { len: 4096, mtime: 2 }),
             active_secs: 7,
             seeding_secs: 3,
+            moved: None,
+            names: BTreeMap::new(),
         }
     }
 
@@ -236,6 +290,15 @@ mod tests {
         let old = decode(&wrap(body.as_bytes())).unwrap();
         assert_eq!((old.downloaded, old.priorities, old.parts), (9, vec![], None));
         assert_eq!(old.files, [None, Some(FileStamp { len: 3, mtime: 4 })]);
+    }
+
+    #[test]
+    fn places_and_names_are_kept_and_bounded() {
+        let moved = Some(Moved { home: b"/a".into(), dir: vec![b'/', 0xff] });
+        let record = Resume { moved, names: [(1, "t/new".to_owned())].into(), ..record() };
+        assert_eq!(decode(&record.encode()), Ok(record.clone()));
+        let outside = Resume { names: [(2, "t/new".to_owned())].into(), ..record };
+        assert_eq!(decode(&outside.encode()), Err(ResumeError::Missing("names")));
     }
 
     #[test]

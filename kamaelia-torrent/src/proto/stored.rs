@@ -21,6 +21,8 @@ pub struct Stored {
     pub dir: PathBuf,
     /// Peers that the user named.
     pub peers: Vec<SocketAddr>,
+    /// Where its files go when everything is there.
+    pub move_on_complete: Option<PathBuf>,
     /// Whether its trackers are asked.
     pub trackers: bool,
     /// Whether pieces are taken in order.
@@ -80,6 +82,7 @@ impl Stored {
             ("down limit", bound(self.limits.down)),
             ("enough", self.enough.map(Enough::encode)),
             ("metainfo", Some(self.metainfo.to_torrent().into())),
+            ("move on complete", self.move_on_complete.as_deref().map(|dir| path_bytes(dir).into())),
             ("paused", self.paused.then(|| 1.into())),
             ("peers", Some(peers.collect())),
             ("priorities", (!self.priorities.is_empty()).then(|| levels.into())),
@@ -123,6 +126,7 @@ impl Stored {
             reserve: root.get("reserve").and_then(Value::as_int).map(|reserve| reserve == 1),
             dir: path(bytes_of("dir")?).ok_or(StoredError::Missing("dir"))?,
             peers: peers.take(MAX_PEERS).filter_map(|peer| peer.as_str()?.parse().ok()).collect(),
+            move_on_complete: root.get("move on complete").and_then(Value::as_bytes).and_then(path),
             trackers: flag("trackers")?,
             sequential: flag("sequential")?,
             limits: limit::Limits { down: bound("down limit"), up: bound("up limit") },
@@ -196,6 +200,7 @@ mod tests {
             10:created by1:k13:creation datei7e4:infod1:Zi0e6:lengthi5e4:name1:f12:piece lengthi16384e6:pieces20:\
             xxxxxxxxxxxxxxxxxxxx7:privatei1ee8:url-list9:http://w/e";
         Stored {
+            move_on_complete: Some("/there".into()),
             metainfo: Metainfo::parse(torrent).unwrap(),
             dir: "/a b/c".into(),
             peers: vec!["1.2.3.4:5".parse().unwrap(), "[::1]:6".parse().unwrap()],

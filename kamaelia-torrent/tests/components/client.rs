@@ -292,3 +292,39 @@ fn files_are_listed_and_chosen_by_message() {
         stop(&cx, Ipc::Shutdown).await;
     });
 }
+
+#[test]
+fn files_are_moved_renamed_and_checked_by_message() {
+    use kamaelia_torrent::components::{MoveTorrent, RecheckTorrent, RenameFile, RetryDisk};
+
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let bytes = torrent(from.path(), "film");
+    let there = to.path().to_path_buf();
+    with_client(from.path(), Duration::from_secs(9), async move |cx| {
+        cx.outbox.send(Message::new(bytes)).unwrap();
+        let TorrentEvent::NewTorrentCreated { torrent_id, .. } = answer(&cx).await else { panic!() };
+        let unknown = TorrentId(9);
+        for message in [
+            Message::new(MoveTorrent { torrent_id: unknown, dir: "x".into() }),
+            Message::new(RenameFile { torrent_id: unknown, index: 0, path: "x".into() }),
+            Message::new(RecheckTorrent { torrent_id: unknown }),
+            Message::new(RetryDisk { torrent_id: unknown }),
+            Message::new(RenameFile { torrent_id, index: 0, path: "../film".into() }),
+        ] {
+            cx.outbox.send(message).unwrap();
+            let refused = answer(&cx).await;
+            assert!(matches!(refused, TorrentEvent::RequestFailed { .. }), "{refused:?}");
+        }
+        cx.outbox.send(Message::new(MoveTorrent { torrent_id, dir: there.clone() })).unwrap();
+        let moved = answer(&cx).await;
+        assert!(matches!(&moved, TorrentEvent::TorrentMoved { dir, .. } if *dir == there), "{moved:?}");
+        cx.outbox.send(Message::new(RenameFile { torrent_id, index: 0, path: "clip".into() })).unwrap();
+        let renamed = answer(&cx).await;
+        assert_eq!(renamed.to_string(), "Torrent 1 file 0 renamed to clip");
+        cx.outbox.send(Message::new(RecheckTorrent { torrent_id })).unwrap();
+        cx.outbox.send(Message::new(RetryDisk { torrent_id })).unwrap();
+        let _ = cx.signal.send(Ipc::Shutdown);
+        while !cx.control.recv().await.is_producer_finished() {}
+    });
+    assert!(to.path().join("clip").exists() && !from.path().join("film").exists());
+}

@@ -119,6 +119,7 @@ fn half() -> Arc<StatusSnapshot> {
         save_path: "".into(),
         tracker_message: None,
         peer_message: None,
+        disk_message: None,
         listen: None,
     })
 }

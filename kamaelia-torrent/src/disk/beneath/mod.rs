@@ -31,6 +31,24 @@ pub(crate) enum Access {
     Write,
 }
 
+/// A folder that cannot be made because a file has its name: "exists" is a riddle to whoever named it.
+fn not_a_folder(e: io::Error) -> io::Error {
+    if e.kind() == io::ErrorKind::AlreadyExists { io::ErrorKind::NotADirectory.into() } else { e }
+}
+
+/// What stands under a name.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// A regular file, not a link.
+    pub(crate) is_file: bool,
+    /// What the system knows it by, whatever its name.
+    pub(crate) id: Option<(u64, u64)>,
+    /// Length, bytes.
+    pub(crate) len: u64,
+    /// Time of the last change, seconds since 1970 and nanoseconds.
+    pub(crate) mtime: (i64, i64),
+}
+
 /// Fills all slices from `offset` on, or reports where the file ended.
 ///
 /// # Errors

@@ -8,7 +8,7 @@ use std::io::{self, IoSliceMut, Read, Seek, SeekFrom, Write};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Mutex;
 
-use super::Access;
+use super::{Access, Found};
 
 /// A folder; names are resolved beneath it.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ impl Dir {
     /// Opens a folder named by the user. Makes it if `create`.
     pub(crate) fn open(path: &Path, create: bool) -> io::Result<Dir> {
         if create {
-            std::fs::create_dir_all(path)?;
+            std::fs::create_dir_all(path).map_err(super::not_a_folder)?;
         }
         if !std::fs::metadata(path)?.is_dir() {
             return Err(io::ErrorKind::NotADirectory.into());
@@ -52,14 +52,53 @@ impl Dir {
         std::fs::rename(new, self.path.join(name))
     }
 
-    /// Removes a file of this folder (a plain name).
-    pub(crate) fn remove(&self, name: &str) -> io::Result<()> {
-        std::fs::remove_file(self.checked(Path::new(name), false)?)
-    }
-
     /// Such a system is not asked how much room is left.
     pub(crate) fn free_bytes(&self) -> Option<u64> {
         None
+    }
+
+    /// What stands at `path`, without following a link; `None` if nothing does.
+    pub(crate) fn look(&self, path: &Path) -> io::Result<Option<Found>> {
+        match std::fs::symlink_metadata(self.path.join(path)) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(e),
+            Ok(meta) => {
+                let since = meta.modified()?.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+                let mtime = (since.as_secs() as i64, since.subsec_nanos().into());
+                Ok(Some(Found { is_file: meta.is_file(), id: None, len: meta.len(), mtime }))
+            }
+        }
+    }
+
+    /// Whether both are one folder.
+    pub(crate) fn is_same(&self, other: &Dir) -> bool {
+        let real = |dir: &Dir| std::fs::canonicalize(&dir.path);
+        matches!((real(self), real(other)), (Ok(a), Ok(b)) if a == b)
+    }
+
+    /// Gives a file a second name in `to`, making folders on the way. Never replaces anything.
+    pub(crate) fn link(&self, path: &Path, to: &Dir, new: &Path) -> io::Result<()> {
+        std::fs::hard_link(self.checked(path, false)?, to.checked(new, true)?)
+    }
+
+    /// Renames a file, making folders on the way. The caller looks before whether the new name is free.
+    pub(crate) fn rename(&self, path: &Path, to: &Dir, new: &Path) -> io::Result<()> {
+        std::fs::rename(self.checked(path, false)?, to.checked(new, true)?)
+    }
+
+    /// Removes a file (or link).
+    pub(crate) fn remove(&self, path: &Path) -> io::Result<()> {
+        std::fs::remove_file(self.path.join(path))
+    }
+
+    /// Removes a folder that is empty.
+    pub(crate) fn remove_folder(&self, path: &Path) -> io::Result<()> {
+        std::fs::remove_dir(self.path.join(path))
+    }
+
+    /// Folders cannot be synced here.
+    pub(crate) fn sync_folder_of(&self, _: &Path) -> io::Result<()> {
+        Ok(())
     }
 
     /// Renames are as durable here as the system makes them.

@@ -23,12 +23,7 @@ impl Torrent {
                 self.picker.set_state(piece, PieceState::Wanted);
                 self.urgent_afresh(piece);
                 self.news += 1;
-                if self.disk_rests.is_none() {
-                    let until = now + DISK_RESTS;
-                    self.disk_rests = Some(until);
-                    self.wake_at(until);
-                    self.outputs.push_back(TorrentOutput::DiskFailed(error));
-                }
+                self.disk_failed(now, error);
             }
         }
     }
@@ -42,22 +37,15 @@ impl Torrent {
 
     /// Goes on downloading after [`TorrentOutput::DiskFailed`].
     pub fn retry_disk(&mut self, now: Instant) {
-        if self.disk_rests.take().is_some() {
-            self.news += 1;
-            self.wake_at(now);
-        }
+        self.news += 1;
+        self.wake_at(now);
+        self.disk_rests = None;
     }
 
     fn verified(&mut self, now: Instant, piece: PieceIndex, senders: &[SourceId]) {
-        if !self.have.set(piece) {
+        if self.have.get(piece) {
             return;
         }
-        self.verified += u64::from(self.cfg.geometry.piece_size(piece));
-        let wanted = self.picker.is_wanted(piece);
-        let chosen = wanted && !self.is_only_urgent(piece);
-        self.picker.set_state(piece, PieceState::Have);
-        self.urgent_done(now, piece);
-        self.outputs.push_back(TorrentOutput::Verified(piece));
         if let Some(one) = only(senders)
             && let Some(source) = self.sources.get_mut(one)
         {
@@ -66,21 +54,7 @@ impl Torrent {
         if self.sources.wants_hashes(piece) {
             self.outputs.push_back(TorrentOutput::WantBlockHashes(piece));
         }
-        let slots: Vec<usize> = self.peers.iter().map(|(slot, _)| slot).collect();
-        for slot in slots {
-            let Some(peer) = self.peers.get_mut(slot) else { continue };
-            if wanted && peer.has.get(piece) {
-                peer.wanted = peer.wanted.saturating_sub(1);
-                if peer.wanted == 0 {
-                    self.update_interest(now, slot);
-                }
-            }
-        }
-        self.tell(now, piece);
-        // Everything may be there only because of a piece that is no longer wanted: worth telling, too.
-        if (chosen && self.is_finished()) || self.have.is_full() {
-            self.finished(now);
-        }
+        self.regain(now, piece);
     }
 
     fn bad(&mut self, now: Instant, piece: PieceIndex, senders: Vec<SourceId>, hashes: Vec<[u8; 20]>) {

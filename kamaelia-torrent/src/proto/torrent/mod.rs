@@ -9,6 +9,7 @@ mod candidates;
 mod check;
 mod connect;
 mod disk;
+mod doubt;
 mod haves;
 mod landing;
 mod messages;
@@ -80,6 +81,8 @@ pub struct Torrent {
     givers: usize,
     hungry: bool,
     disk_rests: Option<Instant>,
+    /// Pieces that were verified and are not there now; rare.
+    lost: Option<Box<doubt::Lost>>,
 
     choker: Choker,
     slots: usize,
@@ -139,6 +142,7 @@ impl Torrent {
             givers: 0,
             hungry: false,
             disk_rests: None,
+            lost: None,
             slots: choker.slots(&[]),
             choker,
             interested: 0,

@@ -162,6 +162,9 @@ pub enum PeerError {
     /// Another peer takes its place.
     #[error("replaced by a better peer")]
     Replaced,
+    /// It was told of pieces that are not there any more.
+    #[error("what it was told of our pieces is no longer true")]
+    Outdated,
 }
 
 /// What became of a piece at the disk.
