@@ -419,13 +419,14 @@ impl Session {
         let took = t.asked.elapsed();
         let rate = (status.downloaded as f64 / took.as_secs_f64().max(1e-6)) as u64;
         let text = if status.downloaded == 0 {
-            format!("{}: complete, {}", status.name, bytes(status.total))
+            format!("{}: complete, {}", status.name, bytes(status.wanted))
         } else {
             let (size, time) = (bytes(status.downloaded), duration(took));
             format!("{}: complete, {size} in {time} ({}/s)", status.name, bytes(rate))
         };
         let object = json!({
             "event": "complete", "id": id.0, "torrent": t.label, "name": status.name, "total": status.total,
+            "wanted": status.wanted,
             "downloaded": status.downloaded, "seconds": took.as_secs_f64(),
         });
         self.output.borrow().say(&text, object);

@@ -72,6 +72,11 @@ impl FileCache {
         Ok(file)
     }
 
+    /// Closes one file.
+    pub(crate) fn forget(&self, key: (StorageKey, u32, usize)) {
+        self.lock().files.remove(&key);
+    }
+
     /// Closes the files of one torrent.
     pub(crate) fn close(&self, storage: StorageKey) {
         self.lock().files.retain(|key, _| key.0 != storage);
