@@ -500,6 +500,7 @@ impl Torrent {
             let partial = self.by_piece.get(piece).and_then(|at| self.partials.get(*at));
             assert_eq!(partial.is_some(), due.started, "piece {piece} is begun");
             assert!(partial.is_none_or(|partial| partial.urgent));
+            assert!(self.picker.is_wanted(*piece) || self.is_doubted(*piece), "piece {piece} is fetched");
             let waits = partial.is_none_or(|partial| partial.free() > 0);
             assert!(!waits || urgent.open.contains(&key), "piece {piece} has free blocks");
             unstarted += usize::from(!due.started);
