@@ -63,8 +63,10 @@ impl Engine {
                     }
                 }
                 DiskAnswer::Range { key, token, offset, result } => {
-                    self.job_done(key);
-                    self.range_read(now, token, offset, result.map_err(|e| e.to_string()));
+                    if let Some(t) = self.job_done(key) {
+                        self.torrents[t].reads -= 1;
+                    }
+                    self.range_read(now, token, offset, result);
                 }
                 DiskAnswer::BlockHashes { key, piece, result } => {
                     let Some(t) = self.job_done(key) else { continue };

@@ -100,7 +100,7 @@ pub(super) struct Slot {
     pub(super) before: Totals,
     /// It would dial if there were fewer connections.
     pub(super) waiting_to_dial: bool,
-    /// Those of `jobs` that only read blocks for peers.
+    /// Those of `jobs` that only read, for peers or for somebody here.
     pub(super) reads: usize,
     /// The files are being moved, renamed or checked.
     pub(super) ops: Option<Box<Ops>>,
