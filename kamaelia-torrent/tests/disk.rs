@@ -255,11 +255,15 @@ fn blocks_are_read_between_their_headers() {
     ]);
     let mut buf = vec![9; 1_000_000];
     for blocks in lists {
+        let at_once = rig.disk.read_now(&storage, &blocks, &mut buf).then(|| buf.clone());
         rig.disk.read(&storage, 42, blocks.clone(), buf);
         let DiskAnswer::Read { token: 42, blocks: answered, buf: data, error: None, .. } = rig.next() else {
             panic!()
         };
         assert_eq!(answered, blocks);
+        // The first time no file is open.
+        assert_eq!(at_once.is_some(), blocks.len() == 3 && tells_what_is_in_memory(tmp.path()));
+        assert!(at_once.is_none_or(|at_once| at_once == data));
         let mut at = 0;
         for block in &blocks {
             let header = &data[at..at + PIECE_HEADER];
@@ -278,6 +282,43 @@ fn blocks_are_read_between_their_headers() {
     let outside = BlockRequest { piece: PieceIndex(0), begin: 65_530, len: 10 };
     rig.disk.read(&storage, 1, vec![outside], Vec::new());
     assert!(matches!(rig.next(), DiskAnswer::Read { error: Some(DiskError::Range { .. }), .. }));
+    assert!(!rig.disk.read_now(&storage, &[outside], &mut Vec::new()));
+}
+
+/// Whether the file system that holds a folder can be asked for what is in memory of a file.
+#[cfg(target_os = "linux")]
+fn tells_what_is_in_memory(dir: &Path) -> bool {
+    use rustix::io::ReadWriteFlags;
+    std::fs::write(dir.join("probe"), b"probe").unwrap();
+    let file = std::fs::File::open(dir.join("probe")).unwrap();
+    let mut data = [0; 5];
+    let slices = &mut [std::io::IoSliceMut::new(&mut data)];
+    rustix::io::preadv2(&file, slices, 0, ReadWriteFlags::NOWAIT) == Ok(5)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn tells_what_is_in_memory(_dir: &Path) -> bool {
+    false
+}
+
+#[test]
+fn nothing_is_read_at_once_that_is_not_there_or_might_wait() {
+    let torrent = single("f", 65_536, 65_536, 9);
+    let block = BlockRequest { piece: PieceIndex(0), begin: 40_000, len: BLOCK_LEN };
+    for hook in [None, Some(DiskHook::new(|_, _| Ok(())))] {
+        let tmp = tempfile::tempdir().unwrap();
+        torrent.store(tmp.path());
+        let waits = hook.is_some() || !tells_what_is_in_memory(tmp.path());
+        let rig = Rig::new(DiskConfig { hook, ..DiskConfig::default() });
+        let storage = rig.open(&torrent, tmp.path());
+        rig.disk.read(&storage, 1, vec![block], Vec::new());
+        assert!(matches!(rig.next(), DiskAnswer::Read { error: None, .. }));
+        let mut buf = Vec::new();
+        assert_eq!(rig.disk.read_now(&storage, &[block], &mut buf), !waits);
+        // The end of the file is cut off behind our back: whoever may wait finds out.
+        std::fs::File::options().write(true).open(tmp.path().join("f")).unwrap().set_len(50_000).unwrap();
+        assert!(!rig.disk.read_now(&storage, &[block], &mut buf));
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The threads that read, write and hash.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -32,6 +33,8 @@ pub(crate) enum AnyJob {
     Range { storage: Arc<Storage>, token: u64, offset: u64, len: usize },
     /// The hash of each block of a piece.
     BlockHashes { storage: Arc<Storage>, piece: PieceIndex },
+    /// A file to be closed.
+    Close(File),
 }
 
 /// One worker thread.
@@ -167,7 +170,10 @@ impl Worker {
     fn any(&mut self, job: AnyJob) {
         match job {
             AnyJob::Read { storage, token, blocks, mut buf } => {
-                let error = read_framed(&storage, &blocks, &mut buf).err();
+                let error = read_framed(&storage, &blocks, &mut buf, |offset, slices| {
+                    storage.read_scattered(offset, slices)
+                })
+                .err();
                 self.answers.send(DiskAnswer::Read {
                     key: storage.key(),
                     token,
@@ -182,6 +188,7 @@ impl Worker {
                 let result = storage.read(offset, &mut data).map(|()| data);
                 self.answers.send(DiskAnswer::Range { key: storage.key(), token, offset, result });
             }
+            AnyJob::Close(file) => drop(file),
             AnyJob::BlockHashes { storage, piece } => {
                 let result = block_hashes_on_disk(&storage, piece);
                 self.answers.send(DiskAnswer::BlockHashes { key: storage.key(), piece, result });
