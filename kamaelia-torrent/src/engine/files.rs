@@ -48,7 +48,7 @@ impl Engine {
                         }
                         continue;
                     }
-                    self.blocks_read(t, peer, &blocks, buf);
+                    self.worker_read(now, t, peer, &blocks, buf);
                 }
                 DiskAnswer::Range { key, token, offset, result } => {
                     self.job_done(key);

@@ -4,6 +4,8 @@
 //! memory; and what was read here is still in this core's cache when it is sent. The loop waits for no file all the
 //! same: it only takes what the system promises to give at once.
 
+use std::time::Instant;
+
 use super::trouble::Ends;
 use super::{Engine, index_of};
 use crate::proto::geometry::BlockRequest;
@@ -43,7 +45,8 @@ impl Engine {
             let ok = self.disk.read_now(&slot.storage, &blocks, &mut buf);
             slot.cached.tried(ok);
             if ok {
-                return self.blocks_read(t, peer, &blocks, buf);
+                self.blocks_read(t, peer, &blocks, buf);
+                return;
             }
         }
         slot.jobs += 1;
@@ -51,20 +54,43 @@ impl Engine {
         self.disk.read(&slot.storage, peer.0, blocks, buf);
     }
 
-    /// Hands blocks that were read to the connection.
-    pub(super) fn blocks_read(&mut self, t: usize, peer: PeerKey, blocks: &[BlockRequest], buf: Vec<u8>) {
+    /// Hands blocks that a worker has read to the connection.
+    pub(super) fn worker_read(
+        &mut self,
+        now: Instant,
+        t: usize,
+        peer: PeerKey,
+        blocks: &[BlockRequest],
+        buf: Vec<u8>,
+    ) {
+        let Some(waiting) = self.blocks_read(t, peer, blocks, buf) else { return };
+        if let Some(swarm) = &mut self.torrents[t].swarm {
+            swarm.blocks_read(now, peer, waiting);
+            self.pump(now, t);
+        }
+    }
+
+    /// Hands blocks that were read to the connection; answers how many such buffers are in front of them.
+    fn blocks_read(
+        &mut self,
+        t: usize,
+        peer: PeerKey,
+        blocks: &[BlockRequest],
+        buf: Vec<u8>,
+    ) -> Option<usize> {
         if self.torrents[t].trouble.is_some() {
             self.out_of_trouble(t, Ends::Read);
         }
-        match self.link(peer) {
-            Some(link) => {
-                let payload = blocks.iter().map(|block| u64::from(block.len)).sum();
-                link.conn.push_blocks(buf, blocks.len() as u32, payload);
-                self.enqueue(index_of(peer));
-            }
+        let Some(link) = self.link(peer) else {
             // The peer left in the meantime.
-            None => self.spare.push(buf),
-        }
+            self.spare.push(buf);
+            return None;
+        };
+        let waiting = link.conn.waiting_reads();
+        let payload = blocks.iter().map(|block| u64::from(block.len)).sum();
+        link.conn.push_blocks(buf, blocks.len() as u32, payload);
+        self.enqueue(index_of(peer));
+        Some(waiting)
     }
 }
 
