@@ -285,6 +285,55 @@ fn blocks_are_read_between_their_headers() {
     assert!(!rig.disk.read_now(&storage, &[outside], &mut Vec::new()));
 }
 
+#[test]
+fn small_pieces_that_wait_are_written_together_without_the_bad_one() {
+    const LEN: usize = 16 * 1024;
+    let torrent = single("f", 40 * LEN, LEN as u32, 13);
+    // Whether long writes fail: then each piece is written alone.
+    for fails in [false, true] {
+        let tmp = tempfile::tempdir().unwrap();
+        let (sent, all_sent) = mpsc::channel::<()>();
+        let (seen, accesses) = mpsc::channel();
+        let all_sent = std::sync::Mutex::new(all_sent);
+        let hook = DiskHook::new(move |_, bytes| {
+            // Until the other end is gone.
+            let _ = all_sent.lock().unwrap().recv();
+            seen.send(bytes as usize / LEN).unwrap();
+            if fails && bytes as usize > LEN { Err(std::io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+        });
+        let rig = Rig::new(DiskConfig { hook: Some(hook), workers: 1, ..DiskConfig::default() });
+        let storage = rig.open(&torrent, tmp.path());
+        let mut payload = torrent.payload();
+        payload[20 * LEN + 5] ^= 1;
+        // The last one keeps the worker busy until the others wait.
+        for i in std::iter::once(39).chain(0..39) {
+            let data = payload[i * LEN..][..LEN].to_vec();
+            rig.disk.write(&storage, PieceIndex(i as u32), 0, PartBuf::unpooled(data), true);
+        }
+        drop(sent);
+        let mut bad = Vec::new();
+        for _ in 0..40 {
+            match rig.next() {
+                DiskAnswer::Written { result: Some(PieceResult::Good), .. } => {}
+                DiskAnswer::Written { piece, result: Some(PieceResult::Bad { blocks }), .. } => {
+                    assert_eq!(blocks.len(), 1);
+                    bad.push(piece.0);
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(bad, [20]);
+        let accesses: Vec<usize> = accesses.try_iter().collect();
+        if fails {
+            assert_eq!(accesses.iter().filter(|pieces| **pieces == 1).count(), 39);
+        } else {
+            assert_eq!(accesses, [1, 16, 4, 11, 7]);
+        }
+        payload[20 * LEN..21 * LEN].fill(0);
+        assert!(std::fs::read(tmp.path().join("f")).unwrap() == payload);
+    }
+}
+
 /// Whether the file system that holds a folder can be asked for what is in memory of a file.
 #[cfg(target_os = "linux")]
 fn tells_what_is_in_memory(dir: &Path) -> bool {

@@ -24,6 +24,7 @@ mod log;
 mod names;
 mod relocate;
 mod restore;
+mod small;
 mod storage;
 mod store;
 mod worker;
@@ -365,6 +366,7 @@ impl Disk {
                 kept: Arc::clone(&kept),
                 making: HashMap::new(),
                 scratch: Vec::new(),
+                run: Vec::new(),
                 closing: Arc::clone(&disk.closing),
             };
             disk.pieces.push(sender);
@@ -385,7 +387,7 @@ impl Disk {
     pub fn write(&self, storage: &Arc<Storage>, piece: PieceIndex, offset: u32, buf: PartBuf, last: bool) {
         let job = PieceJob::Part { storage: Arc::clone(storage), piece, offset, buf, last };
         // A worker ends only when this object is dropped, so that nothing can be refused.
-        let _ = self.worker_of(storage.key(), piece).send(job);
+        let _ = self.worker_of(storage, piece).send(job);
     }
 
     /// Reads blocks into `buf` as `piece` messages, neighbours together. Answered by [`DiskAnswer::Read`].
@@ -560,8 +562,10 @@ impl Disk {
         }
     }
 
-    fn worker_of(&self, key: StorageKey, piece: PieceIndex) -> &Sender<PieceJob> {
-        &self.pieces[(piece.0 as usize).wrapping_add(key.0 as usize) % self.pieces.len()]
+    fn worker_of(&self, storage: &Storage, piece: PieceIndex) -> &Sender<PieceJob> {
+        // Small pieces that are neighbours go to the same worker, which writes them together.
+        let group = piece.0 / small::group(storage.geometry().piece_len());
+        &self.pieces[(group as usize).wrapping_add(storage.key().0 as usize) % self.pieces.len()]
     }
 
     /// The next answer, if there is one. After `None` the next answer rings again.

@@ -11,6 +11,7 @@ use sha1::{Digest, Sha1};
 use super::check::CheckTask;
 use super::frame::read_framed;
 use super::hasher::{PieceHash, block_hashes, block_hashes_on_disk};
+use super::small::is_small;
 use super::{Answers, DiskAnswer, DiskError, PieceResult, Storage, StorageKey};
 use crate::proto::buffer::PartBuf;
 use crate::proto::geometry::{BlockRequest, PieceIndex};
@@ -50,6 +51,8 @@ pub(crate) struct Worker {
     pub(crate) kept: Arc<AtomicUsize>,
     pub(crate) making: HashMap<(StorageKey, PieceIndex), PieceHash>,
     pub(crate) scratch: Vec<u8>,
+    /// Small pieces that are written together; empty in between.
+    pub(crate) run: Vec<u8>,
     /// Set when the owner of the queues goes away.
     pub(crate) closing: Arc<AtomicBool>,
 }
@@ -86,7 +89,18 @@ impl Worker {
     }
 
     fn piece(&mut self, job: PieceJob) {
+        let mut job = Some(job);
+        while let Some(now) = job {
+            job = self.one_piece(now);
+        }
+    }
+
+    /// Does one job, or several small ones together; answers with one that was taken from the queue beyond them.
+    fn one_piece(&mut self, job: PieceJob) -> Option<PieceJob> {
         match job {
+            PieceJob::Part { storage, piece, offset: 0, buf, .. } if is_small(&storage, piece, &buf) => {
+                return self.small_pieces(&storage, piece, buf);
+            }
             PieceJob::Part { storage, piece, offset, buf, last } => {
                 let key = storage.key();
                 let mut spent = Vec::new();
@@ -118,6 +132,7 @@ impl Worker {
                 }
             }
         }
+        None
     }
 
     fn part(
