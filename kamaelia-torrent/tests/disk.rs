@@ -103,7 +103,8 @@ impl Rig {
     fn save(&self, storage: &Arc<Storage>, have: Bitfield) {
         let totals = Totals { uploaded: 1, downloaded: 2, active_secs: 3, seeding_secs: 4 };
         let writes = if have.is_full() { Writes::Ended } else { Writes::GoOn };
-        self.disk.save_resume(storage, Snapshot { have, totals, at: SystemTime::now(), writes });
+        let snapshot = Snapshot { have, totals, priorities: Vec::new(), at: SystemTime::now(), writes };
+        self.disk.save_resume(storage, snapshot);
         assert!(matches!(self.next(), DiskAnswer::Saved { error: None, .. }));
     }
 }
@@ -582,7 +583,13 @@ fn a_record_does_not_vouch_for_what_was_written_after_the_pieces_were_counted() 
     ));
     let mut have = Bitfield::new(2);
     have.set(PieceIndex(0));
-    let snapshot = Snapshot { have, totals: Totals::default(), at: SystemTime::now(), writes: Writes::GoOn };
+    let snapshot = Snapshot {
+        have,
+        totals: Totals::default(),
+        priorities: Vec::new(),
+        at: SystemTime::now(),
+        writes: Writes::GoOn,
+    };
     // The keeper is slow: meanwhile another piece comes.
     assert!(matches!(
         rig.write(&storage, PieceIndex(1), vec![(0, payload[65_536..].to_vec())]),

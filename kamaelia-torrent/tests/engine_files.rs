@@ -412,11 +412,10 @@ fn a_medium_that_cannot_be_written_is_shared_with_one_note() {
     let torrent = folder();
     let dir = tempfile::tempdir().unwrap();
     torrent.store(dir.path());
-    // A file in the place of the folder for records: that cannot be written even by root.
-    let state = dir.path().join("state");
-    fs::write(&state, "").unwrap();
-    let mut node =
-        Node::start(Settings { state_dir: Some(state), save_interval: Duration::ZERO, ..settings() });
+    // A folder in the place of what would become the record: that cannot be written even by root.
+    let record = format!(".{}.resume.new", torrent.metainfo.info_hash());
+    fs::create_dir(dir.path().join(record)).unwrap();
+    let mut node = Node::start(Settings { save_interval: Duration::ZERO, ..settings() });
     let id = node.add(AddTorrent::new(torrent.metainfo.clone(), dir.path()));
     node.wait("a note", |e| matches!(e, Event::NotSaved { .. }));
     serves_everything(&torrent, &node);

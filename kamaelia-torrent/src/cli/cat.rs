@@ -28,7 +28,7 @@ pub(crate) fn run(args: &Cat) -> Done {
         Args::command().error(clap::error::ErrorKind::ArgumentConflict, text).exit();
     }
     let interrupt = Interrupt::install()?;
-    let wanted = read_all(&args.common, false)?;
+    let wanted = read_all(&args.common, false, false)?;
     let choice = args.file.as_deref().map_or(FileChoice::default(), FileChoice::from_text);
     for torrent in &wanted {
         // Before anything is begun or written.

@@ -74,6 +74,8 @@ mod tests {
             fraction_done: 0.0,
             verified: 0,
             total: 10,
+            wanted: 10,
+            wanted_left: 10,
             downloaded: 0,
             uploaded: 0,
             figures: Default::default(),

@@ -7,6 +7,7 @@ mod cat;
 mod check;
 mod demo;
 mod disk_news;
+mod files;
 mod graph;
 mod interrupt;
 mod limits;

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use axon::prelude::*;
 use kamaelia_torrent::components::{
-    CreateNewTorrent, News, NewsKinds, RequestTag, RestoreTorrents, StatusSnapshot, Subscribe, TorrentEvent,
+    CreateNewTorrent, News, NewsKinds, RequestTag, RestoreTorrents, StatusSnapshot, TorrentEvent,
 };
 use kamaelia_torrent::engine::{State, StopRule, TorrentId};
 use kamaelia_torrent::proto::info_hash::InfoHash;
@@ -190,6 +190,7 @@ impl Component for Session {
                 let object = json!({"event": "note", "torrent": wanted.label, "text": note});
                 self.output.borrow().say(&format!("{}: {note}", wanted.label), object);
             }
+            wanted.request.news = NewsKinds::PAUSES;
             wanted.request.tag = Some(RequestTag(torrents.all.len() as u64));
             let _ = cx.outbox.send(Message::new(wanted.request.clone()));
             torrents.all.push(Torrent::new(wanted));
@@ -199,10 +200,6 @@ impl Component for Session {
         loop {
             while let Some(event) = cx.inbox.try_recv() {
                 self.tell_address(&event, &mut listening);
-                if let TorrentEvent::NewTorrentCreated { torrent_id, .. } = event {
-                    let kinds = NewsKinds::PAUSES;
-                    let _ = cx.outbox.send(Message::new(Subscribe { torrent_id, kinds }));
-                }
                 self.heard(&mut torrents, &event);
             }
             if cx.interrupt.try_recv().is_some() && !leaving {
@@ -422,13 +419,14 @@ impl Session {
         let took = t.asked.elapsed();
         let rate = (status.downloaded as f64 / took.as_secs_f64().max(1e-6)) as u64;
         let text = if status.downloaded == 0 {
-            format!("{}: complete, {}", status.name, bytes(status.total))
+            format!("{}: complete, {}", status.name, bytes(status.wanted))
         } else {
             let (size, time) = (bytes(status.downloaded), duration(took));
             format!("{}: complete, {size} in {time} ({}/s)", status.name, bytes(rate))
         };
         let object = json!({
             "event": "complete", "id": id.0, "torrent": t.label, "name": status.name, "total": status.total,
+            "wanted": status.wanted,
             "downloaded": status.downloaded, "seconds": took.as_secs_f64(),
         });
         self.output.borrow().say(&text, object);

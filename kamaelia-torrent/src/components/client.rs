@@ -2,6 +2,7 @@
 
 mod limits;
 mod reading;
+mod selection;
 mod session;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -25,6 +26,7 @@ ports! {
     /// Boxes of a [`TorrentClient`].
     pub struct ClientPorts {
         in  { /// Requests: [`CreateNewTorrent`] (or bare bytes or text), [`CloseTorrent`], [`AddPeers`],
+              /// [`SetFilePriorities`](super::SetFilePriorities), [`ListFiles`](super::ListFiles),
               /// [`MoveTorrent`](super::MoveTorrent), [`RenameFile`](super::RenameFile),
               /// [`RecheckTorrent`](super::RecheckTorrent), [`RetryDisk`](super::RetryDisk),
               /// [`SetLimits`](super::SetLimits), [`SetConnectionLimits`](super::SetConnectionLimits),
@@ -280,6 +282,7 @@ impl Work<'_> {
             Err(message) => message,
         };
         let Err(message) = self.serve_limits(message) else { return };
+        let Err(message) = self.serve_selection(message) else { return };
         let Err(message) = self.serve_reading(message) else { return };
         let Err(message) = self.serve_session(message) else { return };
         match message.downcast::<CloseTorrent>() {
@@ -384,13 +387,20 @@ impl Work<'_> {
         add.check = create.check;
         add.trackers = create.trackers;
         add.sequential = create.sequential;
+        add.priorities = create.priorities;
+        add.allocation = create.allocation;
         add.move_on_complete = create.move_on_complete;
         (add.down_limit, add.up_limit) = (create.down_limit, create.up_limit);
         add.paused = create.paused;
         add.stop_rule = create.stop_rule;
         let listen = self.engine.local_addr();
         let answer = match self.engine.add(add) {
-            Ok(torrent_id) => TorrentEvent::NewTorrentCreated { torrent_id, save_folder, listen, tag },
+            Ok(torrent_id) => {
+                if create.news != NewsKinds::NONE {
+                    self.subscriptions.insert(torrent_id, create.news);
+                }
+                TorrentEvent::NewTorrentCreated { torrent_id, save_folder, listen, tag }
+            }
             Err(AddError::Duplicate(id)) if self.closing.contains(&id) => {
                 self.deferred.extend(again.map(Message::new));
                 return;

@@ -2,6 +2,7 @@
 
 mod limits;
 mod reading;
+mod selection;
 mod session;
 mod stored;
 
@@ -20,11 +21,16 @@ pub(crate) use files::serve_files;
 pub use files::{MoveTorrent, RecheckTorrent, RenameFile, RetryDisk};
 
 use super::status::StatusSnapshot;
-use crate::engine::{CheckPolicy, ConnectionLimits, FileChunk, Limits, SessionStats, StopRule, TorrentId};
+use crate::disk::Allocation;
+use crate::engine::{
+    CheckPolicy, ConnectionLimits, FileChunk, FileStatus, Limits, SessionStats, StopRule, TorrentId,
+};
 use crate::proto::info_hash::InfoHash;
+use crate::proto::selection::Priority;
 
 pub use limits::{SetConnectionLimits, SetLimits};
 pub use reading::{ClearPieceDeadlines, ReadFile, SetPieceDeadline, StopReading};
+pub use selection::{ListFiles, SetFilePriorities};
 pub use session::{
     GetSessionStats, News, NewsKinds, PauseTorrent, ResumeTorrent, SetQueueLimits, SetQueuePosition,
     SetStopRule, Subscribe,
@@ -71,6 +77,10 @@ pub struct CreateNewTorrent {
     pub trackers: bool,
     /// Whether pieces are taken in order.
     pub sequential: bool,
+    /// How soon each file is fetched, one for each file of the torrent; an empty list leaves it to the resume record.
+    pub priorities: Vec<Priority>,
+    /// How room for files is taken; `None` as the client's settings say.
+    pub allocation: Option<Allocation>,
     /// Where its files go when everything is there.
     pub move_on_complete: Option<PathBuf>,
     /// Most bytes per second from its peers; `None`: no limit of its own.
@@ -81,6 +91,8 @@ pub struct CreateNewTorrent {
     pub paused: bool,
     /// When it has been shared enough; `None`: by the rule of the client's settings.
     pub stop_rule: Option<StopRule>,
+    /// News that the asker wants from the beginning, as by [`Subscribe`], of which none is missed then.
+    pub news: NewsKinds,
     /// Comes back in the answer.
     pub tag: Option<RequestTag>,
 }
@@ -95,11 +107,14 @@ impl CreateNewTorrent {
             check: CheckPolicy::default(),
             trackers: true,
             sequential: false,
+            priorities: Vec::new(),
+            allocation: None,
             move_on_complete: None,
             down_limit: None,
             up_limit: None,
             paused: false,
             stop_rule: None,
+            news: NewsKinds::NONE,
             tag: None,
         }
     }
@@ -159,6 +174,12 @@ impl fmt::Display for AddPeers {
 pub(crate) fn about(message: &Message) -> Option<(TorrentId, &'static str)> {
     if let Some(request) = message.downcast_ref::<AddPeers>() {
         return Some((request.torrent_id, "AddPeers"));
+    }
+    if let Some(request) = message.downcast_ref::<SetFilePriorities>() {
+        return Some((request.torrent_id, "SetFilePriorities"));
+    }
+    if let Some(request) = message.downcast_ref::<ListFiles>() {
+        return Some((request.torrent_id, "ListFiles"));
     }
     if let Some(SetLimits { torrent_id: Some(id), .. }) = message.downcast_ref() {
         return Some((*id, "SetLimits"));
@@ -264,6 +285,14 @@ pub enum TorrentEvent {
         request: &'static str,
         /// Why not.
         reason: String,
+    },
+    /// The files of a torrent, as [`ListFiles`] asked for them; goes to all owners of the torrent. An addition to the
+    /// original's messages.
+    TorrentFiles {
+        /// The torrent.
+        torrent_id: TorrentId,
+        /// In the order of the torrent, padding included.
+        files: Arc<[FileStatus]>,
     },
     /// What a torrent, or all together, may transfer from now on. An addition to the original's messages.
     LimitsChanged {
@@ -380,6 +409,7 @@ impl TorrentEvent {
             | Self::TrackerReport { torrent_id, .. }
             | Self::TorrentStatusUpdate { torrent_id, .. }
             | Self::RequestFailed { torrent_id, .. }
+            | Self::TorrentFiles { torrent_id, .. }
             | Self::FileData { torrent_id, .. }
             | Self::ReadEnded { torrent_id, .. }
             | Self::News { torrent_id, .. }
@@ -440,6 +470,11 @@ impl fmt::Display for TorrentEvent {
             }
             Self::RequestFailed { torrent_id, request, reason } => {
                 write!(f, "Torrent {torrent_id} {request}: {}", printable(reason))
+            }
+            Self::TorrentFiles { torrent_id, files } => {
+                let wanted = files.iter().filter(|file| !file.pad && file.priority.is_wanted()).count();
+                let all = files.iter().filter(|file| !file.pad).count();
+                write!(f, "Torrent {torrent_id} files: {wanted} of {all} wanted")
             }
             Self::LimitsChanged { torrent_id, limits } => {
                 write!(f, "Limits of {}: {}", limits::Whose(*torrent_id), limits::Rates(*limits))

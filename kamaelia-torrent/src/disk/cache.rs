@@ -86,6 +86,11 @@ impl FileCache {
         Some(Arc::clone(&entry.file))
     }
 
+    /// Closes one file.
+    pub(crate) fn forget(&self, key: (StorageKey, u32, usize)) {
+        self.lock().files.remove(&key);
+    }
+
     /// Closes the files of one torrent.
     pub(crate) fn close(&self, storage: StorageKey) {
         self.lock().files.retain(|key, _| key.0 != storage);

@@ -142,7 +142,10 @@ impl CheckTask {
         bytes: &mut u64,
         missing: &mut Option<usize>,
     ) -> Result<bool, DiskError> {
-        if missing.is_some_and(|file| self.storage.piece_segments(piece).any(|s| !s.pad && s.file == file)) {
+        // But for what the part file has of it.
+        let elsewhere = |file| self.storage.part_holds(piece, file);
+        let lies_in = |file| self.storage.piece_segments(piece).any(|s| !s.pad && s.file == file);
+        if missing.is_some_and(|file| lies_in(file) && !elsewhere(file)) {
             return Ok(false);
         }
         match self.hash(piece, scratch, bytes, missing) {

@@ -17,6 +17,16 @@ pub enum DiskError {
         /// The refusal of the system.
         source: io::Error,
     },
+    /// Room was to be reserved and there is not enough of it: make room, leave files out, or do not reserve.
+    #[error("no space left to reserve {needed} bytes in {path:?}: {free} are free")]
+    NoRoom {
+        /// The folder.
+        path: PathBuf,
+        /// What is missing of the files, bytes.
+        needed: u64,
+        /// What is free, bytes.
+        free: u64,
+    },
     /// A symbolic link stands where a file or folder of the torrent belongs; links are never followed.
     #[error("{path:?} leads through a symbolic link, which is not followed")]
     Symlink {
@@ -98,6 +108,7 @@ impl DiskError {
                 | DiskError::NotAFolder { .. }
                 | DiskError::Range { .. }
                 | DiskError::Exists { .. }
+                | DiskError::NoRoom { .. }
                 | DiskError::Ended
         )
     }

@@ -17,9 +17,9 @@ use super::relocate::{Relocation, relocate};
 use super::store::Store;
 use super::{Answers, DiskAnswer, DiskError, Snapshot, Storage, StorageKey, Totals, Writes};
 use crate::proto::bitfield::Bitfield;
-use crate::proto::geometry::PieceIndex;
 use crate::proto::info_hash::InfoHash;
 use crate::proto::resume::{FileStamp, Moved, Resume};
+use crate::proto::selection::{Priority, pieces_of};
 use crate::proto::stored::Stored;
 
 /// Work for the keeper. All of one torrent is done in the order in which it was sent.
@@ -41,6 +41,8 @@ pub(crate) enum KeeperJob {
     Remember { key: StorageKey, stored: Box<Stored> },
     /// Forgets a torrent.
     Forget { key: StorageKey, info_hash: InfoHash },
+    /// Other files are wanted.
+    Select { storage: Arc<Storage>, priorities: Vec<Priority> },
     /// Closes the files.
     Close(Arc<Storage>),
 }
@@ -123,7 +125,11 @@ impl Keeper {
     fn work(&mut self, job: KeeperJob) -> Option<DiskAnswer> {
         Some(match job {
             KeeperJob::Prepare(storage) => {
-                DiskAnswer::Prepared { key: storage.key(), error: storage.make_empty_files().err() }
+                DiskAnswer::Prepared { key: storage.key(), error: self.prepare(&storage).err() }
+            }
+            KeeperJob::Select { storage, priorities } => {
+                storage.set_priorities(&priorities);
+                DiskAnswer::Selected { key: storage.key(), error: self.prepare(&storage).err() }
             }
             KeeperJob::Load { storage, also } => self.load(storage, also),
             KeeperJob::Save { storage, snapshot } => {
@@ -160,6 +166,16 @@ impl Keeper {
         })
     }
 
+    fn prepare(&mut self, storage: &Storage) -> Result<(), DiskError> {
+        storage.make_empty_files()?;
+        storage.reserve()?;
+        let changed = storage.settle_parts()?;
+        if let Some(stamps) = self.stamps.get_mut(&storage.key()) {
+            stamps.again.extend(changed);
+        }
+        Ok(())
+    }
+
     /// What the record vouches for, and what has to be hashed because there is no record that speaks of the files as
     /// they are now. The record is input like any other: what it says about pieces holds only for files whose size
     /// and time of change it names correctly.
@@ -192,19 +208,40 @@ impl Keeper {
         let mut have = record.as_ref().map_or_else(|| Bitfield::new(count), |record| record.have.clone());
         // Without a record everything, also pieces that are nothing but padding.
         let mut recheck = if record.is_some() { Bitfield::new(count) } else { Bitfield::full(count) };
+        let priorities = record.as_ref().map_or_else(Vec::new, |record| record.priorities.clone());
+        if !storage.is_chosen() {
+            storage.set_priorities(&priorities);
+        }
+        let parts = record.as_ref().and_then(|record| record.parts);
+        let parts_trusted = storage.part_stamp().unwrap_or(None) == parts;
+        if !parts_trusted {
+            for piece in storage.part_pieces() {
+                have.clear(piece);
+                recheck.set(piece);
+            }
+        }
         let mut stamps = Vec::new();
         for (i, entry) in storage.metainfo().files().iter().enumerate() {
             let now = if entry.pad { None } else { storage.stamp(i).unwrap_or(None) };
             let then = record.as_ref().and_then(|record| record.files.get(i).copied().flatten());
             stamps.push(now);
             // Padding needs no file; a file that is not there has nothing to be hashed.
-            let trusted = entry.pad || (now.is_some() && now == then);
+            let unwanted = storage.is_unwanted(i);
+            let was_unwanted = priorities.get(i).is_some_and(|priority| !priority.is_wanted());
+            // What is in the part file does not show in the stamp.
+            let whole = parts_trusted || !(unwanted || was_unwanted);
+            let trusted = entry.pad || (now.is_some() && now == then && whole);
             if trusted || entry.len == 0 {
                 continue;
             }
-            let piece_len = u64::from(storage.geometry().piece_len());
-            let pieces = entry.offset / piece_len..=(entry.offset + entry.len - 1) / piece_len;
-            for piece in pieces.map(|piece| PieceIndex(piece as u32)) {
+            for piece in pieces_of(&storage.geometry(), entry) {
+                if unwanted && record.is_some() && now.is_none() && then.is_none() {
+                    // The file is not meant to be there, but what is said to be verified has to be somewhere.
+                    let there = parts_trusted && storage.part_holds(piece, i);
+                    if !have.get(piece) || there {
+                        continue;
+                    }
+                }
                 have.clear(piece);
                 // A piece of a missing file can still be right if that part of it is padding or hashes as zeros
                 // would; only the check knows.
@@ -219,7 +256,7 @@ impl Keeper {
             seeding_secs: r.seeding_secs,
         });
         let moved = (!Arc::ptr_eq(storage, &asked)).then(|| Arc::clone(storage));
-        DiskAnswer::Resumed { key, have, recheck, totals, storage: moved }
+        DiskAnswer::Resumed { key, have, recheck, totals, priorities, storage: moved }
     }
 
     /// Data, then the record, then the old names: whenever this ends, the record speaks of a place that is whole.
@@ -296,10 +333,6 @@ impl Keeper {
         let mut waited = false;
         for i in std::mem::take(&mut stamps.again) {
             let mut stamp = storage.stamp(i)?;
-            let age = |stamp: FileStamp, at: SystemTime| {
-                let at = at.duration_since(UNIX_EPOCH).unwrap_or_default();
-                at.saturating_sub(Duration::from_nanos(stamp.mtime))
-            };
             match snapshot.writes {
                 // A file that changed since the pieces were counted holds more than the record says. The next run
                 // has to look into it.
@@ -321,13 +354,33 @@ impl Keeper {
                 *file = stamp;
             }
         }
+        // The part file is looked at each time: it is small, and most torrents have none.
+        let parts = storage.part_stamp()?.filter(|stamp| match snapshot.writes {
+            Writes::GoOn => age(*stamp, snapshot.at) >= CLOCK_TICK,
+            Writes::Ended => {
+                if !waited && age(*stamp, SystemTime::now()) < CLOCK_TICK {
+                    std::thread::sleep(CLOCK_TICK);
+                }
+                true
+            }
+        });
         let files = stamps.files.clone();
         let info_hash = storage.metainfo().info_hash();
-        let Snapshot { have, totals, .. } = snapshot;
+        let Snapshot { have, totals, priorities, .. } = snapshot;
         let Totals { uploaded, downloaded, active_secs, seeding_secs } = totals;
-        let (moved, names) = (None, BTreeMap::new());
-        let record =
-            Resume { info_hash, have, files, uploaded, downloaded, active_secs, seeding_secs, moved, names };
+        let record = Resume {
+            info_hash,
+            have,
+            files,
+            uploaded,
+            downloaded,
+            active_secs,
+            seeding_secs,
+            priorities,
+            parts,
+            moved: None,
+            names: BTreeMap::new(),
+        };
         self.write_record(storage, record)
     }
 
@@ -421,6 +474,12 @@ fn state_error(store: &Store, e: &std::io::Error) -> DiskError {
     // One failure may answer many requests, but an error of the system cannot be copied.
     let copy = e.raw_os_error().map_or_else(|| e.kind().into(), std::io::Error::from_raw_os_error);
     DiskError::from_io("write", store.dir(), copy)
+}
+
+/// How long before `at` a file was changed.
+fn age(stamp: FileStamp, at: SystemTime) -> Duration {
+    let at = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    at.saturating_sub(Duration::from_nanos(stamp.mtime))
 }
 
 fn record_name(storage: &Storage) -> String {

@@ -22,6 +22,7 @@ mod keeper;
 mod layout;
 mod log;
 mod names;
+mod parts;
 mod relocate;
 mod restore;
 mod small;
@@ -44,6 +45,7 @@ use crate::proto::buffer::PartBuf;
 use crate::proto::geometry::{BlockRequest, PieceIndex};
 use crate::proto::metainfo::Metainfo;
 use crate::proto::path::PathError;
+use crate::proto::selection::Priority;
 use crate::proto::stored::Stored;
 
 pub use check::CheckHandle;
@@ -79,6 +81,8 @@ pub struct Snapshot {
     pub have: Bitfield,
     /// Payload of all runs.
     pub totals: Totals,
+    /// Priorities of the files; empty if all are as usual.
+    pub priorities: Vec<Priority>,
     /// When this was so.
     pub at: SystemTime,
     /// Whether pieces that are not in `have` may be written meanwhile.
@@ -94,6 +98,17 @@ pub enum Writes {
     Ended,
 }
 
+/// How room for files is taken from the file system.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Allocation {
+    /// As data comes; what has not come is a hole.
+    #[default]
+    Sparse,
+    /// All of it for the wanted files when a torrent starts, so that a full disk shows at once. On file systems that
+    /// cannot reserve (and on systems other than Linux) it is only compared with what is free then.
+    Full,
+}
+
 /// Settings of the disk layer.
 #[derive(Clone, Debug)]
 pub struct DiskConfig {
@@ -101,8 +116,6 @@ pub struct DiskConfig {
     pub workers: usize,
     /// Files kept open at the same time, of all torrents. Default 64.
     pub open_files: usize,
-    /// Reserve room for a file when it is made, instead of leaving it sparse. Default off.
-    pub preallocate: bool,
     /// Folder in which torrents and resume records are kept; it belongs to one process at a time. Default none: then
     /// resume records are kept beside the data, and torrents not at all.
     pub state_dir: Option<PathBuf>,
@@ -120,7 +133,6 @@ impl Default for DiskConfig {
         DiskConfig {
             workers: cores.min(4),
             open_files: 64,
-            preallocate: false,
             state_dir: None,
             ahead_bytes: 2 * 1024 * 1024,
             hook: None,
@@ -222,7 +234,7 @@ pub enum DiskAnswer {
         /// Set for [`Disk::check_again`]; in its last answer, whether none of the files is there.
         nothing_left: Option<bool>,
     },
-    /// The files that hold no data are made.
+    /// The files are ready to be written.
     Prepared {
         /// The torrent.
         key: StorageKey,
@@ -239,8 +251,17 @@ pub enum DiskAnswer {
         recheck: Bitfield,
         /// Payload of all runs before.
         totals: Totals,
+        /// Priorities of the files as the record has them; empty if all are as usual.
+        priorities: Vec<Priority>,
         /// Where the files are, if that is not where they were looked for.
         storage: Option<Arc<Storage>>,
+    },
+    /// Other files are wanted from now on.
+    Selected {
+        /// The torrent.
+        key: StorageKey,
+        /// Why something could not be moved out of the part file, made or reserved.
+        error: Option<DiskError>,
     },
     /// The files were brought to another place, or all is as it was.
     Moved {
@@ -376,10 +397,36 @@ impl Disk {
         Ok(disk)
     }
 
-    /// Prepares the storage of a torrent beneath the folder `root`. Touches no file.
+    /// Prepares the storage of a torrent beneath the folder `root`, all of whose files are wanted. Touches no file.
     pub fn open(&self, key: StorageKey, metainfo: Metainfo, root: PathBuf) -> Arc<Storage> {
+        self.open_with(key, metainfo, root, Allocation::Sparse, &[])
+    }
+
+    /// The same for a torrent whose files have these priorities. If the list is empty, those of the resume record
+    /// count when it is [read](Disk::load_resume). Blocks that fall into unwanted files go to the torrent's part file.
+    pub fn open_with(
+        &self,
+        key: StorageKey,
+        metainfo: Metainfo,
+        root: PathBuf,
+        allocation: Allocation,
+        priorities: &[Priority],
+    ) -> Arc<Storage> {
         let cache = Arc::clone(&self.cache);
-        Arc::new(Storage::new(key, metainfo, root, self.config.preallocate, cache))
+        Arc::new(Storage::new(key, metainfo, root, allocation, priorities, cache))
+    }
+
+    /// Changes which files are wanted, for what is written from now on or soon after; what the part file holds of files
+    /// that are wanted again is moved to them. Answered by [`DiskAnswer::Selected`].
+    pub fn select(&self, storage: &Arc<Storage>, priorities: Vec<Priority>) {
+        self.keep(KeeperJob::Select { storage: Arc::clone(storage), priorities });
+    }
+
+    /// Forgets the parts of a piece that were sent to be written, and gives their buffers back
+    /// ([`DiskAnswer::Returned`]). Ends no request; those under way are answered.
+    pub fn abandon(&self, storage: &Arc<Storage>, piece: PieceIndex) {
+        let job = PieceJob::Abandon { storage: Arc::clone(storage), piece };
+        let _ = self.worker_of(storage, piece).send(job);
     }
 
     /// Writes and hashes a part of a piece: the whole piece, or parts in any order. Answered by
@@ -437,7 +484,8 @@ impl Disk {
         CheckHandle(task)
     }
 
-    /// Makes the files that hold no data. Answered by [`DiskAnswer::Prepared`].
+    /// Makes the files that hold no data, reserves room if the torrent wants that, and moves what the part file holds of
+    /// wanted files to them. Answered by [`DiskAnswer::Prepared`].
     pub fn prepare(&self, storage: &Arc<Storage>) {
         self.keep(KeeperJob::Prepare(Arc::clone(storage)));
     }

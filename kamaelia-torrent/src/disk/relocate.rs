@@ -279,8 +279,8 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::disk::StorageKey;
     use crate::disk::cache::FileCache;
+    use crate::disk::{Allocation, StorageKey};
     use crate::make::Maker;
 
     /// A torrent of three files, one of them below a folder, and its storage.
@@ -290,7 +290,14 @@ mod tests {
             std::fs::write(dir.join(name), vec![len as u8; len]).unwrap();
         }
         let made = Maker::new(dir.join("t")).make(|_| ControlFlow::Continue(())).unwrap();
-        Storage::new(StorageKey(1), made.metainfo, dir.into(), false, Arc::new(FileCache::new(4, None)))
+        Storage::new(
+            StorageKey(1),
+            made.metainfo,
+            dir.into(),
+            Allocation::Sparse,
+            &[],
+            Arc::new(FileCache::new(4, None)),
+        )
     }
 
     fn is_whole(storage: &Storage) -> bool {

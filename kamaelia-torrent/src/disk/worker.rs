@@ -21,6 +21,8 @@ use crate::proto::geometry::{BlockRequest, PieceIndex};
 pub(crate) enum PieceJob {
     /// A part of a piece to be written and hashed.
     Part { storage: Arc<Storage>, piece: PieceIndex, offset: u32, buf: PartBuf, last: bool },
+    /// A piece in the making is not wanted any more.
+    Abandon { storage: Arc<Storage>, piece: PieceIndex },
     /// The torrent rests: its pieces in the making are forgotten, its files closed.
     Forget(Arc<Storage>),
 }
@@ -117,22 +119,32 @@ impl Worker {
                 }
                 self.answers.send(DiskAnswer::Written { key, piece, bufs: spent, result });
             }
+            PieceJob::Abandon { storage, piece } => {
+                let key = (storage.key(), piece);
+                self.forget(|other| *other == key);
+            }
             PieceJob::Forget(storage) => {
-                let key = storage.key();
                 storage.close_files();
-                let mut spent = Vec::new();
-                self.making.retain(|(owner, _), making| {
-                    if *owner == key {
-                        making.release(&mut spent);
-                    }
-                    *owner != key
-                });
-                if !spent.is_empty() {
-                    self.answers.send(DiskAnswer::Returned { bufs: spent });
-                }
+                let key = storage.key();
+                self.forget(|(owner, _)| *owner == key);
             }
         }
         None
+    }
+
+    /// Gives up pieces in the making.
+    fn forget(&mut self, which: impl Fn(&(StorageKey, PieceIndex)) -> bool) {
+        let mut spent = Vec::new();
+        self.making.retain(|key, making| {
+            let goes = which(key);
+            if goes {
+                making.release(&mut spent);
+            }
+            !goes
+        });
+        if !spent.is_empty() {
+            self.answers.send(DiskAnswer::Returned { bufs: spent });
+        }
     }
 
     fn part(

@@ -10,10 +10,11 @@ use std::sync::Arc;
 use super::queue::Activity;
 use super::rules::{StopRule, StopRuleError};
 use super::stats::Figures;
-use crate::disk::{StateError, Totals};
+use crate::disk::{Allocation, StateError, Totals};
 use crate::proto::geometry::PieceIndex;
 use crate::proto::info_hash::InfoHash;
 use crate::proto::metainfo::Metainfo;
+use crate::proto::selection::Priority;
 
 use super::stream::{FileChunk, ReadId};
 
@@ -54,6 +55,11 @@ pub struct AddTorrent {
     pub trackers: bool,
     /// Whether pieces are taken in order instead of the rarest first.
     pub sequential: bool,
+    /// How soon each file is fetched, in the order of the torrent. If the list is empty, those of the resume record
+    /// count, or [`Priority::NORMAL`] for all if there is none.
+    pub priorities: Vec<Priority>,
+    /// How room for files is taken; `None` as the engine's settings say.
+    pub allocation: Option<Allocation>,
     /// Where the files go when everything is there. A torrent of which nothing is in `dir` is looked for here.
     pub move_on_complete: Option<PathBuf>,
     /// Whether it begins paused. The engine keeps this up to date when it is paused and resumed.
@@ -76,6 +82,8 @@ impl AddTorrent {
             check: CheckPolicy::default(),
             trackers: true,
             sequential: false,
+            priorities: Vec::new(),
+            allocation: None,
             move_on_complete: None,
             paused: false,
             stop_rule: None,
@@ -104,6 +112,14 @@ pub enum AddError {
     /// It is here already, under this number.
     #[error("torrent {0} is the same")]
     Duplicate(TorrentId),
+    /// There is not one priority for each file.
+    #[error("{got} priorities for {files} files")]
+    Priorities {
+        /// Priorities given.
+        got: usize,
+        /// Files of the torrent, padding included.
+        files: usize,
+    },
     /// The engine is stopping.
     #[error("the engine is stopping")]
     Stopping,
@@ -178,7 +194,8 @@ pub enum Event {
         /// The piece.
         piece: PieceIndex,
     },
-    /// Everything is there. Not reported for a torrent that was complete when it started.
+    /// All files that are wanted are there. Not reported for a torrent of which that was so when it started; reported
+    /// again when more was wanted in the meantime, and when everything is there.
     Completed {
         /// The torrent.
         id: TorrentId,
@@ -342,9 +359,9 @@ pub enum PauseCause {
 pub enum State {
     /// Existing data is looked at.
     Checking,
-    /// Something is missing.
+    /// Something that is wanted is missing.
     Downloading,
-    /// Everything is there.
+    /// Everything that is wanted is there.
     Seeding,
     /// It waits for its turn to check, download or seed.
     Queued,
@@ -367,7 +384,7 @@ pub struct TorrentStatus {
     pub info_hash: InfoHash,
     /// What it is doing.
     pub state: State,
-    /// Part that is verified, 0 to 1; while checking, the part that was looked at.
+    /// Part of the wanted pieces that is verified, 0 to 1; while checking, the part that was looked at.
     pub progress: f64,
     /// Verified, bytes.
     pub verified: u64,
@@ -375,6 +392,10 @@ pub struct TorrentStatus {
     pub total: u64,
     /// Missing, bytes.
     pub left: u64,
+    /// Length of the pieces that are wanted, bytes.
+    pub wanted: u64,
+    /// Length of those of them that are missing, bytes.
+    pub wanted_left: u64,
     /// Payload received since it was added, bytes.
     pub downloaded: u64,
     /// Payload sent since it was added, bytes.

@@ -76,19 +76,22 @@ impl Engine {
                         }
                     }
                 }
-                DiskAnswer::Resumed { key, have, recheck, totals, storage } => {
+                DiskAnswer::Resumed { key, have, recheck, totals, priorities, storage } => {
                     if let Some(t) = self.job_done(key) {
                         let slot = &mut self.torrents[t];
                         slot.before = totals;
                         slot.saved = recheck.is_empty_set().then(|| (have.count(), totals));
                         slot.storage = storage.unwrap_or_else(|| slot.storage.clone());
+                        self.recall_selection(t, &priorities);
                         self.loaded(now, t, have, recheck);
                     }
                 }
                 DiskAnswer::Moved { key, result } => self.moved(now, key, result),
                 DiskAnswer::Looked { key, changed } => self.looked(now, key, &changed),
-                DiskAnswer::Prepared { key, error } => {
-                    if let (Some(t), Some(error)) = (self.job_done(key), error)
+                DiskAnswer::Prepared { key, error } | DiskAnswer::Selected { key, error } => {
+                    let Some(t) = self.job_done(key) else { continue };
+                    self.settled(t, error.is_none());
+                    if let Some(error) = error
                         && let Some(error) = self.write_failed(now, t, &error)
                         && let Some(swarm) = &mut self.torrents[t].swarm
                     {

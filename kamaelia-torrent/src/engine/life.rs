@@ -12,6 +12,7 @@ use super::{Engine, index_of};
 use crate::disk::{StorageKey, Totals};
 use crate::proto::announce::{AnnounceContext, Announcer};
 use crate::proto::bitfield::Bitfield;
+use crate::proto::selection::Selection;
 use crate::proto::torrent::{PeerSource, Torrent, TorrentConfig, TorrentStats};
 
 impl Engine {
@@ -19,7 +20,8 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// [`AddError::Duplicate`] if one with the same info hash is here.
+    /// [`AddError::Duplicate`] if one with the same info hash is here; [`AddError::Priorities`] if there are some, but
+    /// not one for each file.
     pub fn add(&mut self, add: AddTorrent) -> Result<TorrentId, AddError> {
         let id = self.take_in(add)?;
         self.remember(id);
@@ -35,10 +37,21 @@ impl Engine {
         if let Some(&t) = self.by_hash.get(&info_hash) {
             return Err(AddError::Duplicate(self.torrents[t].id));
         }
+        let (got, files) = (add.priorities.len(), add.metainfo.files().len());
+        if got > 0 && got != files {
+            return Err(AddError::Priorities { got, files });
+        }
         add.stop_rule.unwrap_or_default().check()?;
         self.last_id = self.last_id.checked_add(1).ok_or(AddError::Numbers)?;
         let id = TorrentId(self.last_id);
-        let storage = self.disk.open(StorageKey(id.0), add.metainfo.clone(), add.dir.clone());
+        let storage = self.disk.open_with(
+            StorageKey(id.0),
+            add.metainfo.clone(),
+            add.dir.clone(),
+            add.allocation.unwrap_or(self.settings.allocation),
+            &add.priorities,
+        );
+        let selection = Selection::new(&add.metainfo, &add.priorities).map(Box::new);
         let t = self.torrents.insert(Slot {
             id,
             metainfo: add.metainfo.clone(),
@@ -47,6 +60,10 @@ impl Engine {
             swarm: None,
             announcer: None,
             have: None,
+            selection,
+            settling: 0,
+            completes: false,
+            early_priorities: Vec::new(),
             links: Vec::new(),
             early_peers: Vec::new(),
             settings: add,
@@ -205,8 +222,15 @@ impl Engine {
         let upload_slots = self.connection_limits().slots_of_a_torrent();
         let slot = &mut self.torrents[t];
         let id = slot.id;
-        if !have.is_full() {
+        if !have.is_full() || slot.storage.may_have_parts() {
             slot.jobs += 1;
+            if slot.storage.may_be_unsettled() {
+                slot.settling += 1;
+                slot.completes = match &slot.selection {
+                    None => have.is_full(),
+                    Some(selection) => !selection.wanted().any_and_not(&have),
+                };
+            }
             self.disk.prepare(&slot.storage);
         }
         let mut config = TorrentConfig::new(slot.metainfo.info_hash(), self.peer_id, slot.geometry());
@@ -216,6 +240,9 @@ impl Engine {
         config.max_peers = self.settings.max_peers_per_torrent;
         config.upload_slots = upload_slots;
         config.sequential = slot.settings.sequential;
+        if let Some(selection) = &slot.selection {
+            config.priorities = selection.pieces(&slot.metainfo);
+        }
         let mut swarm = Torrent::new(config, now);
         swarm.add_candidates(now, &slot.settings.peers, PeerSource::User);
         swarm.add_candidates(now, &std::mem::take(&mut slot.early_peers), PeerSource::Resume);
@@ -245,13 +272,13 @@ impl Engine {
         self.emit(Event::Started { id });
         self.hurry_again(now, id);
         self.watch(now, t);
-        if self.torrents[t].have().is_some_and(Bitfield::is_full) {
+        if self.torrents[t].is_finished() && self.torrents[t].settling == 0 {
             self.move_completed(t);
         }
         self.touch(t);
     }
 
-    /// Everything is there: brings it to where complete torrents go, if it is to go anywhere.
+    /// Everything that is wanted is there: brings it to where complete torrents go, if it is to go anywhere.
     pub(super) fn move_completed(&mut self, t: usize) {
         if let Some(dir) = self.torrents[t].settings.move_on_complete.clone() {
             self.queue_op(t, Op::Move(dir));
@@ -354,7 +381,8 @@ impl Engine {
             let payload = (saved.uploaded, saved.downloaded) == (totals.uploaded, totals.downloaded);
             count == have && payload && (saved == totals || !self.disk.has_state())
         });
-        let nothing = (empty && totals == Totals::default()) || (known && slot.save_at.is_none());
+        let untouched = empty && totals == Totals::default() && slot.selection.is_none();
+        let nothing = untouched || (known && slot.save_at.is_none());
         if slot.error.is_none() && !slot.recorded && !nothing {
             self.save(now, t);
         }

@@ -19,6 +19,7 @@ mod reader;
 mod rest;
 mod restore;
 mod rules;
+mod selection;
 mod settings;
 mod slot;
 mod stats;
@@ -64,6 +65,7 @@ pub use queue::{Activity, QueueLimits};
 pub use reader::FileReader;
 pub use rest::ControlError;
 pub use rules::{StopRule, StopRuleError};
+pub use selection::{FileStatus, SelectionError};
 pub use settings::Settings;
 pub use stats::{Figures, SessionStats};
 pub use stream::{DEFAULT_AHEAD, FileChunk, FileRange, ReadError, ReadId};
@@ -153,7 +155,6 @@ impl Engine {
         let config = DiskConfig {
             workers: settings.disk_workers.unwrap_or(DiskConfig::default().workers),
             open_files: settings.open_files,
-            preallocate: settings.preallocate,
             state_dir: settings.state_dir.clone(),
             // Parts kept for their turn come out of the same budget as those in the making.
             ahead_bytes: settings.memory / 8,

@@ -16,7 +16,7 @@ use crate::disk::{DiskError, MoveHandle, Snapshot, Storage, StorageKey, Writes};
 use crate::proto::bitfield::Bitfield;
 use crate::proto::buffer::PartBuf;
 use crate::proto::geometry::{BlockRequest, PieceIndex};
-use crate::proto::torrent::TorrentOutput;
+use crate::proto::torrent::{Torrent, TorrentOutput};
 
 /// Work on the files of a torrent that nothing may be written during.
 pub(super) enum Op {
@@ -248,6 +248,7 @@ impl Engine {
             }
         }
         let id = slot.id;
+        self.choose_early(t);
         self.read_on(now, id);
         self.touch(t);
     }
@@ -308,9 +309,12 @@ impl Engine {
             return None;
         }
         let have = slot.have()?.clone();
-        let ended = have.is_full() || slot.swarm.is_none() || slot.ops.is_some();
+        let written = slot.swarm.as_ref().is_none_or(Torrent::is_written);
+        let ended = have.is_full() || written || slot.ops.is_some();
         let writes = if ended { Writes::Ended } else { Writes::GoOn };
         let totals = slot.totals(&slot.stats(now));
-        Some(Snapshot { have, totals, at: SystemTime::now(), writes })
+        let priorities =
+            slot.selection.as_ref().map_or_else(Vec::new, |selection| selection.files().to_vec());
+        Some(Snapshot { have, totals, priorities, at: SystemTime::now(), writes })
     }
 }

@@ -7,6 +7,7 @@ use super::Engine;
 use super::event::{AddError, AddTorrent, Event, TorrentId};
 use super::rules::StopRule;
 use super::slot::Phase;
+use crate::disk::Allocation;
 use crate::proto::limit::Limits;
 use crate::proto::stored::{Enough, Stored};
 
@@ -78,6 +79,8 @@ impl AddTorrent {
                 time: rule.time.map(|time| time.as_secs()),
                 idle: rule.idle.map(|idle| idle.as_secs()),
             }),
+            priorities: self.priorities.clone(),
+            reserve: self.allocation.map(|allocation| allocation == Allocation::Full),
         }
     }
 
@@ -96,6 +99,10 @@ impl AddTorrent {
                 time: enough.time.map(Duration::from_secs),
                 idle: enough.idle.map(Duration::from_secs),
             }),
+            priorities: stored.priorities,
+            allocation: stored
+                .reserve
+                .map(|reserve| if reserve { Allocation::Full } else { Allocation::Sparse }),
             ..AddTorrent::new(stored.metainfo, stored.dir)
         }
     }

@@ -14,9 +14,10 @@ use super::trouble::{Doubt, Trouble};
 use crate::disk::{CheckHandle, Storage, Totals};
 use crate::proto::announce::{AnnounceStats, Announcer};
 use crate::proto::bitfield::Bitfield;
-use crate::proto::geometry::{Geometry, PieceIndex};
+use crate::proto::geometry::Geometry;
 use crate::proto::info_hash::InfoHash;
 use crate::proto::metainfo::Metainfo;
+use crate::proto::selection::{Priority, Selection, len_of};
 use crate::proto::torrent::{PeerKey, Torrent, TorrentStats};
 
 /// Where a torrent is in its life.
@@ -63,6 +64,14 @@ pub(super) struct Slot {
     pub(super) announcer: Option<Announcer>,
     /// Verified pieces, when there is no swarm that knows.
     pub(super) have: Option<Bitfield>,
+    /// Which files are wanted; `None` if all are, and are equally urgent.
+    pub(super) selection: Option<Box<Selection>>,
+    /// Requests that move data out of the part file and are not answered yet.
+    pub(super) settling: u32,
+    /// What is wanted is complete, which is told when it is where it belongs.
+    pub(super) completes: bool,
+    /// Priorities that were changed before the resume record was read.
+    pub(super) early_priorities: Vec<(usize, Priority)>,
     /// Its connections.
     pub(super) links: Vec<PeerKey>,
     /// Addresses that were known when it came to rest; those of the user are in its settings.
@@ -188,12 +197,7 @@ impl Slot {
 
     /// Bytes of verified pieces.
     pub(super) fn verified(&self) -> u64 {
-        let geometry = self.geometry();
-        let Some(have) = self.have() else { return 0 };
-        let Some(last) = geometry.piece_count().checked_sub(1).map(PieceIndex) else { return 0 };
-        // All pieces but the last are of the same length.
-        let short = u64::from(geometry.piece_len() - geometry.piece_size(last));
-        u64::from(have.count()) * u64::from(geometry.piece_len()) - if have.get(last) { short } else { 0 }
+        self.have().map_or(0, |have| len_of(&self.geometry(), have))
     }
 
     pub(super) fn left(&self) -> u64 {
@@ -209,7 +213,7 @@ impl Slot {
             Phase::Checking(check) if !check.pausing => State::Checking,
             Phase::Checking(_) | Phase::Resting { .. } => State::Queued,
             Phase::Running if self.recheck_progress().is_some() => State::Checking,
-            Phase::Running if self.have().is_some_and(Bitfield::is_full) => State::Seeding,
+            Phase::Running if self.is_finished() && self.settling == 0 => State::Seeding,
             Phase::Running => State::Downloading,
         }
     }
@@ -223,11 +227,13 @@ impl Slot {
         let stats = self.stats(now);
         let geometry = self.geometry();
         let verified = self.verified();
+        let (wanted, wanted_left) = self.wanted();
         let progress = match &self.phase {
             Phase::Checking(check) if check.total > 0 => f64::from(check.checked) / f64::from(check.total),
             _ => match self.recheck_progress() {
                 Some((checked, total)) => f64::from(checked) / f64::from(total.max(1)),
-                None => verified as f64 / geometry.total_len() as f64,
+                None if wanted == 0 => 1.0,
+                None => (wanted - wanted_left) as f64 / wanted as f64,
             },
         };
         TorrentStatus {
@@ -239,6 +245,8 @@ impl Slot {
             verified,
             total: geometry.total_len(),
             left: self.left(),
+            wanted,
+            wanted_left,
             downloaded: stats.downloaded,
             uploaded: stats.uploaded,
             totals: self.totals(&stats),

@@ -14,6 +14,7 @@ impl Engine {
             let Some(slot) = self.torrents.get_mut(t) else { return };
             let Some(swarm) = &mut slot.swarm else { return };
             let Some(output) = swarm.poll() else { break };
+            let whole = swarm.is_seed();
             let id = slot.id;
             // Rare: hardly ever are files moved.
             let output = if slot.ops.is_some() {
@@ -80,12 +81,18 @@ impl Engine {
                 }
                 TorrentOutput::Completed => {
                     slot.save_at = Some(now);
-                    if let Some(announcer) = &mut slot.announcer {
+                    // BEP 3: to trackers only the whole torrent counts.
+                    if let Some(announcer) = slot.announcer.as_mut().filter(|_| whole) {
                         announcer.completed(now);
                     }
-                    self.emit(Event::Completed { id });
-                    self.move_completed(t);
+                    if slot.settling > 0 {
+                        slot.completes = true;
+                    } else {
+                        self.emit(Event::Completed { id });
+                        self.move_completed(t);
+                    }
                 }
+                TorrentOutput::Abandon(piece) => self.disk.abandon(&slot.storage, piece),
                 TorrentOutput::DiskFailed(error) => self.in_trouble(t, error, Ends::Write),
             }
         }

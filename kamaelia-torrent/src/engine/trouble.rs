@@ -87,6 +87,12 @@ impl Engine {
         if let Some(doubt) = &mut slot.doubt {
             doubt.insist = true;
         }
+        if slot.swarm.is_some() && slot.ops.is_none() && slot.storage.may_be_unsettled() {
+            // What could not be moved out of the part file.
+            slot.jobs += 1;
+            slot.settling += 1;
+            self.disk.prepare(&slot.storage);
+        }
         self.check_doubts(t);
         self.touch(t);
         Ok(())
@@ -147,6 +153,17 @@ impl Engine {
     /// If the error says that data is gone which was there, looks what is left. False if it says something else.
     pub(super) fn lost_data(&mut self, now: Instant, t: usize, error: &DiskError) -> bool {
         let Some(path) = error.lost_file() else { return false };
+        let slot = &self.torrents[t];
+        if slot.storage.is_part_file(path) {
+            // What was in it may be any part of an unwanted file.
+            let unwanted = slot.selection.iter().flat_map(|selection| selection.files().iter().enumerate());
+            let files: Vec<_> = unwanted
+                .filter(|(_, priority)| !priority.is_wanted())
+                .map(|(file, _)| (file, false))
+                .collect();
+            self.doubt_files(now, t, &files);
+            return true;
+        }
         let missing = matches!(error, DiskError::Missing { .. });
         let Some(file) = self.torrents[t].storage.file_named(path) else { return false };
         self.doubt_files(now, t, &[(file, missing)]);
@@ -161,7 +178,7 @@ impl Engine {
         for piece in files.iter().flat_map(|(file, _)| slot.storage.pieces_of(*file)) {
             pieces.set(piece);
         }
-        let removed = swarm.is_seed() && files.iter().any(|(_, missing)| *missing);
+        let removed = swarm.is_finished() && files.iter().any(|(_, missing)| *missing);
         let taken = swarm.doubt(now, &pieces);
         if taken.is_empty_set() {
             return;

@@ -12,6 +12,7 @@ use super::bencode::{Bencode, BencodeError, Document, Limits, Value};
 use super::bitfield::{Bitfield, BitfieldError};
 use super::geometry::Geometry;
 use super::info_hash::InfoHash;
+use super::selection::Priority;
 
 /// State of a torrent at a moment when everything said here was on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +27,10 @@ pub struct Resume {
     pub uploaded: u64,
     /// Payload bytes received in all runs.
     pub downloaded: u64,
+    /// Priorities of the files; empty if all are as usual. Since version 2.
+    pub priorities: Vec<Priority>,
+    /// The part file, if there was one and it was not being written. Since version 2.
+    pub parts: Option<FileStamp>,
     /// Where the files are, if they were moved.
     pub moved: Option<Moved>,
     /// Files with another name than the torrent gives them, by number: relative paths, not checked here.
@@ -91,9 +96,9 @@ impl Resume {
     pub fn encode(&self) -> Vec<u8> {
         let files = self.files.iter().map(|file| match file {
             None => Bencode::List(Vec::new()),
-            Some(f) => Bencode::List(vec![signed(f.len), signed(f.mtime)]),
+            Some(f) => encode_stamp(f),
         });
-        let mut parts = vec![
+        let mut body = vec![
             ("active seconds", signed(self.active_secs)),
             ("downloaded", signed(self.downloaded)),
             ("files", files.collect()),
@@ -102,18 +107,23 @@ impl Resume {
             ("seeding seconds", signed(self.seeding_secs)),
             ("uploaded", signed(self.uploaded)),
         ];
+        if !self.priorities.is_empty() {
+            let levels: Vec<u8> = self.priorities.iter().map(|priority| priority.level()).collect();
+            body.push(("priorities", levels.into()));
+        }
+        body.extend(self.parts.as_ref().map(|stamp| ("parts", encode_stamp(stamp))));
         // What is not said is not written: most records are as they always were.
         if let Some(moved) = &self.moved {
             let pair = [&moved.home, &moved.dir].map(|dir| Bencode::from(&dir[..]));
-            parts.push(("moved", Bencode::List(pair.into())));
+            body.push(("moved", Bencode::List(pair.into())));
         }
         if !self.names.is_empty() {
             let name = |(file, path): (&u32, &String)| {
                 Bencode::List(vec![signed((*file).into()), Bencode::from(path.as_bytes())])
             };
-            parts.push(("names", self.names.iter().map(name).collect()));
+            body.push(("names", self.names.iter().map(name).collect()));
         }
-        let body = Bencode::dict(parts).encode();
+        let body = Bencode::dict(body).encode();
         let sum = Sha1::digest(&body).to_vec();
         Bencode::dict([("body", body.into()), ("sha1", sum.into()), ("version", VERSION.into())]).encode()
     }
@@ -132,7 +142,7 @@ impl Resume {
         let outer = Document::parse(bytes, &Limits::RECORD)?;
         let outer = outer.root();
         match outer.get("version").and_then(Value::as_int) {
-            Some(VERSION) => {}
+            Some(1..=VERSION) => {}
             Some(other) => return Err(ResumeError::Version(other)),
             None => return Err(ResumeError::Missing("version")),
         }
@@ -151,6 +161,10 @@ impl Resume {
         if files.len() != file_count {
             return Err(ResumeError::Files { got: files.len(), expected: file_count });
         }
+        let levels = root.get("priorities").map_or(Some(&[][..]), Value::as_bytes);
+        let levels = levels.filter(|levels| levels.is_empty() || levels.len() == file_count);
+        let priorities = levels.and_then(|levels| levels.iter().map(|level| Priority::new(*level)).collect());
+        let parts = root.get("parts").map_or(Some(None), stamp);
         let total = |key| root.get(key).and_then(Value::as_u64).ok_or(ResumeError::Missing(key));
         let optional = |key| match root.get(key) {
             Some(value) => value.as_u64().ok_or(ResumeError::Missing(key)),
@@ -162,6 +176,8 @@ impl Resume {
             files,
             uploaded: total("uploaded")?,
             downloaded: total("downloaded")?,
+            priorities: priorities.ok_or(ResumeError::Missing("priorities"))?,
+            parts: parts.ok_or(ResumeError::Missing("parts"))?,
             moved: root
                 .get("moved")
                 .map(moved)
@@ -205,12 +221,16 @@ fn stamp(value: Value<'_>) -> Option<Option<FileStamp>> {
     parts.next().is_none().then_some(Some(stamp))
 }
 
+fn encode_stamp(stamp: &FileStamp) -> Bencode {
+    Bencode::List(vec![signed(stamp.len), signed(stamp.mtime)])
+}
+
 fn signed(value: u64) -> Bencode {
     Bencode::Integer(i64::try_from(value).unwrap_or(i64::MAX))
 }
 
-/// Changes when records of older versions cannot be read any more.
-const VERSION: i64 = 1;
+/// Rises when older programs would misunderstand a record. Version 1 had neither priorities nor a part file.
+const VERSION: i64 = 2;
 
 #[cfg(test)]
 mod tests {
@@ -235,6 +255,8 @@ mod tests {
             files: vec![Some(stamp), None],
             uploaded: 5,
             downloaded: 1 << 40,
+            priorities: vec![Priority::SKIP, Priority::HIGHEST],
+            parts: Some(FileStamp { len: 4096, mtime: 2 }),
             active_secs: 7,
             seeding_secs: 3,
             moved: None,
@@ -255,6 +277,19 @@ mod tests {
     #[test]
     fn round_trip() {
         assert_eq!(decode(&record().encode()), Ok(record()));
+        let plain = Resume { priorities: Vec::new(), parts: None, ..record() };
+        assert_eq!(decode(&plain.encode()), Ok(plain));
+    }
+
+    #[test]
+    fn records_of_version_1_are_read() {
+        let hash = "\x07".repeat(20);
+        let have = "4:have2:\0\0";
+        let files = "5:fileslleli3ei4eee";
+        let body = format!("d10:downloadedi9e{files}{have}9:info hash20:{hash}8:uploadedi0ee");
+        let old = decode(&wrap(body.as_bytes())).unwrap();
+        assert_eq!((old.downloaded, old.priorities, old.parts), (9, vec![], None));
+        assert_eq!(old.files, [None, Some(FileStamp { len: 3, mtime: 4 })]);
     }
 
     #[test]
@@ -277,7 +312,7 @@ mod tests {
         assert_eq!(files, Err(ResumeError::Files { got: 2, expected: 3 }));
         assert!(matches!(decode(b""), Err(ResumeError::Bencode(_))));
         assert!(matches!(decode(&bytes[..bytes.len() - 1]), Err(ResumeError::Bencode(_))));
-        assert_eq!(decode(b"d7:versioni2ee"), Err(ResumeError::Version(2)));
+        assert_eq!(decode(b"d7:versioni3ee"), Err(ResumeError::Version(3)));
         assert_eq!(decode(b"de"), Err(ResumeError::Missing("version")));
         assert_eq!(decode(&wrap(b"de")), Err(ResumeError::Missing("info hash")));
         let nested = [vec![b'l'; 1000], vec![b'e'; 1000]].concat();
@@ -289,6 +324,21 @@ mod tests {
                 "\x07".repeat(20)
             );
             assert_eq!(decode(&wrap(body.as_bytes())), Err(ResumeError::Missing("files")), "{files}");
+        }
+    }
+
+    #[test]
+    fn priorities_and_part_files_that_do_not_fit_are_refused() {
+        let levels = |levels: &[u8]| levels.iter().filter_map(|level| Priority::new(*level)).collect();
+        let one = Resume { priorities: levels(&[4]), ..record() };
+        assert_eq!(decode(&one.encode()), Err(ResumeError::Missing("priorities")));
+        let hash = "\x07".repeat(20);
+        for (more, key) in [("10:priorities2:\x07\x08", "priorities"), ("5:partsi1e", "parts")] {
+            let (parts, priorities) = if key == "parts" { (more, "") } else { ("", more) };
+            let body = format!(
+                "d10:downloadedi0e5:filesllelee4:have2:\0\09:info hash20:{hash}{parts}{priorities}8:uploadedi0ee"
+            );
+            assert_eq!(decode(&wrap(body.as_bytes())), Err(ResumeError::Missing(key)));
         }
     }
 

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use super::bencode::{Bencode, BencodeError, Document, Limits, Value};
 use super::limit;
 use super::metainfo::{Metainfo, MetainfoError};
+use super::selection::Priority;
 
 /// A torrent as it was added.
 #[derive(Clone, Debug)]
@@ -32,6 +33,10 @@ pub struct Stored {
     pub paused: bool,
     /// Its own rule for when it has been shared enough.
     pub enough: Option<Enough>,
+    /// How soon each file is fetched; empty if nothing was said.
+    pub priorities: Vec<Priority>,
+    /// Whether room for its files is reserved at the start; `None`: as for all.
+    pub reserve: Option<bool>,
 }
 
 /// When a torrent has been shared enough; see the engine's stop rule.
@@ -71,6 +76,7 @@ impl Stored {
             // What does not fit is no limit.
             limit.and_then(|limit| i64::try_from(limit.get()).ok()).map(Bencode::from)
         };
+        let levels: Vec<u8> = self.priorities.iter().map(|priority| priority.level()).collect();
         let entries = [
             ("dir", Some(path_bytes(&self.dir).into())),
             ("down limit", bound(self.limits.down)),
@@ -79,6 +85,8 @@ impl Stored {
             ("move on complete", self.move_on_complete.as_deref().map(|dir| path_bytes(dir).into())),
             ("paused", self.paused.then(|| 1.into())),
             ("peers", Some(peers.collect())),
+            ("priorities", (!self.priorities.is_empty()).then(|| levels.into())),
+            ("reserve", self.reserve.map(|reserve| i64::from(reserve).into())),
             ("sequential", Some(i64::from(self.sequential).into())),
             ("trackers", Some(i64::from(self.trackers).into())),
             ("up limit", bound(self.limits.up)),
@@ -108,8 +116,14 @@ impl Stored {
         };
         let bound = |key| root.get(key).and_then(Value::as_u64).and_then(NonZeroU64::new);
         let peers = root.get("peers").and_then(Value::as_list).ok_or(StoredError::Missing("peers"))?;
+        let metainfo = Metainfo::parse(bytes_of("metainfo")?)?;
+        let levels = root.get("priorities").map_or(Some(&[][..]), Value::as_bytes);
+        let levels = levels.filter(|levels| levels.is_empty() || levels.len() == metainfo.files().len());
+        let priorities = levels.and_then(|levels| levels.iter().map(|level| Priority::new(*level)).collect());
         Ok(Stored {
-            metainfo: Metainfo::parse(bytes_of("metainfo")?)?,
+            metainfo,
+            priorities: priorities.ok_or(StoredError::Missing("priorities"))?,
+            reserve: root.get("reserve").and_then(Value::as_int).map(|reserve| reserve == 1),
             dir: path(bytes_of("dir")?).ok_or(StoredError::Missing("dir"))?,
             peers: peers.take(MAX_PEERS).filter_map(|peer| peer.as_str()?.parse().ok()).collect(),
             move_on_complete: root.get("move on complete").and_then(Value::as_bytes).and_then(path),
@@ -195,6 +209,8 @@ mod tests {
             limits: limit::Limits { down: NonZeroU64::new(1 << 40), up: None },
             paused: true,
             enough: Some(Enough { ratio: Some(1.5), time: None, idle: Some(60) }),
+            priorities: vec![Priority::HIGHEST],
+            reserve: Some(true),
         }
     }
 
@@ -202,6 +218,7 @@ mod tests {
     fn round_trip() {
         let (a, b) = (stored(), Stored::parse(&stored().encode()).unwrap());
         assert_eq!((a.limits, a.paused, a.enough), (b.limits, b.paused, b.enough));
+        assert_eq!((&a.priorities, a.reserve), (&b.priorities, b.reserve));
         assert_eq!((a.dir, a.peers, a.trackers, a.sequential), (b.dir, b.peers, b.trackers, b.sequential));
         let (a, b) = (a.metainfo, b.metainfo);
         assert_eq!((a.info_hash(), a.raw_info()), (b.info_hash(), b.raw_info()));

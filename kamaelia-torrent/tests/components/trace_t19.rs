@@ -104,6 +104,8 @@ fn half() -> Arc<StatusSnapshot> {
         fraction_done: 0.5,
         verified: 0,
         total: 1,
+        wanted: 1,
+        wanted_left: 1,
         downloaded: 0,
         uploaded: 0,
         figures: Default::default(),

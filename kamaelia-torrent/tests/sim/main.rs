@@ -6,6 +6,7 @@ mod doubt;
 mod hostile;
 mod limits;
 mod scripts;
+mod selection;
 mod streaming;
 mod swarm;
 mod world;

@@ -52,6 +52,11 @@ impl Dir {
         std::fs::rename(new, self.path.join(name))
     }
 
+    /// Such a system is not asked how much room is left.
+    pub(crate) fn free_bytes(&self) -> Option<u64> {
+        None
+    }
+
     /// What stands at `path`, without following a link; `None` if nothing does.
     pub(crate) fn look(&self, path: &Path) -> io::Result<Option<Found>> {
         match std::fs::symlink_metadata(self.path.join(path)) {
@@ -172,6 +177,11 @@ pub(crate) fn next_data(_: &File, offset: u64) -> io::Result<Option<u64>> {
 /// Reserves the length; room is up to the file system.
 pub(crate) fn allocate(file: &File, len: u64) -> io::Result<()> {
     file.set_len(len)
+}
+
+/// Bytes that a file takes up, as far as is known here.
+pub(crate) fn allocated(meta: &std::fs::Metadata) -> u64 {
+    meta.len()
 }
 
 /// The position belongs to the file, not to the call, so one call at a time.

@@ -65,6 +65,12 @@ impl Dir {
         Ok(rustix::fs::fsync(&self.fd)?)
     }
 
+    /// Bytes that an ordinary user may still write here, if the file system tells.
+    pub(crate) fn free_bytes(&self) -> Option<u64> {
+        let stat = rustix::fs::fstatvfs(&self.fd).ok()?;
+        Some(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
     /// What stands at `path`, without following a link; `None` if nothing does.
     #[allow(clippy::unnecessary_cast, reason = "the types are not the same on all systems")]
     pub(crate) fn look(&self, path: &Path) -> io::Result<Option<Found>> {
@@ -256,14 +262,24 @@ pub(crate) fn next_data(file: &File, offset: u64) -> io::Result<Option<u64>> {
     }
 }
 
-/// Reserves room for the whole file; file systems that cannot are left alone.
+/// Reserves room for the whole file, also where it has holes; what it holds stays. File systems that cannot are left
+/// alone, and so are systems without the call: the file has its length then and holes.
 pub(crate) fn allocate(file: &File, len: u64) -> io::Result<()> {
     #[cfg(target_os = "linux")]
-    match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, len) {
+    match rustix::io::retry_on_intr(|| {
+        rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, len)
+    }) {
         Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => {}
         Err(e) => return Err(e.into()),
     }
     file.set_len(len)
+}
+
+/// Bytes that a file takes up.
+pub(crate) fn allocated(meta: &std::fs::Metadata) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    // The unit is 512 bytes whatever the file system's blocks are.
+    meta.blocks().saturating_mul(512)
 }
 
 fn is_link(at: BorrowedFd<'_>, name: &std::ffi::OsStr) -> bool {

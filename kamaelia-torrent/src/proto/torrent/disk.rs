@@ -72,7 +72,7 @@ impl Torrent {
     }
 
     /// Ends a partial. With `purge`, requests for its blocks are taken back: the piece will be asked for afresh.
-    fn drop_partial(&mut self, now: Instant, at: usize, purge: bool) {
+    pub(super) fn drop_partial(&mut self, now: Instant, at: usize, purge: bool) {
         let Some(partial) = self.partials.try_remove(at) else { return };
         self.free_blocks -= partial.free();
         let piece = partial.piece;
@@ -96,9 +96,9 @@ impl Torrent {
         }
     }
 
-    /// Two that have everything have nothing to say to each other.
+    /// One that has all it wants and one that has everything have nothing to say to each other.
     pub(super) fn part_if_both_complete(&mut self, now: Instant, slot: usize) {
-        if self.is_seed() && self.peers.get(slot).is_some_and(|peer| peer.has.is_full()) {
+        if self.wants_nothing() && self.peers.get(slot).is_some_and(|peer| peer.has.is_full()) {
             self.disconnect(now, slot, PeerError::Useless);
         }
     }

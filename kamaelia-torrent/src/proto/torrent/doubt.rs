@@ -103,6 +103,8 @@ impl Torrent {
             return;
         }
         self.verified += u64::from(self.cfg.geometry.piece_size(piece));
+        let wanted = self.picker.is_wanted(piece);
+        let chosen = wanted && !self.is_only_urgent(piece);
         self.picker.set_state(piece, PieceState::Have);
         self.urgent_done(now, piece);
         self.outputs.push_back(TorrentOutput::Verified(piece));
@@ -121,7 +123,7 @@ impl Torrent {
             let Some(peer) = self.peers.get_mut(*slot) else { continue };
             // Others know it from before.
             let news = told_before.is_some_and(|since| peer.since >= since);
-            if peer.has.get(piece) {
+            if wanted && peer.has.get(piece) {
                 peer.wanted = peer.wanted.saturating_sub(1);
                 if peer.wanted == 0 {
                     self.update_interest(now, *slot);
@@ -134,11 +136,9 @@ impl Torrent {
         if told_before.is_none() {
             self.tell(now, piece);
         }
-        if self.have.is_full() {
-            // Those from whom we part should know why.
-            self.tell_all(now);
-            self.outputs.push_back(TorrentOutput::Completed);
-            slots.into_iter().for_each(|slot| self.part_if_both_complete(now, slot));
+        // Everything may be there only because of a piece that is no longer wanted: worth telling, too.
+        if (chosen && self.is_finished()) || self.have.is_full() {
+            self.finished(now);
         }
     }
 

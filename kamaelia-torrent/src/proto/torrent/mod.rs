@@ -16,6 +16,7 @@ mod messages;
 mod pace;
 mod partial;
 mod requests;
+mod select;
 mod slots;
 mod sources;
 mod timers;
@@ -112,7 +113,7 @@ impl Torrent {
     ///
     /// # Panics
     ///
-    /// If `cfg.have` is not for as many pieces as `cfg.geometry`.
+    /// If `cfg.have` or `cfg.priorities` is not for as many pieces as `cfg.geometry`.
     pub fn new(mut cfg: TorrentConfig, now: Instant) -> Torrent {
         let pieces = cfg.geometry.piece_count();
         assert_eq!(cfg.have.len(), pieces, "bitfield and geometry of different torrents");
@@ -120,6 +121,11 @@ impl Torrent {
         let have = std::mem::replace(&mut cfg.have, Bitfield::new(0));
         let mut choker = Choker::new(cfg.upload_slots, rng.fork());
         let verified = have.iter_ones().map(|piece| u64::from(cfg.geometry.piece_size(piece))).sum();
+        let mut picker = Picker::new(&have, rng.fork());
+        let priorities = std::mem::take(&mut cfg.priorities);
+        if !priorities.is_empty() {
+            picker.set_priorities(&priorities);
+        }
         Torrent {
             everything: Arc::new(Bitfield::full(pieces)),
             nothing: Arc::new(Bitfield::new(pieces)),
@@ -127,7 +133,7 @@ impl Torrent {
             by_key: HashMap::new(),
             candidates: Candidates::new(now),
             sources: Sources::default(),
-            picker: Picker::new(&have, rng.fork()),
+            picker,
             partials: Slab::new(),
             by_piece: HashMap::new(),
             free_blocks: 0,

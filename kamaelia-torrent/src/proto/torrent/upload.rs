@@ -207,7 +207,7 @@ impl Torrent {
     /// One round of the choker; answers when the next is due.
     pub(super) fn choke_round(&mut self, now: Instant) -> Option<Instant> {
         let candidates = self.choke_candidates(now);
-        let served = self.choker.round(now, self.have.is_full(), &candidates);
+        let served = self.choker.round(now, self.wants_nothing(), &candidates);
         self.slots = self.choker.slots(&candidates);
         let slots: Vec<(usize, bool)> = self.peers.iter().map(|(slot, peer)| (slot, peer.choked)).collect();
         let mut active = !candidates.is_empty();
