@@ -51,8 +51,10 @@ impl Engine {
                     self.worker_read(now, t, peer, &blocks, buf);
                 }
                 DiskAnswer::Range { key, token, offset, result } => {
-                    self.job_done(key);
-                    self.range_read(now, token, offset, result.map_err(|e| e.to_string()));
+                    if let Some(t) = self.job_done(key) {
+                        self.torrents[t].reads -= 1;
+                    }
+                    self.range_read(now, token, offset, result);
                 }
                 DiskAnswer::BlockHashes { key, piece, result } => {
                     let Some(t) = self.job_done(key) else { continue };

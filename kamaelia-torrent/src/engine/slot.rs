@@ -101,7 +101,7 @@ pub(super) struct Slot {
     pub(super) before: Totals,
     /// It would dial if there were fewer connections.
     pub(super) waiting_to_dial: bool,
-    /// Those of `jobs` that only read blocks for peers.
+    /// Those of `jobs` that only read, for peers or for somebody here.
     pub(super) reads: usize,
     /// Whether the system has in memory what peers ask for.
     pub(super) cached: Cached,
