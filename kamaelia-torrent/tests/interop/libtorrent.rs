@@ -78,7 +78,7 @@ impl Libtorrent {
         torrents.iter().map(|torrent| count(&states["uploaded"], text(&torrent.path)?)).collect()
     }
 
-    /// The peers of its last torrent, with `client`, `queue` (requests that it gets at a time) and `connecting`.
+    /// The peers of its last torrent, with `client`, `queue` (requests that wait for its answer) and `connecting`.
     pub(crate) fn peers(&mut self) -> Result<Vec<Value>> {
         let answer = self.call(json!({"do": "connections"}))?;
         answer["peers"].as_array().cloned().ok_or_else(|| Failure::new(format!("connections: {answer}")))

@@ -108,11 +108,11 @@ class Node:
         return {}
 
     def connections(self):
-        """What is known of each peer; `queue` is how many requests it gets at a time."""
+        """What is known of each peer; `queue` is how many requests it has been sent."""
         return {
             "peers": [
                 {"client": str(p.client, "utf-8") if isinstance(p.client, bytes) else p.client,
-                 "queue": p.target_dl_queue_length, "connecting": bool(p.flags & (lt.peer_info.connecting | lt.peer_info.handshake))}
+                 "queue": p.download_queue_length, "connecting": bool(p.flags & (lt.peer_info.connecting | lt.peer_info.handshake))}
                 for p in self.torrent.get_peer_info()
             ]
         }
