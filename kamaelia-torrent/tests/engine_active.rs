@@ -58,8 +58,13 @@ fn a_thousand_of_two_thousand_torrents_are_active_at_once() {
         leech.add(AddTorrent { peers, ..AddTorrent::new(torrent.metainfo.clone(), dir("to", n)) });
     }
     // Nobody is served yet, so that all are connected at the same time.
-    for _ in 0..ACTIVE {
-        leech.wait("a connection", |e| matches!(e, Event::PeerConnected { .. }));
+    let (mut connections, mut started) = (0, 0);
+    while connections < ACTIVE || started < ALL {
+        match leech.wait("a start or a connection", |_| true) {
+            Event::PeerConnected { .. } => connections += 1,
+            Event::Started { .. } => started += 1,
+            _ => {}
+        }
     }
     let connected = |node: &Node| {
         node.call(|engine| engine.ids().filter(|id| engine.status(*id).is_some_and(|s| s.peers > 0)).count())
