@@ -22,13 +22,7 @@ impl Pipeline {
     /// Starts with `first` requests; never more than `most`.
     pub fn new(first: u32, most: u32) -> Pipeline {
         let most = most.max(1);
-        Pipeline {
-            most,
-            open: first.clamp(1, most),
-            growing: true,
-            snubbed: false,
-            measured: None,
-        }
+        Pipeline { most, open: first.clamp(1, most), growing: true, snubbed: false, measured: None }
     }
 
     /// Requests to have open.

@@ -116,20 +116,26 @@ impl Torrent {
             return Some(found);
         }
         let fits = |piece: PieceIndex| has.get(piece);
-        let left = (self.free_blocks > 0)
-            .then(|| {
-                let open = self.partials.iter().filter(|(_, p)| {
-                    p.owner.is_none_or(|owner| owner == slot) && !p.urgent && fits(p.piece) && p.allows(slot)
-                });
-                open.filter(|(_, p)| p.has_untouched_part()).map(|(at, _)| at).next()
-            })
-            .flatten();
-        let at = match left {
-            Some(at) => at,
-            None if self.picker.pickable() > 0 => self.start_piece(now, slot, false, &has, last, fits)?,
-            None => return None,
-        };
-        let found = self.take_ahead(now, at, slot)?;
+        let mut left = Vec::new();
+        if self.free_blocks > 0 {
+            let open = self.partials.iter().filter(|(_, p)| {
+                p.owner.is_none_or(|owner| owner == slot) && !p.urgent && fits(p.piece) && p.allows(slot)
+            });
+            left.extend(open.filter(|(_, p)| p.may_take_ahead(slot)).map(|(at, _)| at));
+        }
+        let mut found = None;
+        for at in left {
+            found = self.take_ahead(now, at, slot);
+            if found.is_some() {
+                break;
+            }
+        }
+        if found.is_none() && self.picker.pickable() > 0 {
+            let at = self.start_piece(now, slot, false, &has, last, fits)?;
+            found = self.take_ahead(now, at, slot);
+        }
+        let found = found?;
+        let at = found.0;
         self.adopt(at, slot);
         if let Some(peer) = self.peers.get_mut(slot) {
             peer.current = Some(at);
@@ -184,9 +190,8 @@ impl Torrent {
         if now.saturating_duration_since(since) < patience {
             return;
         }
-        let idle = |p: &super::Partial| {
-            p.buffered() > 0 && now.saturating_duration_since(p.touched) >= RECLAIM
-        };
+        let idle =
+            |p: &super::Partial| p.buffered() > 0 && now.saturating_duration_since(p.touched) >= RECLAIM;
         let oldest = self.partials.iter_mut().filter(|(_, p)| idle(p)).min_by_key(|(_, p)| p.touched);
         let Some((_, partial)) = oldest else { return };
         let before = partial.free();

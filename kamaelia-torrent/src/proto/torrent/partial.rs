@@ -149,16 +149,14 @@ impl Partial {
                     continue;
                 }
                 // One refusal is enough: later parts can only be served if they have their buffer already.
-                let buffer = if refused.is_none() {
-                    pool.take_leaving(self.part_len(part), reserve)
-                } else {
-                    None
-                };
+                let buffer =
+                    if refused.is_none() { pool.take_leaving(self.part_len(part), reserve) } else { None };
                 if buffer.is_none() {
                     refused = Some(part);
                     continue;
                 }
                 self.parts[part as usize].buffer = buffer;
+                self.parts[part as usize].asker = NOBODY;
             }
             self.ask(n);
             self.touched = now;
@@ -167,7 +165,8 @@ impl Partial {
         if refused.is_some() { Take::NoMemory } else { Take::NoneFree }
     }
 
-    /// Takes the next free block of a part that has no buffer and of which nobody but this peer was asked for anything.
+    /// Takes the next free block of a part that has no buffer, or had none when it was begun, and of which nobody but
+    /// this peer was asked for anything.
     pub(super) fn take_ahead(&mut self, now: Instant, peer: usize) -> Option<BlockRequest> {
         if self.free == 0 {
             return None;
@@ -175,8 +174,9 @@ impl Partial {
         self.skip_taken();
         let fits = |n: &u32| {
             let part = &self.parts[(n / BLOCKS_PER_PART) as usize];
-            let own = part.requests == 0 || part.asker == peer as u32;
-            part.buffer.is_none() && own && self.blocks[*n as usize].is_free()
+            // What it began it goes on with, though the first blocks may be here by now.
+            let own = part.asker == peer as u32 || (part.buffer.is_none() && part.requests == 0);
+            own && self.blocks[*n as usize].is_free()
         };
         let n = (self.first_free..self.blocks.len() as u32).find(fits)?;
         self.parts[(n / BLOCKS_PER_PART) as usize].asker = peer as u32;
@@ -185,10 +185,13 @@ impl Partial {
         Some(self.block(n))
     }
 
-    /// Whether there is a part of which nothing is here or asked for.
-    pub(super) fn has_untouched_part(&self) -> bool {
-        self.free > 0
-            && self.parts.iter().any(|part| part.buffer.is_none() && part.requests == 0 && part.missing > 0)
+    /// Whether there is a part for [`take_ahead`](Partial::take_ahead), as far as that is seen without its blocks.
+    pub(super) fn may_take_ahead(&self, peer: usize) -> bool {
+        let fits = |part: &Part| {
+            let untouched = part.buffer.is_none() && part.requests == 0;
+            part.missing > part.requests && (untouched || part.asker == peer as u32)
+        };
+        self.free > 0 && self.parts.iter().any(fits)
     }
 
     /// Whether the part of a block has a buffer.

@@ -142,11 +142,15 @@ impl Torrent {
             Place::Memory if peer.ahead => return None,
             Place::Memory => {}
             Place::Ahead => return self.ahead_block(now, slot),
-            Place::Either if peer.ahead || !self.has_room(pool, self.cfg.geometry.piece_len()) => {
-                return self.ahead_block(now, slot);
+            Place::Either if peer.ahead => return self.ahead_block(now, slot),
+            Place::Either if !self.has_room(pool, self.cfg.geometry.piece_len()) => {
+                if let Some(found) = self.ahead_block(now, slot) {
+                    return Some(found);
+                }
             }
             Place::Either => {}
         }
+        let peer = self.peers.get(slot)?;
         if let Some(current) = peer.current
             && self.partials.get(current).is_some_and(|p| {
                 Some(p.piece) == peer.last_piece
