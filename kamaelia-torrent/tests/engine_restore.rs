@@ -4,7 +4,9 @@ mod support;
 
 use std::path::Path;
 
-use kamaelia_torrent::engine::{AddTorrent, Engine, EngineError, Event, Limits, Settings, State, TorrentId};
+use kamaelia_torrent::engine::{
+    AddTorrent, Engine, EngineError, Event, Limits, PauseCause, Settings, State, StopRule, TorrentId,
+};
 use support::node::*;
 use support::*;
 
@@ -201,4 +203,34 @@ fn what_was_changed_since_it_was_added_comes_back_too() {
     node.wait_started(id);
     assert_eq!((hashed(&node), node.status(id).state), (0, State::Seeding));
     node.stop();
+}
+
+#[test]
+fn a_rule_that_was_reached_counts_no_more_after_a_restart_until_there_is_a_new_one() {
+    let (data, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let torrent = single("f", 100_000, 32_768, 1);
+    torrent.store(data.path());
+    let rule = StopRule { ratio: Some(0.0), ..StopRule::default() };
+    let by_rule = Event::Paused { id: TorrentId(1), cause: PauseCause::Ratio };
+    let with_rule = || Settings { stop_rule: rule, ..with_state(state.path()) };
+    let mut node = Node::start(with_rule());
+    let id = node.add(AddTorrent::new(torrent.metainfo.clone(), data.path()));
+    node.wait("the rule", |e| *e == by_rule);
+    node.call(move |engine| engine.resume(id)).unwrap();
+    node.wait_started(id);
+    node.stop();
+    let mut node = Node::start(with_rule());
+    node.call(|engine| engine.restore()).unwrap();
+    node.wait_started(id);
+    assert_eq!(node.status(id).state, State::Seeding);
+    assert_eq!(node.status(id).state, State::Seeding, "a turn later");
+    node.call(move |engine| engine.set_stop_rule(id, None)).unwrap();
+    node.wait("the rule, which is as new", |e| *e == by_rule);
+    node.stop();
+    // It stays paused, as does what the user paused.
+    let mut node = Node::start(with_rule());
+    node.call(|engine| engine.restore()).unwrap();
+    node.wait("the end of the restore", |e| matches!(e, Event::RestoreEnded { .. }));
+    assert_eq!(node.status(id).state, State::Paused);
+    assert!(!node.seen.contains(&Event::Started { id }));
 }

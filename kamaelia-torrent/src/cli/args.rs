@@ -39,6 +39,8 @@ pub(crate) enum Command {
     Seed(Seed),
     /// Write a file of a torrent to standard output while it is downloaded
     Cat(Cat),
+    /// Forget torrents of earlier runs with --state; their files stay
+    Forget(Forget),
     /// Make a .torrent file of a file or folder
     Make(Make),
     /// Compare files with their torrent and list what is missing or wrong
@@ -58,6 +60,7 @@ impl Command {
             Self::Seed(a) => a.common.json,
             // Its output is the file.
             Self::Cat(_) => false,
+            Self::Forget(a) => a.json,
             Self::Make(a) => a.json,
             Self::Check(a) => a.json,
             Self::Show(a) => a.json,
@@ -180,6 +183,19 @@ pub(crate) struct Cat {
 }
 
 #[derive(ClapArgs, Debug)]
+pub(crate) struct Forget {
+    /// .torrent files, or info hashes of 40 hexadecimal digits
+    #[arg(required = true, value_name = "TORRENT|HASH")]
+    pub(crate) torrents: Vec<PathBuf>,
+    /// Folder in which torrents were kept
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state: PathBuf,
+    /// One JSON object a line instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(ClapArgs, Debug)]
 pub(crate) struct Make {
     /// File or folder
     #[arg(value_name = "PATH")]
@@ -250,7 +266,7 @@ pub(crate) struct Tracker {
 const JSON_EVENTS: &str = "\
 With --json, each line is an object whose \"event\" says what it is:
   listening   address: where peers reach us
-  note        torrent, text: something to know beforehand
+  note        text, perhaps torrent: something to know beforehand
   created     id, torrent (as written in the command), name, info_hash, path
   already_downloading  id, torrent: the same as that one
   restored    id, name, info_hash, path: a torrent of an earlier run

@@ -16,7 +16,7 @@ pub(crate) struct LimitArgs {
     /// Most bytes per second to peers, of all torrents together
     #[arg(long, value_name = "RATE", value_parser = parse_rate, allow_negative_numbers = true)]
     up_limit: Option<Rate>,
-    /// Most connections in all [default: 200]
+    /// Most connections in all, as far as the system allows so many open files (ulimit -n) [default: 200]
     #[arg(long, value_name = "N", value_parser = parse_count, allow_negative_numbers = true)]
     max_connections: Option<usize>,
     /// Most connections of one torrent [default: 100]

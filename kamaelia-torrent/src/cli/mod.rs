@@ -8,6 +8,7 @@ mod check;
 mod demo;
 mod disk_news;
 mod files;
+mod forget;
 mod graph;
 mod interrupt;
 mod limits;
@@ -70,6 +71,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Get(a) => transfer::get(&a),
         Command::Seed(a) => transfer::seed(&a),
         Command::Cat(a) => cat::run(&a),
+        Command::Forget(a) => forget::run(&a),
         Command::Make(a) => make::run(&a),
         Command::Check(a) => check::run(&a),
         Command::Show(a) => show::run(&a),

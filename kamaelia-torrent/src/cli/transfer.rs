@@ -20,7 +20,7 @@ use serde_json::json;
 use super::args::{AllocationArg, Common, Enough, Get, Seed};
 use super::files::FileList;
 use super::interrupt::{Interrupt, done_or_interrupted};
-use super::output::Output;
+use super::output::{Output, line};
 use super::session::{Report, Session, Share, Wanted};
 use super::{Done, Failure};
 
@@ -147,6 +147,18 @@ pub(crate) fn settings(common: &Common) -> Result<Settings, Failure> {
         ..Settings::default()
     };
     common.limits.apply(&mut settings);
+    let (wanted, possible) = (settings.max_connections, settings.possible_connections());
+    if possible < wanted {
+        let text = format!(
+            "{possible} connections instead of {wanted}: this process may have no more files and connections open \
+             (ulimit -n)"
+        );
+        if common.json {
+            line(&json!({"event": "note", "text": text}).to_string());
+        } else {
+            eprintln!("{text}");
+        }
+    }
     Ok(settings)
 }
 

@@ -344,12 +344,12 @@ impl Run {
                 let _ = cx.requests.send(Message::new(read));
             }
             TorrentEvent::TorrentFiles { torrent_id, ref files }
-                if current.id == Some(torrent_id) && std::mem::take(&mut current.asks) =>
+                if current.id == Some(torrent_id)
+                    && std::mem::take(&mut current.asks)
+                    && files.get(current.file).is_some_and(|file| !file.priority.is_wanted()) =>
             {
-                if files.get(current.file).is_some_and(|file| !file.priority.is_wanted()) {
-                    let priorities = vec![(current.file, Priority::NORMAL)];
-                    let _ = cx.requests.send(Message::new(SetFilePriorities { torrent_id, priorities }));
-                }
+                let priorities = vec![(current.file, Priority::NORMAL)];
+                let _ = cx.requests.send(Message::new(SetFilePriorities { torrent_id, priorities }));
             }
             TorrentEvent::ReadEnded { tag, ref error, .. } if tag == self.tag => {
                 current.ended.get_or_insert(error.clone());

@@ -56,6 +56,7 @@ pub use hook::{DiskHook, HookedAccess};
 #[doc(hidden)]
 pub use log::scan_log;
 pub use storage::Storage;
+pub use store::forget_torrents;
 
 /// Number by which answers name a torrent. The caller chooses it and uses it once.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
 
+use super::StateError;
 use super::beneath::{self, Access, Dir};
 use super::log::{Log, LogReader};
 use crate::proto::info_hash::InfoHash;
@@ -88,6 +89,25 @@ impl Store {
         // What the logs hold is changed in steps that each leave them whole.
         self.inner.lock().unwrap_or_else(|e| e.into_inner())
     }
+}
+
+/// Forgets torrents that are kept in a folder of state, so that they are not restored; tells of each whether it was
+/// there. Their files and resume records stay.
+///
+/// # Errors
+///
+/// [`StateError`]: there is no such folder, another process has it, or it cannot be written.
+pub fn forget_torrents(state_dir: &Path, torrents: &[InfoHash]) -> Result<Vec<bool>, StateError> {
+    let forget = || {
+        // It is not made: there is nothing to forget in a new one.
+        std::fs::read_dir(state_dir)?;
+        let store = Store::open(state_dir)?;
+        let known = torrents.iter().map(|torrent| store.lock().torrents.contains(&torrent.0)).collect();
+        torrents.iter().for_each(|torrent| store.forget_torrent(*torrent));
+        store.commit()?;
+        Ok(known)
+    };
+    forget().map_err(|source| StateError { dir: state_dir.to_owned(), source })
 }
 
 const LOCK: &str = "lock";

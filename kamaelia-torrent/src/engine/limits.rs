@@ -18,7 +18,7 @@ pub struct UnknownTorrent(pub TorrentId);
 /// How many connections and upload slots there may be; see [`Settings`](super::Settings) for each.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct ConnectionLimits {
-    /// Most connections in all. 0: none.
+    /// Most connections in all. 0: none. More than the descriptors of the process allow is as many as they do.
     pub max_connections: usize,
     /// Most connections of one torrent. 0: none.
     pub max_peers_per_torrent: usize,
@@ -100,7 +100,7 @@ impl Engine {
     pub fn set_connection_limits(&mut self, limits: ConnectionLimits) {
         let now = Instant::now();
         let before = self.connection_limits();
-        self.settings.max_connections = limits.max_connections;
+        self.settings.max_connections = self.settings.possible(limits.max_connections);
         self.settings.max_peers_per_torrent = limits.max_peers_per_torrent;
         self.settings.upload_slots = limits.upload_slots;
         self.settings.upload_slots_per_torrent = limits.upload_slots_per_torrent;

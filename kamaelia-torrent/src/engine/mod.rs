@@ -7,6 +7,7 @@
 //! the others waiting; nothing in a turn grows with the number of idle torrents or connections.
 
 mod crowd;
+mod descriptors;
 mod event;
 mod files;
 mod life;
@@ -139,7 +140,8 @@ impl Engine {
     /// # Errors
     ///
     /// [`EngineError::Listen`] names the address that cannot be had, [`EngineError::State`] the folder of state.
-    pub fn new(settings: Settings) -> Result<Engine, EngineError> {
+    pub fn new(mut settings: Settings) -> Result<Engine, EngineError> {
+        settings.max_connections = settings.possible(settings.max_connections);
         settings.stop_rule.check().map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e))?;
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);

@@ -20,7 +20,7 @@ pub struct Settings {
     /// chooses.
     pub outgoing_bind: Option<IpAddr>,
     /// Most connections in all, established or not; for a moment up to four more, until it is known whether a newcomer
-    /// is of more use than one of those. Default 200.
+    /// is of more use than one of those; see also [`possible_connections`](Settings::possible_connections). Default 200.
     pub max_connections: usize,
     /// Most connections of one torrent. Default 100.
     pub max_peers_per_torrent: usize,

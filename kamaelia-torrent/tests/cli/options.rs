@@ -231,3 +231,23 @@ fn who_has_nobody_to_ask_is_told_what_it_waits_for() {
     let (_seed, _) = place.seed(&torrent, &["--peer", &addr.to_string()]);
     get.end_with(0);
 }
+
+#[cfg(unix)]
+#[test]
+fn connections_beyond_what_the_system_allows_are_a_note_and_no_failure() {
+    let torrent = torrent();
+    let place = Place::new();
+    let (_seed, addr) = place.seed(&torrent, &[]);
+    let file = place.torrent("f.torrent", &torrent.bytes);
+    let args = place.get(&file, "d", &["--peer", &addr.to_string(), "--max-connections", "100000"]);
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", "ulimit -n 256; exec \"$0\" \"$@\" --json", program()]).args(args);
+    let output = finish(shell);
+    assert_code(&output, 0);
+    let seen = objects(&stdout(&output));
+    assert_eq!(
+        only(&seen, "note")["text"],
+        "108 connections instead of 100000: this process may have no more files and connections open (ulimit -n)"
+    );
+    torrent.verify(&place.path("d"));
+}

@@ -160,4 +160,30 @@ fn a_folder_of_state_brings_torrents_back_without_naming_them() {
     let output = run(["seed", "--listen", "127.0.0.1:0", "--state", &place.text("none")]);
     assert_code(&output, 1);
     assert!(stderr(&output).contains("holds no torrents of an earlier run"), "{}", stderr(&output));
+
+    // One is forgotten by its file; what is no torrent of it is named, and nothing is made or removed.
+    let hash = torrents[1].metainfo.info_hash().to_string();
+    let output = run(["forget", "--state", &state, &place.text("f.torrent"), &"0".repeat(40)]);
+    assert_code(&output, 1);
+    assert!(stdout(&output).ends_with("f.torrent: forgotten\n"), "{}", stdout(&output));
+    assert!(stderr(&output).contains(&"0".repeat(40)), "{}", stderr(&output));
+    let mut seed = Running::start(&args);
+    assert_eq!(seed.event("restored")["name"], "g");
+    assert_eq!(seed.event("restore_ended")["restored"], 1);
+    let output = run(["forget", "--state", &state, &hash]);
+    assert_code(&output, 1);
+    assert!(stderr(&output).contains("another process uses it"), "{}", stderr(&output));
+    seed.signal("INT");
+    seed.end_with(0);
+    let output = run(["forget", "--json", "--state", &state, &hash]);
+    assert_code(&output, 0);
+    assert_eq!(only(&objects(&stdout(&output)), "forgotten")["info_hash"], hash);
+    let output = run(["forget", "--state", &place.text("not there"), &hash]);
+    assert_code(&output, 1);
+    assert!(
+        stderr(&output).contains("not there") && !place.path("not there").exists(),
+        "{}",
+        stderr(&output)
+    );
+    torrents.iter().for_each(|torrent| torrent.verify(std::path::Path::new(&data)));
 }
