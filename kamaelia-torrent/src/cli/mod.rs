@@ -16,6 +16,7 @@ mod make;
 mod output;
 mod session;
 mod show;
+mod stdout;
 mod tracker;
 mod transfer;
 mod units;

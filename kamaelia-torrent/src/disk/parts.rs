@@ -149,6 +149,11 @@ impl Storage {
         self.parts.read().chosen
     }
 
+    /// Whether it is known that nothing is in the part file. Waits for nothing.
+    pub(crate) fn is_without_parts(&self) -> bool {
+        self.parts.mode.load(Ordering::Acquire) == OFF
+    }
+
     /// From now on these files are wanted. What the part file holds of them stays there until
     /// [`settle_parts`](Storage::settle_parts).
     pub(crate) fn set_priorities(&self, priorities: &[Priority]) {

@@ -148,11 +148,57 @@ impl Storage {
 
     /// Reads a part of the torrent's stream into several slices, with one system call for each file that it lies in.
     pub(crate) fn read_scattered(&self, offset: u64, slices: Vec<&mut [u8]>) -> Result<(), DiskError> {
+        let (step, has_parts) = self.step();
+        self.scatter(offset, slices, step, |segment, part| {
+            if has_parts && self.read_part(segment, part)? {
+                return Ok(());
+            }
+            self.before(HookedAccess::Read, segment)?;
+            let file = self.file(segment.file, Access::Read)?;
+            beneath::read_exact_vectored_at(&file, part, segment.offset).map_err(|e| {
+                if e.kind() == io::ErrorKind::UnexpectedEof {
+                    DiskError::Short { path: self.path(segment.file), end: segment.offset + segment.len }
+                } else {
+                    DiskError::from_io("read", &self.path(segment.file), e)
+                }
+            })
+        })
+    }
+
+    /// The same from open files and what the system has in memory of them, without ever waiting. Files that were closed
+    /// elsewhere meanwhile are given to `close`, because that may take long.
+    pub(crate) fn read_cached(
+        &self,
+        offset: u64,
+        slices: Vec<&mut [u8]>,
+        close: impl Fn(File),
+    ) -> Result<(), NotCached> {
+        if !self.is_without_parts() {
+            return Err(NotCached);
+        }
+        self.scatter(offset, slices, u64::MAX, |segment, part| {
+            let file = self.cache.peek((self.key, self.place, segment.file)).ok_or(NotCached)?;
+            let want: usize = part.iter().map(|slice| slice.len()).sum();
+            let n = beneath::read_cached_at(&file, part, segment.offset);
+            if let Some(file) = Arc::into_inner(file) {
+                close(file);
+            }
+            if n == want { Ok(()) } else { Err(NotCached) }
+        })
+    }
+
+    /// Cuts the slices where files begin, and at multiples of `step`, and has `read` fill those of each file.
+    fn scatter<E: From<DiskError>>(
+        &self,
+        offset: u64,
+        slices: Vec<&mut [u8]>,
+        step: u64,
+        mut read: impl FnMut(&Segment, &mut [IoSliceMut<'_>]) -> Result<(), E>,
+    ) -> Result<(), E> {
         let len = slices.iter().map(|s| s.len() as u64).sum::<u64>();
         self.check_range(offset, len)?;
         let mut slices = slices.into_iter();
         let mut current: &mut [u8] = &mut [];
-        let (step, has_parts) = self.step();
         for segment in self.cut(offset, len, step) {
             let mut part: Vec<IoSliceMut<'_>> = Vec::with_capacity(slices.len() + 1);
             let mut want = segment.len;
@@ -174,17 +220,8 @@ impl Storage {
                     part.push(IoSliceMut::new(head));
                 }
             }
-            let done = part.is_empty() || has_parts && self.read_part(&segment, &mut part)?;
-            if !done {
-                self.before(HookedAccess::Read, &segment)?;
-                let file = self.file(segment.file, Access::Read)?;
-                beneath::read_exact_vectored_at(&file, &mut part, segment.offset).map_err(|e| {
-                    if e.kind() == io::ErrorKind::UnexpectedEof {
-                        DiskError::Short { path: self.path(segment.file), end: segment.offset + segment.len }
-                    } else {
-                        DiskError::from_io("read", &self.path(segment.file), e)
-                    }
-                })?;
+            if !part.is_empty() {
+                read(&segment, &mut part)?;
             }
         }
         Ok(())
@@ -399,6 +436,17 @@ impl Storage {
 
     pub(crate) fn dirty(&self) -> MutexGuard<'_, BTreeSet<usize>> {
         self.dirty.lock().unwrap_or_else(|e| e.into_inner())
+    }
+}
+
+/// What was asked for cannot be had without waiting.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NotCached;
+
+impl From<DiskError> for NotCached {
+    fn from(_: DiskError) -> NotCached {
+        // Whoever reads it properly learns of the error.
+        NotCached
     }
 }
 

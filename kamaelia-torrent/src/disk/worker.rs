@@ -1,6 +1,7 @@
 //! The threads that read, write and hash.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -10,6 +11,7 @@ use sha1::{Digest, Sha1};
 use super::check::CheckTask;
 use super::frame::read_framed;
 use super::hasher::{PieceHash, block_hashes, block_hashes_on_disk};
+use super::small::is_small;
 use super::{Answers, DiskAnswer, DiskError, PieceResult, Storage, StorageKey};
 use crate::proto::buffer::PartBuf;
 use crate::proto::geometry::{BlockRequest, PieceIndex};
@@ -34,6 +36,8 @@ pub(crate) enum AnyJob {
     Range { storage: Arc<Storage>, token: u64, offset: u64, len: usize },
     /// The hash of each block of a piece.
     BlockHashes { storage: Arc<Storage>, piece: PieceIndex },
+    /// A file to be closed.
+    Close(File),
 }
 
 /// One worker thread.
@@ -49,6 +53,8 @@ pub(crate) struct Worker {
     pub(crate) kept: Arc<AtomicUsize>,
     pub(crate) making: HashMap<(StorageKey, PieceIndex), PieceHash>,
     pub(crate) scratch: Vec<u8>,
+    /// Small pieces that are written together; empty in between.
+    pub(crate) run: Vec<u8>,
     /// Set when the owner of the queues goes away.
     pub(crate) closing: Arc<AtomicBool>,
 }
@@ -85,7 +91,18 @@ impl Worker {
     }
 
     fn piece(&mut self, job: PieceJob) {
+        let mut job = Some(job);
+        while let Some(now) = job {
+            job = self.one_piece(now);
+        }
+    }
+
+    /// Does one job, or several small ones together; answers with one that was taken from the queue beyond them.
+    fn one_piece(&mut self, job: PieceJob) -> Option<PieceJob> {
         match job {
+            PieceJob::Part { storage, piece, offset: 0, buf, .. } if is_small(&storage, piece, &buf) => {
+                return self.small_pieces(&storage, piece, buf);
+            }
             PieceJob::Part { storage, piece, offset, buf, last } => {
                 let key = storage.key();
                 let mut spent = Vec::new();
@@ -112,6 +129,7 @@ impl Worker {
                 self.forget(|(owner, _)| *owner == key);
             }
         }
+        None
     }
 
     /// Gives up pieces in the making.
@@ -179,7 +197,10 @@ impl Worker {
     fn any(&mut self, job: AnyJob) {
         match job {
             AnyJob::Read { storage, token, blocks, mut buf } => {
-                let error = read_framed(&storage, &blocks, &mut buf).err();
+                let error = read_framed(&storage, &blocks, &mut buf, |offset, slices| {
+                    storage.read_scattered(offset, slices)
+                })
+                .err();
                 self.answers.send(DiskAnswer::Read {
                     key: storage.key(),
                     token,
@@ -194,6 +215,7 @@ impl Worker {
                 let result = storage.read(offset, &mut data).map(|()| data);
                 self.answers.send(DiskAnswer::Range { key: storage.key(), token, offset, result });
             }
+            AnyJob::Close(file) => drop(file),
             AnyJob::BlockHashes { storage, piece } => {
                 let result = block_hashes_on_disk(&storage, piece);
                 self.answers.send(DiskAnswer::BlockHashes { key: storage.key(), piece, result });

@@ -2,10 +2,9 @@
 
 use std::time::Instant;
 
+use super::Engine;
 use super::event::Event;
 use super::slot::Phase;
-use super::trouble::Ends;
-use super::{Engine, index_of};
 use crate::disk::{DiskAnswer, PieceResult, StorageKey};
 use crate::proto::geometry::PieceIndex;
 use crate::proto::torrent::{CheckResult, PeerKey};
@@ -49,22 +48,13 @@ impl Engine {
                         }
                         continue;
                     }
-                    if self.torrents[t].trouble.is_some() {
-                        self.out_of_trouble(t, Ends::Read);
-                    }
-                    match self.link(peer) {
-                        Some(link) => {
-                            let payload = blocks.iter().map(|block| u64::from(block.len)).sum();
-                            link.conn.push_blocks(buf, blocks.len() as u32, payload);
-                            self.enqueue(index_of(peer));
-                        }
-                        // The peer left in the meantime.
-                        None => self.spare.push(buf),
-                    }
+                    self.worker_read(now, t, peer, &blocks, buf);
                 }
                 DiskAnswer::Range { key, token, offset, result } => {
-                    self.job_done(key);
-                    self.range_read(now, token, offset, result.map_err(|e| e.to_string()));
+                    if let Some(t) = self.job_done(key) {
+                        self.torrents[t].reads -= 1;
+                    }
+                    self.range_read(now, token, offset, result);
                 }
                 DiskAnswer::BlockHashes { key, piece, result } => {
                     let Some(t) = self.job_done(key) else { continue };

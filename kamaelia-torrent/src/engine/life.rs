@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::event::{AddError, AddTorrent, CheckPolicy, Event, PauseCause, TorrentId};
 use super::places::Op;
 use super::queue::{Activity, Seat};
+use super::read_blocks::Cached;
 use super::slot::{Phase, Slot};
 use super::stats::{Times, Wire};
 use super::{Engine, index_of};
@@ -80,6 +81,7 @@ impl Engine {
             before: Totals::default(),
             waiting_to_dial: false,
             reads: 0,
+            cached: Cached::default(),
             ops: None,
             doubt: None,
             trouble: None,

@@ -14,6 +14,7 @@ mod limits;
 mod links;
 mod places;
 mod queue;
+mod read_blocks;
 mod reader;
 mod rest;
 mod restore;

@@ -34,15 +34,20 @@ impl Engine {
         {
             let slot = &mut self.torrents[t];
             slot.jobs += 1;
-            self.disk.remember(&slot.storage, slot.settings.to_stored());
+            let stored = Stored { sated: slot.sated, ..slot.settings.to_stored() };
+            self.disk.remember(&slot.storage, stored);
         }
     }
 
     /// Takes in a batch of them.
     pub(super) fn restored(&mut self, torrents: Vec<Stored>, failed: usize, end: bool) {
         for stored in torrents {
+            let sated = stored.sated;
             match self.take_in(AddTorrent::from_stored(stored)) {
                 Ok(id) => {
+                    if let Some(&t) = self.by_id.get(&id) {
+                        self.torrents[t].sated = sated;
+                    }
                     self.restored += 1;
                     self.emit(Event::Restored { id });
                 }
@@ -74,6 +79,8 @@ impl AddTorrent {
             sequential: self.sequential,
             limits: Limits { down: self.down_limit, up: self.up_limit },
             paused: self.paused,
+            // Known to the engine alone.
+            sated: false,
             enough: self.stop_rule.map(|rule| Enough {
                 ratio: rule.ratio,
                 time: rule.time.map(|time| time.as_secs()),

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::event::{AddTorrent, State, TorrentId, TorrentStatus};
 use super::places::Ops;
 use super::queue::Seat;
+use super::read_blocks::Cached;
 use super::rules::Watch;
 use super::stats::{Times, Wire};
 use super::trouble::{Doubt, Trouble};
@@ -100,8 +101,10 @@ pub(super) struct Slot {
     pub(super) before: Totals,
     /// It would dial if there were fewer connections.
     pub(super) waiting_to_dial: bool,
-    /// Those of `jobs` that only read blocks for peers.
+    /// Those of `jobs` that only read, for peers or for somebody here.
     pub(super) reads: usize,
+    /// Whether the system has in memory what peers ask for.
+    pub(super) cached: Cached,
     /// The files are being moved, renamed or checked.
     pub(super) ops: Option<Box<Ops>>,
     /// Pieces that are hashed again, because their files changed.

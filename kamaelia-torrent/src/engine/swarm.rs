@@ -32,13 +32,10 @@ impl Engine {
                     self.disk.write(&slot.storage, piece, offset, data, last);
                 }
                 TorrentOutput::Read { peer, blocks } => {
-                    slot.jobs += 1;
-                    slot.reads += 1;
                     if slot.look_at.is_none() {
                         slot.look_at = Some(now + self.settings.look_interval);
                     }
-                    let buf = self.spare.pop().unwrap_or_default();
-                    self.disk.read(&slot.storage, peer.0, blocks, buf);
+                    self.read_blocks(t, peer, blocks);
                 }
                 TorrentOutput::WantBlockHashes(piece) => {
                     slot.jobs += 1;

@@ -51,6 +51,11 @@ impl Doubt {
         rest
     }
 
+    /// Whether a piece is neither there nor fetched until somebody asks for it, or it is there again.
+    pub(super) fn holds(&self, piece: PieceIndex) -> bool {
+        self.handle.is_none() && self.pieces.get(piece)
+    }
+
     /// Pieces looked at and pieces to look at, if this is a check of everything.
     pub(super) fn progress(&self) -> Option<(u32, u32)> {
         (self.whole && self.handle.is_some()).then_some((self.checked, self.total))
@@ -297,6 +302,8 @@ impl Engine {
             }
             slot.look_at = Some(now + TRY_AGAIN);
             self.in_trouble(t, error, Ends::Check);
+            // Reads that wait for them learn of it.
+            self.read_on(now, id);
             return self.pump(now, t);
         }
         for piece in doubt.pieces.iter_ones() {
@@ -314,6 +321,7 @@ impl Engine {
         if whole {
             self.emit(Event::Checked { id, have, total });
         }
+        self.hurry_again(now, id);
         self.pump(now, t);
     }
 

@@ -31,6 +31,8 @@ pub struct Stored {
     pub limits: limit::Limits,
     /// Whether it is paused.
     pub paused: bool,
+    /// A rule of when it has been shared enough was reached; it counts no more until there is a new one.
+    pub sated: bool,
     /// Its own rule for when it has been shared enough.
     pub enough: Option<Enough>,
     /// How soon each file is fetched; empty if nothing was said.
@@ -87,6 +89,7 @@ impl Stored {
             ("peers", Some(peers.collect())),
             ("priorities", (!self.priorities.is_empty()).then(|| levels.into())),
             ("reserve", self.reserve.map(|reserve| i64::from(reserve).into())),
+            ("sated", self.sated.then(|| 1.into())),
             ("sequential", Some(i64::from(self.sequential).into())),
             ("trackers", Some(i64::from(self.trackers).into())),
             ("up limit", bound(self.limits.up)),
@@ -131,6 +134,7 @@ impl Stored {
             sequential: flag("sequential")?,
             limits: limit::Limits { down: bound("down limit"), up: bound("up limit") },
             paused: root.get("paused").and_then(Value::as_int) == Some(1),
+            sated: root.get("sated").and_then(Value::as_int) == Some(1),
             enough: root.get("enough").map(Enough::read),
         })
     }
@@ -208,6 +212,7 @@ mod tests {
             sequential: false,
             limits: limit::Limits { down: NonZeroU64::new(1 << 40), up: None },
             paused: true,
+            sated: true,
             enough: Some(Enough { ratio: Some(1.5), time: None, idle: Some(60) }),
             priorities: vec![Priority::HIGHEST],
             reserve: Some(true),
@@ -217,7 +222,7 @@ mod tests {
     #[test]
     fn round_trip() {
         let (a, b) = (stored(), Stored::parse(&stored().encode()).unwrap());
-        assert_eq!((a.limits, a.paused, a.enough), (b.limits, b.paused, b.enough));
+        assert_eq!((a.limits, a.paused, a.sated, a.enough), (b.limits, b.paused, b.sated, b.enough));
         assert_eq!((&a.priorities, a.reserve), (&b.priorities, b.reserve));
         assert_eq!((a.dir, a.peers, a.trackers, a.sequential), (b.dir, b.peers, b.trackers, b.sequential));
         let (a, b) = (a.metainfo, b.metainfo);

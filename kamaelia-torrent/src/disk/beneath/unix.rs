@@ -221,6 +221,20 @@ pub(crate) fn read_vectored_at(file: &File, slices: &mut [IoSliceMut<'_>], offse
     Ok(rustix::io::preadv(file, slices, offset)?)
 }
 
+/// Reads into several slices what is in memory already, without ever waiting for the medium; 0 if nothing is, or if the
+/// file system cannot tell.
+#[cfg(target_os = "linux")]
+pub(crate) fn read_cached_at(file: &File, slices: &mut [IoSliceMut<'_>], offset: u64) -> usize {
+    // Whoever reads it properly learns of errors.
+    rustix::io::preadv2(file, slices, offset, rustix::io::ReadWriteFlags::NOWAIT).unwrap_or(0)
+}
+
+/// Other systems cannot be asked for what is in memory.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn read_cached_at(_file: &File, _slices: &mut [IoSliceMut<'_>], _offset: u64) -> usize {
+    0
+}
+
 /// Writes at an offset with one call.
 pub(crate) fn write_at(file: &File, data: &[u8], offset: u64) -> io::Result<usize> {
     file.write_at(data, offset)

@@ -40,6 +40,7 @@ pub use types::{
     CheckResult, Direction, PeerError, PeerKey, PeerSource, PeerStats, Refusal, TorrentConfig, TorrentOutput,
     TorrentStats, Waste,
 };
+pub(crate) use upload::LEAST_READS;
 use urgent::Urgent;
 
 use super::{

@@ -62,7 +62,8 @@ impl Torrent {
     /// False if that has no effect: the piece is there already, there is no such piece, or 1,024 pieces have earlier
     /// deadlines.
     pub fn set_deadline(&mut self, now: Instant, piece: PieceIndex, at: Instant) -> bool {
-        if piece.0 >= self.have.len() || self.have.get(piece) {
+        // Of a piece in doubt it is not known whether it has to be fetched.
+        if piece.0 >= self.have.len() || self.have.get(piece) || self.is_doubted(piece) {
             return false;
         }
         self.news += 1;
