@@ -100,10 +100,21 @@ fn a_download_from_libtorrent_is_whole_after_moves_between_file_systems() -> Res
     println!("{moves} moves, during which {came} bytes came");
     assert!(moves > 1 && came > 0, "{moves} moves, during which {came} bytes came");
     bench.deadline.wait("all of it", || Ok(node.status(id).left == 0))?;
-    node.stop();
+    let status = node.status(id);
+    let said = node.stop();
+    let odd = |e: &&Event| {
+        matches!(e, Event::FilesChanged { .. } | Event::DiskTrouble { .. } | Event::PeerGone { .. })
+    };
+    let odd: Vec<&Event> = said.iter().filter(odd).collect();
+    println!("{:?}, {odd:?}", status.figures.waste);
     payload.verify(&dir)?;
     let left = if dir == here { other.path() } else { &here };
     assert!(!left.join(&payload.name).exists(), "something is still in {}", left.display());
-    assert!(count(&seed.state_of(&torrent)?, "uploaded")? <= payload.len, "something was fetched again");
+    let sent = count(&seed.state_of(&torrent)?, "uploaded")?;
+    assert!(sent <= payload.len + EXCESS, "{sent} of {} bytes were sent", payload.len);
+    assert_eq!(status.figures.waste.bad, 0);
     Ok(())
 }
+
+/// What was asked for while a copy held writing up may be taken for lost and be asked for again.
+const EXCESS: u64 = 4 << 20;

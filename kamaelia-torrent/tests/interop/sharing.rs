@@ -16,7 +16,9 @@ fn a_seed_ends_when_libtorrent_has_fetched_it_once() -> Result {
     let place = Place::new()?;
     let torrent = payload.torrent(&bench, &place.announce_url())?;
     let mut tracker = place.opentracker(&bench, &[torrent.info_hash])?;
-    let mut ours = Ours::seed(&bench, &torrent, &payload.parent, &["--seed-ratio", "1"])?;
+    // Slow enough that an end that comes too early shows: a seed goes on for half a second after it has sent enough.
+    let more = ["--seed-ratio", "1", "--up-limit", "8MiB"];
+    let mut ours = Ours::seed(&bench, &torrent, &payload.parent, &more)?;
     tracker.wait_seeds(torrent.info_hash, 1, &bench.deadline)?;
 
     let target = bench.folder("target")?;
