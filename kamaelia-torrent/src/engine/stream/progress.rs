@@ -167,3 +167,4 @@ impl Engine {
 
 /// Bytes handed out at a time.
 const CHUNK_LEN: u64 = 256 * 1024;
+

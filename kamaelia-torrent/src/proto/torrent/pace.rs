@@ -49,7 +49,10 @@ impl Torrent {
         if let Some(peer) = self.by_key.get(&key).and_then(|slot| self.peers.get_mut(*slot))
             && let Some(since) = peer.held.take()
         {
-            peer.was_unread(now, since);
+            let held = now.saturating_duration_since(since);
+            peer.heard = now;
+            peer.progress = (peer.progress + held).min(now);
+            peer.useful = (peer.useful + held).min(now);
             let deadline = peer.deadline();
             self.wake_at(deadline);
         }
