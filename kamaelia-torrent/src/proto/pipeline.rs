@@ -1,8 +1,8 @@
 //! How many blocks to ask of one peer at a time.
 //!
 //! Too few and the line idles for a round trip; too many and a peer that turns bad or slow holds blocks that others
-//! could send. It starts high enough for a short transfer, grows by half a block per block received as long as that
-//! makes the peer faster, and then follows the rate.
+//! could send. It starts high enough for a short transfer, doubles with every round trip (a block more for each that
+//! came) as long as that makes the peer faster, and then follows the rate.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,6 @@ use super::geometry::BLOCK_LEN;
 pub struct Pipeline {
     most: u32,
     open: u32,
-    odd: bool,
     growing: bool,
     snubbed: bool,
     measured: Option<(Instant, f64)>,
@@ -23,14 +22,7 @@ impl Pipeline {
     /// Starts with `first` requests; never more than `most`.
     pub fn new(first: u32, most: u32) -> Pipeline {
         let most = most.max(1);
-        Pipeline {
-            most,
-            open: first.clamp(1, most),
-            odd: false,
-            growing: true,
-            snubbed: false,
-            measured: None,
-        }
+        Pipeline { most, open: first.clamp(1, most), growing: true, snubbed: false, measured: None }
     }
 
     /// Requests to have open.
@@ -48,8 +40,7 @@ impl Pipeline {
     pub fn received(&mut self, now: Instant, rate: f64) {
         self.snubbed = false;
         if self.growing {
-            self.odd = !self.odd;
-            self.open = (self.open + u32::from(self.odd)).min(self.most);
+            self.open = self.open.saturating_add(1).min(self.most);
         }
         let (since, before) = *self.measured.get_or_insert((now, 0.0));
         if now.saturating_duration_since(since) >= INTERVAL {
