@@ -293,7 +293,8 @@ fn senseless_reads_are_refused() {
 /// A file that is not wanted, between two others, so that it shares its first and last piece with them.
 #[test]
 fn a_file_that_is_not_wanted_is_read_without_becoming_a_file() {
-    let files = vec![file("a", 50_000, 1), file("b", 300_001, 2), file("c", 100_000, 3), file("d", 400_000, 4)];
+    let files =
+        vec![file("a", 50_000, 1), file("b", 300_001, 2), file("c", 100_000, 3), file("d", 400_000, 4)];
     let torrent = multi("t", files, 32_768);
     let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     torrent.store(from.path());
@@ -318,7 +319,11 @@ fn a_file_that_is_not_wanted_is_read_without_becoming_a_file() {
             Event::Completed { .. } => {
                 completed += 1;
                 let status = node.status(id);
-                assert_eq!((status.wanted_left, status.progress), (0, 1.0), "all that is wanted, and no less");
+                assert_eq!(
+                    (status.wanted_left, status.progress),
+                    (0, 1.0),
+                    "all that is wanted, and no less"
+                );
             }
             _ => {}
         }
@@ -381,7 +386,10 @@ fn a_file_that_is_held_after_its_removal_ends_the_read_until_it_is_asked_for() {
     for _ in 0..2 {
         let read = node.call(move |engine| engine.read_file(id, FileRange::whole(0))).unwrap();
         let (bytes, why) = collect(&mut node, read, 0);
-        assert_eq!(why.as_deref(), Some("a file was removed and is not fetched again unless that is asked for"));
+        assert_eq!(
+            why.as_deref(),
+            Some("a file was removed and is not fetched again unless that is asked for")
+        );
         assert!(bytes.is_empty());
     }
     assert_eq!(node.status(id).downloaded, 0, "a read is no reason to fetch it");

@@ -18,10 +18,10 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use self::chunk::Account;
 pub use self::chunk::FileChunk;
+use super::Engine;
 use super::event::{Event, TorrentId};
 use super::reader::FileReader;
 use super::slot::Phase;
-use super::Engine;
 use crate::proto::geometry::PieceIndex;
 
 /// Number of a read in an engine: counted from 1, never used again.

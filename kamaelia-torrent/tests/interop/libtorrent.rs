@@ -35,7 +35,9 @@ impl Libtorrent {
         let addr = free_port(own_address())?;
         let node = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/libtorrent_node.py");
         let mut command = Command::new("python3");
-        command.args([node, &addr.to_string(), &settings.to_string()]).current_dir(bench.folder("libtorrent")?);
+        command
+            .args([node, &addr.to_string(), &settings.to_string()])
+            .current_dir(bench.folder("libtorrent")?);
         let (process, requests, output) =
             Process::start_piped("libtorrent", &bench.folder("logs")?, &mut command)?;
         // A pipe cannot be read with a time-out, a channel can. The thread ends with the process.

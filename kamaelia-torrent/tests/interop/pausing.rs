@@ -28,7 +28,9 @@ fn libtorrent_sees_a_paused_download_leave_and_come_back() -> Result {
     let mut node = Node::start(settings());
     let id = node.add(AddTorrent::new(Metainfo::parse(&torrent.bytes)?, &target));
     node.wait("a piece", |e| matches!(e, Event::PieceVerified { .. }));
-    bench.deadline.wait("libtorrent to have a peer", || Ok(count(&seed.state_of(&torrent)?, "peers")? == 1))?;
+    bench
+        .deadline
+        .wait("libtorrent to have a peer", || Ok(count(&seed.state_of(&torrent)?, "peers")? == 1))?;
 
     node.call(move |engine| engine.pause(id))?;
     bench.deadline.wait("libtorrent to be alone", || Ok(count(&seed.state_of(&torrent)?, "peers")? == 0))?;
@@ -40,7 +42,9 @@ fn libtorrent_sees_a_paused_download_leave_and_come_back() -> Result {
 
     node.call(move |engine| engine.resume(id))?;
     tracker.wait_leeches(torrent.info_hash, 1, &bench.deadline)?;
-    bench.deadline.wait("libtorrent to have a peer", || Ok(count(&seed.state_of(&torrent)?, "peers")? == 1))?;
+    bench
+        .deadline
+        .wait("libtorrent to have a peer", || Ok(count(&seed.state_of(&torrent)?, "peers")? == 1))?;
     node.wait_completed(id);
     payload.verify(&target)?;
     let status = node.status(id);

@@ -167,4 +167,3 @@ impl Engine {
 
 /// Bytes handed out at a time.
 const CHUNK_LEN: u64 = 256 * 1024;
-
