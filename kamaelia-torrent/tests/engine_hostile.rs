@@ -229,8 +229,8 @@ fn with_few_descriptors() {
     let (mut seed, _) = seed(&torrent.metainfo, from.path());
     // Until there are no descriptors left for anybody in this process.
     let mut crowd = Vec::new();
-    while let Ok(stream) = TcpStream::connect(seed.addr) {
-        crowd.push(stream);
+    while let Ok(file) = std::fs::File::open("/dev/null") {
+        crowd.push(file);
     }
     assert!(crowd.len() > 10, "{}", crowd.len());
     // One that the engine cannot accept while all are taken: it waits in the backlog of the system.
