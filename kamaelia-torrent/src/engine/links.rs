@@ -275,6 +275,18 @@ impl Engine {
             link.paused = true;
             return Ok(());
         }
+        let mut room = usize::MAX;
+        if let (Stage::Up, Some(t)) = (&link.stage, link.torrent)
+            && let Some(swarm) = &mut self.torrents[t].swarm
+        {
+            room = swarm.room(now, link.key, &mut self.pool);
+            if room == 0 {
+                link.paused = true;
+                self.pump(now, t);
+                self.touch(t);
+                return Ok(());
+            }
+        }
         let limited = link.torrent.filter(|t| self.throttle.down.meters(*t));
         let most = match limited {
             Some(t) => match self.leave_to_read(now, index, t) {
@@ -284,7 +296,7 @@ impl Engine {
             None => READ_LEN,
         };
         let mut buf = std::mem::take(&mut self.read_buf);
-        let result = self.read_into(now, index, &mut buf[..most]);
+        let result = self.read_into(now, index, &mut buf[..most.min(room)], room);
         self.read_buf = buf;
         if let Some(t) = limited
             && result.is_ok()
@@ -294,8 +306,8 @@ impl Engine {
         result
     }
 
-    fn read_into(&mut self, now: Instant, index: usize, buf: &mut [u8]) -> Result<(), String> {
-        if let Some(result) = self.read_to_place(now, index, buf) {
+    fn read_into(&mut self, now: Instant, index: usize, buf: &mut [u8], room: usize) -> Result<(), String> {
+        if let Some(result) = self.read_to_place(now, index, buf, room) {
             return result;
         }
         let link = &mut self.links[index];
@@ -334,7 +346,13 @@ impl Engine {
     }
 
     /// Reads blocks straight to where they belong, if it is known which will come; `None` if it is not.
-    fn read_to_place(&mut self, now: Instant, index: usize, buf: &mut [u8]) -> Option<Result<(), String>> {
+    fn read_to_place(
+        &mut self,
+        now: Instant,
+        index: usize,
+        buf: &mut [u8],
+        room: usize,
+    ) -> Option<Result<(), String>> {
         // A limit makes reads short, and each of them has to be counted.
         if self.throttle.down.is_on() {
             return None;
@@ -347,8 +365,8 @@ impl Engine {
             return None;
         }
         // What comes behind, up to the usual length of a read.
-        let room = buf.len().saturating_sub(landing.len()).max(LEAST_OVERFLOW).min(buf.len());
-        let overflow = &mut buf[..room];
+        let behind = buf.len().saturating_sub(landing.len()).max(LEAST_OVERFLOW).min(buf.len());
+        let overflow = &mut buf[..behind.min(room.saturating_sub(landing.len()))];
         let places = landing.len();
         let read = {
             let mut slices: [IoSliceMut<'_>; MOST_SLICES + 1] =

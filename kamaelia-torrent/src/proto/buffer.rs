@@ -1,8 +1,9 @@
 //! Memory for pieces in flight: reusable buffers under one budget for the whole process.
 //!
 //! A piece of at most [`PART_LEN`] bytes is one buffer; longer pieces are assembled in parts of [`PART_LEN`], each
-//! handed to the disk as soon as it is full. A buffer is taken *before* its blocks are asked for, so a block that
-//! was asked for always has a place, and running out of memory never stops a peer from being read.
+//! handed to the disk as soon as it is full. Of most peers a buffer is taken *before* its blocks are asked for, so a
+//! block that was asked for always has a place, and running out of memory never stops such a peer from being read.
+//! Fast ones are asked for more than there are buffers; of these a part gets its buffer when it begins to arrive.
 
 use std::{
     fmt, mem,
@@ -80,6 +81,15 @@ impl BufferPool {
         }
     }
 
+    /// As [`take`](BufferPool::take), but only if `reserve` bytes are left for others.
+    pub fn take_leaving(&mut self, len: usize, reserve: usize) -> Option<PartBuf> {
+        if reserve > 0 && !self.has_room(len, reserve) {
+            self.refused = true;
+            return None;
+        }
+        self.take(len)
+    }
+
     /// A buffer of `len` bytes (at most [`PART_LEN`]), or `None` while the budget is used up.
     ///
     /// Its contents are whatever it held before: every byte is written before it is read.
@@ -134,9 +144,9 @@ impl BufferPool {
         self.budget
     }
 
-    /// Whether a [`take`](BufferPool::take) of `len` bytes would succeed.
-    pub fn has_room(&self, len: usize) -> bool {
-        class_of(len).is_some_and(|class| self.in_use() + class_len(class) <= self.budget)
+    /// Whether a [`take`](BufferPool::take) of `len` bytes would succeed and leave `reserve` bytes.
+    pub fn has_room(&self, len: usize, reserve: usize) -> bool {
+        class_of(len).is_some_and(|class| self.in_use() + class_len(class) + reserve <= self.budget)
     }
 
     /// Whether somebody was refused since the last buffer came back: who holds buffers without using them should
@@ -211,7 +221,7 @@ mod tests {
     fn dropped_buffers_return_their_share() {
         let mut pool = BufferPool::new(1 << 18);
         let buffer = pool.take(PART_LEN as usize).unwrap();
-        assert!(!pool.has_room(1));
+        assert!(!pool.has_room(1, 0));
         drop(buffer);
         assert_eq!(pool.used(), 0);
         assert!(pool.take(PART_LEN as usize).is_some());

@@ -2,6 +2,7 @@
 //!
 //! Nothing here sleeps or opens a socket; a seed names a run.
 
+mod ahead;
 mod doubt;
 mod hostile;
 mod limits;

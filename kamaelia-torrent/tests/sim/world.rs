@@ -500,6 +500,14 @@ impl World {
                     node.torrent.hold(now, key, node.down.pace(0));
                     return self.settle(actor);
                 }
+                let room = node.torrent.room(now, key, &mut node.pool);
+                if room == 0 {
+                    there.paused = true;
+                    there.held.push_back(data);
+                    return self.settle(actor);
+                }
+                let mut data = data;
+                let behind = data.split_off(data.len().min(room));
                 node.down.charge(now, 0, data.len() as u64);
                 // One time by way of a buffer, the other time straight to its place.
                 let result = if self.ways.bool() && node.torrent.land(key, &mut self.landing) {
@@ -521,6 +529,9 @@ impl World {
                     self.close(conn, Some(end));
                 }
                 self.settle(actor);
+                if !behind.is_empty() {
+                    self.deliver(conn, end, behind);
+                }
             }
             Actor::Script(script) => {
                 let answer = script.receive(&self.payload, &data);
@@ -699,11 +710,17 @@ impl World {
             if there.paused {
                 continue;
             }
+            let Actor::Node(node) = &mut self.actors[id] else { return };
+            let most = (grant.bytes as usize).min(node.torrent.room(now, grant.key, &mut node.pool));
+            if most == 0 {
+                there.paused = true;
+                continue;
+            }
             let mut data = Vec::new();
             while let Some(first) = there.held.front_mut()
-                && data.len() < grant.bytes as usize
+                && data.len() < most
             {
-                let rest = first.split_off(first.len().min(grant.bytes as usize - data.len()));
+                let rest = first.split_off(first.len().min(most - data.len()));
                 data.append(first);
                 there.held.pop_front();
                 if !rest.is_empty() {

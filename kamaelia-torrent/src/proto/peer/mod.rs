@@ -78,6 +78,12 @@ pub(crate) struct Peer {
     pub(crate) rejects: u32,
     pub(crate) retry_at: Option<Instant>,
     pub(crate) allowed_us: Vec<PieceIndex>,
+    /// Not all that it was asked for has a buffer.
+    pub(crate) ahead: bool,
+    /// Since when it is not read for want of a buffer.
+    pub(crate) thirsty: Option<Instant>,
+    /// It sent a block before its turn when there was no memory for it.
+    pub(crate) disorderly: bool,
 
     /// Blocks that it asks for.
     pub(crate) queue: VecDeque<BlockRequest>,
@@ -215,6 +221,9 @@ impl Peer {
             rejects: 0,
             retry_at: None,
             allowed_us: Vec::new(),
+            ahead: false,
+            thirsty: None,
+            disorderly: false,
             queue: VecDeque::new(),
             reading: 0,
             reads: LEAST_READS,
@@ -258,7 +267,7 @@ impl Peer {
             return Some(PeerError::NotReading);
         }
         // A peer that we do not read cannot be heard.
-        let unread = self.paused || self.held.is_some();
+        let unread = self.paused || self.is_unread();
         if !unread && past(self.heard, IDLE) {
             return Some(PeerError::Idle);
         }
@@ -274,9 +283,22 @@ impl Peer {
         (irrelevant && past(self.relevant, IRRELEVANT)).then_some(PeerError::Useless)
     }
 
+    /// Whether we do not read it for reasons of our own.
+    pub(crate) fn is_unread(&self) -> bool {
+        self.held.is_some() || self.thirsty.is_some()
+    }
+
+    /// It was not read since then, and is from now on: its clocks stood still.
+    pub(crate) fn was_unread(&mut self, now: Instant, since: Instant) {
+        let time = now.saturating_duration_since(since);
+        self.heard = now;
+        self.progress = (self.progress + time).min(now);
+        self.useful = (self.useful + time).min(now);
+    }
+
     /// Whether it was asked for blocks and none came for too long.
     pub(crate) fn is_late(&self, now: Instant) -> bool {
-        self.held.is_none()
+        !self.is_unread()
             && !self.asked.is_empty()
             && now.saturating_duration_since(self.progress) >= REQUEST_TIME_OUT
     }
@@ -290,11 +312,11 @@ impl Peer {
     pub(crate) fn deadline(&self) -> Instant {
         let keep_alive = self.out.is_empty().then(|| self.sent_at + IDLE / 2);
         let unread = self.unread_since().map(|since| since + IDLE);
-        let unheard = (!self.paused && self.held.is_none()).then(|| self.heard + IDLE);
+        let unheard = (!self.paused && !self.is_unread()).then(|| self.heard + IDLE);
         // With output that waits there is `unread`, without there is `keep_alive`.
         let first = [keep_alive, unread, unheard].into_iter().flatten().min();
         let mut at = first.unwrap_or(self.heard + IDLE);
-        if !self.asked.is_empty() && self.held.is_none() {
+        if !self.asked.is_empty() && !self.is_unread() {
             at = at.min(self.progress + REQUEST_TIME_OUT);
         }
         if !self.interested && !self.interesting {

@@ -1,5 +1,7 @@
 //! What must always hold, for tests and fuzz targets.
 
+use std::collections::HashMap;
+
 use super::Torrent;
 use crate::proto::{geometry::BLOCK_LEN, picker::PieceState};
 
@@ -15,20 +17,21 @@ impl Torrent {
         assert_eq!(self.free_blocks, free, "free blocks");
         assert_eq!(self.by_piece.len(), self.partials.len());
         assert_eq!(self.by_key.len(), self.peers.len());
+        // How often each block was asked for, or is arriving after it was.
+        let mut open: HashMap<_, usize> = HashMap::new();
+        for (_, peer) in &self.peers {
+            let asked = peer.asked.iter().filter(|asked| !asked.released);
+            let asked = asked.map(|asked| (asked.partial as usize, asked.block));
+            let arriving = peer.arriving.filter(|a| a.counted).map(|a| (a.partial, a.block));
+            for (at, block) in asked.chain(arriving) {
+                *open.entry((at, block.piece, block.begin)).or_default() += 1;
+            }
+        }
         for (at, partial) in &self.partials {
             assert_eq!(self.by_piece.get(&partial.piece), Some(&at));
             assert!(partial.owner.is_none_or(|owner| self.peers.contains(owner)));
             partial.assert_consistent(|number| {
-                let asked = self.peers.iter().flat_map(|(_, peer)| &peer.asked).filter(|asked| {
-                    asked.block == partial.block(number) && asked.partial as usize == at && !asked.released
-                });
-                let arriving = self.peers.iter().filter_map(|(_, peer)| peer.arriving).filter(|a| {
-                    a.counted
-                        && a.partial == at
-                        && a.block.piece == partial.piece
-                        && a.block.begin == number * BLOCK_LEN
-                });
-                asked.count() + arriving.count()
+                open.get(&(at, partial.piece, number * BLOCK_LEN)).copied().unwrap_or(0)
             });
         }
         for piece in self.cfg.geometry.pieces() {
@@ -51,6 +54,15 @@ impl Torrent {
             assert!(peer.asked.is_empty() || peer.fast || !peer.choking_us, "asked although choked");
             let served = peer.reading > 0 || peer.asks_leave;
             assert!(served || peer.queue.is_empty(), "requests lie about");
+        }
+        assert_eq!(self.ahead, self.peers.iter().filter(|(_, peer)| peer.ahead).count());
+        for (slot, peer) in &self.peers {
+            let bound = |asked: &crate::proto::peer::Asked| {
+                let partial = self.partials.get(asked.partial as usize);
+                partial.is_none_or(|p| asked.released || p.is_bound(asked.number()))
+            };
+            assert!(peer.ahead || peer.asked.iter().all(bound), "peer {slot} was asked ahead unnoticed");
+            assert!(peer.thirsty.is_none() || self.thirsty.contains(&peer.key), "peer {slot} waits for ever");
         }
         self.assert_urgent_consistent();
         let givers = self.peers.iter().filter(|(_, peer)| peer.interesting && !peer.choking_us).count();

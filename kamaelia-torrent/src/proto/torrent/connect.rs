@@ -173,6 +173,7 @@ impl Torrent {
     /// Forgets a peer.
     pub(super) fn remove(&mut self, now: Instant, slot: usize) -> Option<Peer> {
         self.release_all(slot);
+        self.leave_ahead(slot);
         let peer = self.peers.try_remove(slot)?;
         // What is kept of a block that did not come whole is asked for again.
         self.waste.cut_off += peer.arriving.map_or(0, |arriving| u64::from(arriving.offset));

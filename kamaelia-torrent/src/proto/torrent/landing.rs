@@ -145,8 +145,8 @@ impl Torrent {
         if count == 0 {
             return Ok(());
         }
-        self.take_in(now, key, pool, |torrent, slot, decoder| {
-            torrent.take_landed(now, slot, decoder, landing, count, overflow)
+        self.take_in(now, key, pool, |torrent, slot, decoder, pool| {
+            torrent.take_landed(now, slot, decoder, landing, (count, overflow), pool)
         })
     }
 
@@ -156,8 +156,8 @@ impl Torrent {
         slot: usize,
         decoder: &mut Decoder,
         landing: &Landing,
-        count: usize,
-        overflow: &[u8],
+        (count, overflow): (usize, &[u8]),
+        pool: &mut BufferPool,
     ) -> Result<(), PeerError> {
         let mut left = count;
         let mut heads = landing.heads.iter();
@@ -165,7 +165,7 @@ impl Torrent {
             if expected.headed {
                 let Some(head) = heads.next() else { break };
                 if left < head.len() {
-                    return self.decode(now, slot, decoder, &head[..left]);
+                    return self.decode(now, slot, decoder, &head[..left], pool);
                 }
                 if *head != block_header(&expected.block) {
                     let gathered = self.gather(landing, i, left, overflow);
@@ -173,10 +173,10 @@ impl Torrent {
                         peer.unsteadiness = (2 * peer.unsteadiness).clamp(1, UNSTEADIEST);
                         peer.unsteady = peer.unsteadiness;
                     }
-                    return self.decode(now, slot, decoder, &gathered);
+                    return self.decode(now, slot, decoder, &gathered, pool);
                 }
                 left -= head.len();
-                self.block_start(now, slot, expected.block)?;
+                self.block_start(now, slot, expected.block, pool)?;
                 decoder.block_begun(expected.block.len);
             }
             let here = left.min(expected.len);
@@ -190,7 +190,7 @@ impl Torrent {
         if let Some(peer) = self.peers.get_mut(slot) {
             peer.unsteadiness /= 2;
         }
-        self.decode(now, slot, decoder, &overflow[..left.min(overflow.len())])
+        self.decode(now, slot, decoder, &overflow[..left.min(overflow.len())], pool)
     }
 
     /// The stream from the header of block `from` on, out of the places where it landed.

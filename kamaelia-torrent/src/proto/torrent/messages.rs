@@ -30,7 +30,9 @@ impl Torrent {
         data: &[u8],
         pool: &mut BufferPool,
     ) -> Result<(), PeerError> {
-        self.take_in(now, key, pool, |torrent, slot, decoder| torrent.decode(now, slot, decoder, data))
+        self.take_in(now, key, pool, |torrent, slot, decoder, pool| {
+            torrent.decode(now, slot, decoder, data, pool)
+        })
     }
 
     /// Lets `read` make sense of what came, and does what follows from it.
@@ -39,13 +41,13 @@ impl Torrent {
         now: Instant,
         key: PeerKey,
         pool: &mut BufferPool,
-        read: impl FnOnce(&mut Torrent, usize, &mut Decoder) -> Result<(), PeerError>,
+        read: impl FnOnce(&mut Torrent, usize, &mut Decoder, &mut BufferPool) -> Result<(), PeerError>,
     ) -> Result<(), PeerError> {
         let Some(&slot) = self.by_key.get(&key) else { return Ok(()) };
         let Some(peer) = self.peers.get_mut(slot) else { return Ok(()) };
         peer.heard = now;
         let mut decoder = std::mem::replace(&mut peer.decoder, Decoder::new(0));
-        let result = read(self, slot, &mut decoder);
+        let result = read(self, slot, &mut decoder, pool);
         match result {
             Ok(()) => {
                 if let Some(peer) = self.peers.get_mut(slot) {
@@ -68,6 +70,7 @@ impl Torrent {
         slot: usize,
         decoder: &mut Decoder,
         mut data: &[u8],
+        pool: &mut BufferPool,
     ) -> Result<(), PeerError> {
         while let Some(event) = decoder.next(&mut data)? {
             match event {
@@ -75,7 +78,7 @@ impl Torrent {
                     // A block is at most 16 KiB.
                     self.block_came(now, slot, data.len() as u32, Some(data), last);
                 }
-                Event::BlockStart(block) => self.block_start(now, slot, block)?,
+                Event::BlockStart(block) => self.block_start(now, slot, block, pool)?,
                 Event::Message(message) => self.message(now, slot, message)?,
             }
         }

@@ -5,6 +5,7 @@
 //! [`Torrent::deadline`] and call [`Torrent::tick`] when that time has come (an earlier or additional call is
 //! harmless).
 
+mod ahead;
 mod candidates;
 mod check;
 mod connect;
@@ -81,6 +82,10 @@ pub struct Torrent {
     /// Peers that send to us, for their share of memory.
     givers: usize,
     hungry: bool,
+    /// Peers that were asked for more than there is memory for.
+    ahead: usize,
+    /// Those of them that are not read because of that, in the order in which they stopped.
+    thirsty: VecDeque<PeerKey>,
     disk_rests: Option<Instant>,
     /// Pieces that were verified and are not there now; rare.
     lost: Option<Box<doubt::Lost>>,
@@ -142,6 +147,8 @@ impl Torrent {
             urgent: None,
             givers: 0,
             hungry: false,
+            ahead: 0,
+            thirsty: VecDeque::new(),
             disk_rests: None,
             lost: None,
             slots: choker.slots(&[]),

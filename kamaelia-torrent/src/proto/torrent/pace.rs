@@ -49,10 +49,7 @@ impl Torrent {
         if let Some(peer) = self.by_key.get(&key).and_then(|slot| self.peers.get_mut(*slot))
             && let Some(since) = peer.held.take()
         {
-            let held = now.saturating_duration_since(since);
-            peer.heard = now;
-            peer.progress = (peer.progress + held).min(now);
-            peer.useful = (peer.useful + held).min(now);
+            peer.was_unread(now, since);
             let deadline = peer.deadline();
             self.wake_at(deadline);
         }

@@ -44,6 +44,8 @@ struct Part {
     buffer: Option<PartBuf>,
     missing: u16,
     requests: u16,
+    /// Who was asked for it before it had a buffer.
+    asker: u32,
 }
 
 /// A part that is complete and goes to the disk.
@@ -72,7 +74,7 @@ impl Partial {
         let part = |n: u32| {
             // At most PART_LEN / BLOCK_LEN.
             let missing = (count - n * BLOCKS_PER_PART).min(BLOCKS_PER_PART) as u16;
-            Part { buffer: None, missing, requests: 0 }
+            Part { buffer: None, missing, requests: 0, asker: NOBODY }
         };
         let parts: Vec<Part> = (0..size.div_ceil(PART_LEN)).map(part).collect();
         Partial {
@@ -140,35 +142,90 @@ impl Partial {
         self.blocks.get(n as usize).map_or(0, |block| block.requests)
     }
 
-    /// Takes the next free block to ask for, in order; its part gets a buffer.
-    pub(super) fn take_free(&mut self, now: Instant, pool: &mut BufferPool) -> Take {
+    /// Takes the next free block to ask for, in order; its part gets a buffer if that leaves `reserve` bytes. Parts
+    /// that a peer was asked for without a buffer are left to it.
+    pub(super) fn take_free(&mut self, now: Instant, pool: &mut BufferPool, reserve: usize) -> Take {
         if self.free == 0 {
             return Take::NoneFree;
         }
-        let is_free = |block: &Block| block.requests == 0 && !block.received;
-        while !self.blocks.get(self.first_free as usize).is_none_or(is_free) {
-            self.first_free += 1;
-        }
+        self.skip_taken();
         let mut refused = None;
         for n in self.first_free..self.blocks.len() as u32 {
             let part = n / BLOCKS_PER_PART;
-            if refused == Some(part) || !is_free(&self.blocks[n as usize]) {
+            if refused == Some(part) || !self.blocks[n as usize].is_free() {
                 continue;
             }
             if self.parts[part as usize].buffer.is_none() {
+                if self.parts[part as usize].requests > 0 {
+                    continue;
+                }
                 // One refusal is enough: later parts can only be served if they have their buffer already.
-                let buffer = if refused.is_none() { pool.take(self.part_len(part)) } else { None };
+                let buffer =
+                    if refused.is_none() { pool.take_leaving(self.part_len(part), reserve) } else { None };
                 if buffer.is_none() {
                     refused = Some(part);
                     continue;
                 }
                 self.parts[part as usize].buffer = buffer;
+                self.parts[part as usize].asker = NOBODY;
             }
             self.ask(n);
             self.touched = now;
             return Take::Block(self.block(n));
         }
         if refused.is_some() { Take::NoMemory } else { Take::NoneFree }
+    }
+
+    /// Takes the next free block of a part that has no buffer, or had none when it was begun, and of which nobody but
+    /// this peer was asked for anything.
+    pub(super) fn take_ahead(&mut self, now: Instant, peer: usize) -> Option<BlockRequest> {
+        if self.free == 0 {
+            return None;
+        }
+        self.skip_taken();
+        let fits = |n: &u32| {
+            let part = &self.parts[(n / BLOCKS_PER_PART) as usize];
+            // What it began it goes on with, though the first blocks may be here by now.
+            let own = part.asker == peer as u32 || (part.buffer.is_none() && part.requests == 0);
+            own && self.blocks[*n as usize].is_free()
+        };
+        let n = (self.first_free..self.blocks.len() as u32).find(fits)?;
+        self.parts[(n / BLOCKS_PER_PART) as usize].asker = peer as u32;
+        self.ask(n);
+        self.touched = now;
+        Some(self.block(n))
+    }
+
+    /// Whether there is a part for [`take_ahead`](Partial::take_ahead), as far as that is seen without its blocks.
+    pub(super) fn may_take_ahead(&self, peer: usize) -> bool {
+        let fits = |part: &Part| {
+            let untouched = part.buffer.is_none() && part.requests == 0;
+            part.missing > part.requests && (untouched || part.asker == peer as u32)
+        };
+        self.free > 0 && self.parts.iter().any(fits)
+    }
+
+    /// Whether the part of a block has a buffer.
+    pub(super) fn is_bound(&self, n: u32) -> bool {
+        self.parts.get((n / BLOCKS_PER_PART) as usize).is_some_and(|part| part.buffer.is_some())
+    }
+
+    /// Gives a buffer to the part of a block that is not here, if it has none; false if none is to be had.
+    pub(super) fn bind(&mut self, n: u32, pool: &mut BufferPool) -> bool {
+        let part = n / BLOCKS_PER_PART;
+        if !self.is_bound(n)
+            && let Some(unbound) = self.parts.get_mut(part as usize)
+        {
+            let len = PART_LEN.min(self.size.saturating_sub(part * PART_LEN));
+            unbound.buffer = pool.take(len as usize);
+        }
+        self.is_bound(n)
+    }
+
+    fn skip_taken(&mut self) {
+        while self.blocks.get(self.first_free as usize).is_some_and(|block| !block.is_free()) {
+            self.first_free += 1;
+        }
     }
 
     /// One more peer is asked for a block.
@@ -300,6 +357,21 @@ impl Partial {
         lost
     }
 
+    /// Gives up all parts that are not complete, and what has arrived of them. Answers the bytes lost.
+    pub(super) fn give_up_parts(&mut self, pool: &mut BufferPool) -> u64 {
+        let mut lost = 0;
+        for number in 0..self.parts.len() as u32 {
+            let Some(buffer) = self.parts[number as usize].buffer.take() else { continue };
+            pool.give(buffer);
+            lost += self.forget(number, |_| true);
+            let start = (number * BLOCKS_PER_PART) as usize;
+            // The rest of a block whose start is lost is of no use.
+            let blocks = self.blocks.iter_mut().skip(start).take(BLOCKS_PER_PART as usize);
+            blocks.for_each(|block| block.writer = NOBODY);
+        }
+        lost
+    }
+
     /// Takes out blocks of a sender that is not to be trusted, as far as they are still here. Answers the bytes lost.
     pub(super) fn discard(&mut self, sender: SourceId) -> u64 {
         (0..self.parts.len() as u32)
@@ -324,7 +396,9 @@ impl Partial {
                 requests += u16::from(block.requests);
                 free += u32::from(!block.received && block.requests == 0);
                 assert!(block.received || block.requests > 0 || n >= self.first_free);
-                assert!(block.requests == 0 || block.received || part.buffer.is_some(), "no place for {n}");
+                let at_disk = part.missing == 0;
+                assert!(!block.received || at_disk || part.buffer.is_some(), "block {n} is nowhere");
+                assert!(block.writer == NOBODY || part.buffer.is_some(), "no place for {n}");
             }
             assert_eq!((part.missing, part.requests), (missing, requests), "part {number}");
             assert!(part.buffer.is_none() || missing > 0);
@@ -357,6 +431,12 @@ impl Partial {
     }
 }
 
+impl Block {
+    fn is_free(&self) -> bool {
+        self.requests == 0 && !self.received
+    }
+}
+
 const NOBODY: u32 = u32::MAX;
 const BLOCKS_PER_PART: u32 = PART_LEN / BLOCK_LEN;
 
@@ -383,7 +463,7 @@ mod tests {
     fn parts_leave_as_soon_as_they_are_full() {
         let (mut p, mut pool, now) = setup(600_000, 600_000);
         let mut out = vec![];
-        while let Take::Block(block) = p.take_free(now, &mut pool) {
+        while let Take::Block(block) = p.take_free(now, &mut pool, 0) {
             out.extend(fill(&mut p, block.begin / BLOCK_LEN, 1));
         }
         let shape: Vec<_> = out.iter().map(|f| (f.offset, f.data.len(), f.last)).collect();
@@ -400,19 +480,19 @@ mod tests {
         let (mut p, _, now) = setup(1 << 20, 1 << 20);
         let mut pool = BufferPool::new(PART_LEN as usize);
         let mut asked = 0;
-        while let Take::Block(_) = p.take_free(now, &mut pool) {
+        while let Take::Block(_) = p.take_free(now, &mut pool, 0) {
             asked += 1;
         }
-        assert_eq!((asked, p.take_free(now, &mut pool)), (16, Take::NoMemory));
+        assert_eq!((asked, p.take_free(now, &mut pool, 0)), (16, Take::NoMemory));
         // A released block of the part that has a buffer can be had.
         p.release(5);
-        assert_eq!(p.take_free(now, &mut pool), Take::Block(p.block(5)));
+        assert_eq!(p.take_free(now, &mut pool, 0), Take::Block(p.block(5)));
     }
 
     #[test]
     fn two_peers_never_write_to_one_block() {
         let (mut p, mut pool, now) = setup(100_000, 100_000);
-        let Take::Block(_) = p.take_free(now, &mut pool) else { panic!() };
+        let Take::Block(_) = p.take_free(now, &mut pool, 0) else { panic!() };
         p.ask(0);
         assert!(p.begin(0, 1) && !p.begin(0, 2));
         assert!(!p.write(0, 2, 0, &[1]));
@@ -426,7 +506,7 @@ mod tests {
     #[test]
     fn a_writer_cannot_leave_its_part() {
         let (mut p, mut pool, now) = setup(20_000, 20_000);
-        while let Take::Block(_) = p.take_free(now, &mut pool) {}
+        while let Take::Block(_) = p.take_free(now, &mut pool, 0) {}
         assert!(p.begin(1, 1));
         assert!(!p.write(1, 1, 3_000, &[0; 1_000]));
     }
@@ -434,11 +514,11 @@ mod tests {
     #[test]
     fn idle_parts_and_distrusted_blocks_are_fetched_again() {
         let (mut p, mut pool, now) = setup(100_000, 100_000);
-        while let Take::Block(_) = p.take_free(now, &mut pool) {}
+        while let Take::Block(_) = p.take_free(now, &mut pool, 0) {}
         fill(&mut p, 0, 1);
         fill(&mut p, 1, 2);
         assert_eq!(p.discard(SourceId(1)), 16_384);
-        assert_eq!((p.free(), p.take_free(now, &mut pool)), (1, Take::Block(p.block(0))));
+        assert_eq!((p.free(), p.take_free(now, &mut pool, 0)), (1, Take::Block(p.block(0))));
         assert_eq!(p.give_up_idle_parts(&mut pool), 0);
         (0..7).filter(|n| *n != 1).for_each(|n| p.release(n));
         assert_eq!(p.give_up_idle_parts(&mut pool), 16_384);

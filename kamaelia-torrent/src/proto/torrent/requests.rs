@@ -19,16 +19,19 @@ use crate::proto::{
 };
 
 impl Torrent {
-    /// Whether requests wait for buffers; then call [`fill`](Torrent::fill) after buffers came back to the pool.
+    /// Whether peers or requests wait for buffers; then call [`fill`](Torrent::fill) after buffers came back to the pool.
     pub fn wants_buffers(&self) -> bool {
-        self.hungry
+        self.hungry || !self.thirsty.is_empty()
     }
 
-    /// Sends requests that waited for buffers.
+    /// Reads peers and sends requests that waited for buffers.
     pub fn fill(&mut self, now: Instant, pool: &mut BufferPool) {
-        self.hungry = false;
-        self.news += 1;
-        self.ask_all(now, pool);
+        // What is under way comes before what is not asked for yet.
+        self.quench(now, pool);
+        if std::mem::take(&mut self.hungry) {
+            self.news += 1;
+            self.ask_all(now, pool);
+        }
     }
 
     /// Asks everybody who has room for more requests. Nobody is always first.
@@ -44,13 +47,17 @@ impl Torrent {
 
     /// Asks a peer for as many blocks as its pipeline has room for.
     pub(super) fn ask(&mut self, now: Instant, slot: usize, pool: &mut BufferPool) {
+        if self.peers.get(slot).is_some_and(|peer| peer.ahead && peer.asked.is_empty()) {
+            self.leave_ahead(slot);
+        }
         let share = self.share(pool).min(self.paced_share(slot));
+        let ahead = self.ahead_share(now, slot, pool);
         let Some(peer) = self.peers.get_mut(slot) else { return };
         let waits = peer.retry_at.is_some_and(|at| at > now) || peer.nothing_at == Some(self.news);
         if !peer.may_ask() || waits || self.disk_rests.is_some() {
             return;
         }
-        let depth = peer.pipeline.depth().min(share);
+        let depth = peer.pipeline.depth().min(share.max(ahead));
         let open = peer.asked.len() as u32;
         // In batches, so that the other side can read runs of blocks.
         let batch = (depth / 4).clamp(1, PART_LEN / BLOCK_LEN);
@@ -67,13 +74,18 @@ impl Torrent {
                 peer.useful = now;
             }
         }
-        for _ in open..depth {
-            let Some((partial, block)) = self.next_block(now, slot, pool) else { break };
+        for n in open..depth {
+            let from = match ahead {
+                0 => Place::Memory,
+                _ if n >= share => Place::Ahead,
+                _ => Place::Either,
+            };
+            let Some((partial, block)) = self.next_block(now, slot, from, pool) else { break };
             self.request(now, slot, partial, block);
         }
         let idle = self.peers.get(slot).is_some_and(|peer| peer.asked.is_empty());
         if idle && self.is_end_game() {
-            self.duplicate(now, slot);
+            self.duplicate(now, slot, pool);
         }
         let Some(peer) = self.peers.get_mut(slot) else { return };
         if peer.asked.len() < depth as usize {
@@ -103,6 +115,10 @@ impl Torrent {
 
     pub(super) fn request(&mut self, now: Instant, slot: usize, partial: usize, block: BlockRequest) {
         self.send(now, slot, &Message::Request(block));
+        let number = block.begin / BLOCK_LEN;
+        if self.partials.get(partial).is_some_and(|partial| !partial.is_bound(number)) {
+            self.go_ahead(slot);
+        }
         if let Some(peer) = self.peers.get_mut(slot) {
             peer.asked.push_back(Asked { block, partial: partial as u32, released: false });
         }
@@ -112,12 +128,27 @@ impl Torrent {
         &mut self,
         now: Instant,
         slot: usize,
+        from: Place,
         pool: &mut BufferPool,
     ) -> Option<(usize, BlockRequest)> {
         if self.urgent.is_some()
             && let Some(found) = self.urgent_block(now, slot, pool)
         {
             return Some(found);
+        }
+        let peer = self.peers.get(slot)?;
+        match from {
+            // What has a buffer must not wait behind what has none.
+            Place::Memory if peer.ahead => return None,
+            Place::Memory => {}
+            Place::Ahead => return self.ahead_block(now, slot),
+            Place::Either if peer.ahead => return self.ahead_block(now, slot),
+            Place::Either if !self.has_room(pool, self.cfg.geometry.piece_len()) => {
+                if let Some(found) = self.ahead_block(now, slot) {
+                    return Some(found);
+                }
+            }
+            Place::Either => {}
         }
         let peer = self.peers.get(slot)?;
         if let Some(current) = peer.current
@@ -144,14 +175,10 @@ impl Torrent {
         partial: usize,
         pool: &mut BufferPool,
     ) -> Option<(usize, BlockRequest)> {
-        match self.partials.get_mut(partial)?.take_free(now, pool) {
+        let reserve = self.reserve(pool);
+        match self.partials.get_mut(partial)?.take_free(now, pool, reserve) {
             Take::Block(block) => {
-                self.free_blocks -= 1;
-                if self.is_end_game() {
-                    // Those without work may join in from now on.
-                    self.news += 1;
-                    self.wake_at(now);
-                }
+                self.block_taken(now);
                 Some((partial, block))
             }
             Take::NoneFree => None,
@@ -159,6 +186,16 @@ impl Torrent {
                 self.go_hungry(now);
                 None
             }
+        }
+    }
+
+    /// A block that was free is about to be asked for.
+    pub(super) fn block_taken(&mut self, now: Instant) {
+        self.free_blocks -= 1;
+        if self.is_end_game() {
+            // Those without work may join in from now on.
+            self.news += 1;
+            self.wake_at(now);
         }
     }
 
@@ -193,7 +230,7 @@ impl Torrent {
             }
         }
         if self.picker.pickable() > 0 {
-            if !pool.has_room(self.cfg.geometry.piece_len().min(PART_LEN) as usize) {
+            if !self.has_room(pool, self.cfg.geometry.piece_len()) {
                 self.go_hungry(now);
             } else if let Some(at) = self.start_piece(now, slot, parole, &has, last, fits) {
                 return self.take_from(now, at, pool);
@@ -215,7 +252,7 @@ impl Torrent {
     }
 
     /// Begins a piece that the peer has; it belongs to the peer.
-    fn start_piece(
+    pub(super) fn start_piece(
         &mut self,
         now: Instant,
         slot: usize,
@@ -264,20 +301,21 @@ impl Torrent {
         known && theirs < rate && theirs * WHOLE_PIECE.as_secs_f64() < f64::from(partial.left())
     }
 
-    fn adopt(&mut self, partial: usize, slot: usize) {
+    pub(super) fn adopt(&mut self, partial: usize, slot: usize) {
         if let Some(partial) = self.partials.get_mut(partial) {
             partial.owner.get_or_insert(slot);
         }
     }
 
     /// End game: asks an idle peer for blocks that another was asked for and will be the last to deliver.
-    fn duplicate(&mut self, now: Instant, slot: usize) {
+    fn duplicate(&mut self, now: Instant, slot: usize, pool: &BufferPool) {
         let Some(peer) = self.peers.get(slot) else { return };
         let (has, parole) = (peer.has.clone(), self.sources.on_parole(peer.source));
         if peer.choking_us || parole {
             return;
         }
         // Peers that never sent anything must not use up the chances of one that does.
+        let has_room = self.has_room(pool, self.cfg.geometry.piece_len());
         let most = if peer.down.total() > 0 { MOST_ASKED } else { 2 };
         let free = |asked: &Asked| {
             self.partials.get(asked.partial as usize).is_some_and(|p| {
@@ -286,6 +324,7 @@ impl Torrent {
                     && p.allows(slot)
                     && !p.is_received(asked.number())
                     && p.requests(asked.number()) < most
+                    && (has_room || p.is_bound(asked.number()))
             })
         };
         let wait = |asked: usize, rate: f64| asked as f64 / (rate + 1.0);
@@ -294,8 +333,12 @@ impl Torrent {
             wait(a.asked.len(), a.down.at(now)).total_cmp(&wait(b.asked.len(), b.down.at(now)))
         });
         let Some((_, slowest)) = slowest else { return };
-        let blocks: Vec<Asked> =
+        let mut blocks: Vec<Asked> =
             slowest.asked.iter().rev().filter(|asked| free(asked)).take(DUPLICATES).copied().collect();
+        let is_bound = |asked: &Asked| {
+            self.partials.get(asked.partial as usize).is_some_and(|p| p.is_bound(asked.number()))
+        };
+        blocks.sort_by_key(|asked| !is_bound(asked));
         for asked in blocks {
             if let Some(partial) = self.partials.get_mut(asked.partial as usize) {
                 partial.ask(asked.number());
@@ -310,6 +353,7 @@ impl Torrent {
         now: Instant,
         slot: usize,
         block: BlockRequest,
+        pool: &mut BufferPool,
     ) -> Result<(), PeerError> {
         let Some(peer) = self.peers.get_mut(slot) else { return Ok(()) };
         // Peers answer in order, nearly always.
@@ -326,12 +370,16 @@ impl Torrent {
         let number = block.begin / BLOCK_LEN;
         let partial =
             self.partials.get_mut(at).filter(|p| p.piece == block.piece && p.block(number) == block);
+        let mut out_of_turn = false;
         if let Some(partial) = partial {
             arriving.counted = asked.is_some_and(|asked| !asked.released);
+            // It has its buffer, unless it comes out of turn.
+            out_of_turn = asked.is_some() && !partial.is_received(number) && !partial.bind(number, pool);
             arriving.keep = (asked.is_some() || partial.allows(slot)) && partial.begin(number, slot);
         }
         if let Some(peer) = self.peers.get_mut(slot) {
             peer.arriving = Some(arriving);
+            peer.disorderly |= out_of_turn;
         }
         Ok(())
     }
@@ -524,7 +572,19 @@ impl Torrent {
             }
         }
         free_again.into_iter().for_each(|piece| self.urgent_again(piece));
+        self.break_jam(now, pool);
     }
+}
+
+/// Where the place for a block may come from.
+#[derive(Copy, Clone, Debug)]
+enum Place {
+    /// There is one now.
+    Memory,
+    /// There will be one when it comes.
+    Ahead,
+    /// The one if possible, else the other.
+    Either,
 }
 
 /// Until so many pieces are there, pieces are picked at random and all peers finish them together.

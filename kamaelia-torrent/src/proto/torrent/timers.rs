@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Message, Torrent, requests::RECLAIM};
+use super::{Message, Torrent, ahead::LOOK, requests::RECLAIM};
 use crate::proto::buffer::BufferPool;
 
 impl Torrent {
@@ -34,6 +34,7 @@ impl Torrent {
             self.hungry = false;
             self.news += 1;
         }
+        self.quench(now, pool);
         if self.urgent.is_some() {
             self.look_after_urgent(now);
         }
@@ -51,6 +52,7 @@ impl Torrent {
         let share = holds.then(|| now + RECLAIM);
         let end_game = (self.is_end_game() && self.givers > 0).then(|| now + END_GAME);
         let urgent = self.urgent_look();
+        let thirst = (!self.thirsty.is_empty()).then(|| now + LOOK);
         let all = [
             self.wake,
             deadlines,
@@ -60,6 +62,7 @@ impl Torrent {
             share,
             end_game,
             urgent,
+            thirst,
             untold,
         ];
         self.wake = all.into_iter().flatten().min();

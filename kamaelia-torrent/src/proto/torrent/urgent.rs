@@ -14,7 +14,7 @@ use std::{
 
 use super::{Message, PieceIndex, Torrent, partial::Partial};
 use crate::proto::{
-    buffer::{BufferPool, PART_LEN},
+    buffer::BufferPool,
     geometry::{BLOCK_LEN, BlockRequest},
     peer::Asked,
     picker::{NORMAL, PieceState},
@@ -259,7 +259,7 @@ impl Torrent {
         piece: PieceIndex,
         pool: &mut BufferPool,
     ) -> Option<(usize, BlockRequest)> {
-        if !pool.has_room(self.cfg.geometry.piece_size(piece).min(PART_LEN) as usize) {
+        if !self.has_room(pool, self.cfg.geometry.piece_size(piece)) {
             self.go_hungry(now);
             return None;
         }
@@ -385,7 +385,7 @@ impl Torrent {
             .iter()
             .filter(|(_, peer)| peer.interesting && !peer.choking_us && !peer.pipeline.is_snubbed())
             .filter(|(_, peer)| {
-                peer.down.total() > 0 && peer.held.is_none() && !self.sources.on_parole(peer.source)
+                peer.down.total() > 0 && !peer.is_unread() && !self.sources.on_parole(peer.source)
             })
             .map(|(slot, peer)| ((peer.asked.len() + 1) as f64 / (peer.down.at(now) + 1.0), slot))
             .collect();
