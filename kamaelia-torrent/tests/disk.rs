@@ -84,7 +84,7 @@ impl Rig {
     }
 
     fn resume(&self, storage: &Arc<Storage>) -> (Bitfield, Bitfield) {
-        self.disk.load_resume(storage);
+        self.disk.load_resume(storage, None);
         match self.next() {
             DiskAnswer::Resumed { have, recheck, totals, .. } => {
                 // What save() wrote, whenever the record is believed at all.
@@ -103,7 +103,8 @@ impl Rig {
     fn save(&self, storage: &Arc<Storage>, have: Bitfield) {
         let totals = Totals { uploaded: 1, downloaded: 2, active_secs: 3, seeding_secs: 4 };
         let writes = if have.is_full() { Writes::Ended } else { Writes::GoOn };
-        self.disk.save_resume(storage, Snapshot { have, totals, at: SystemTime::now(), writes });
+        let snapshot = Snapshot { have, totals, priorities: Vec::new(), at: SystemTime::now(), writes };
+        self.disk.save_resume(storage, snapshot);
         assert!(matches!(self.next(), DiskAnswer::Saved { error: None, .. }));
     }
 }
@@ -255,11 +256,15 @@ fn blocks_are_read_between_their_headers() {
     ]);
     let mut buf = vec![9; 1_000_000];
     for blocks in lists {
+        let at_once = rig.disk.read_now(&storage, &blocks, &mut buf).then(|| buf.clone());
         rig.disk.read(&storage, 42, blocks.clone(), buf);
         let DiskAnswer::Read { token: 42, blocks: answered, buf: data, error: None, .. } = rig.next() else {
             panic!()
         };
         assert_eq!(answered, blocks);
+        // The first time no file is open.
+        assert_eq!(at_once.is_some(), blocks.len() == 3 && tells_what_is_in_memory(tmp.path()));
+        assert!(at_once.is_none_or(|at_once| at_once == data));
         let mut at = 0;
         for block in &blocks {
             let header = &data[at..at + PIECE_HEADER];
@@ -278,6 +283,92 @@ fn blocks_are_read_between_their_headers() {
     let outside = BlockRequest { piece: PieceIndex(0), begin: 65_530, len: 10 };
     rig.disk.read(&storage, 1, vec![outside], Vec::new());
     assert!(matches!(rig.next(), DiskAnswer::Read { error: Some(DiskError::Range { .. }), .. }));
+    assert!(!rig.disk.read_now(&storage, &[outside], &mut Vec::new()));
+}
+
+#[test]
+fn small_pieces_that_wait_are_written_together_without_the_bad_one() {
+    const LEN: usize = 16 * 1024;
+    let torrent = single("f", 40 * LEN, LEN as u32, 13);
+    // Whether long writes fail: then each piece is written alone.
+    for fails in [false, true] {
+        let tmp = tempfile::tempdir().unwrap();
+        let (sent, all_sent) = mpsc::channel::<()>();
+        let (seen, accesses) = mpsc::channel();
+        let all_sent = std::sync::Mutex::new(all_sent);
+        let hook = DiskHook::new(move |_, bytes| {
+            // Until the other end is gone.
+            let _ = all_sent.lock().unwrap().recv();
+            seen.send(bytes as usize / LEN).unwrap();
+            if fails && bytes as usize > LEN { Err(std::io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+        });
+        let rig = Rig::new(DiskConfig { hook: Some(hook), workers: 1, ..DiskConfig::default() });
+        let storage = rig.open(&torrent, tmp.path());
+        let mut payload = torrent.payload();
+        payload[20 * LEN + 5] ^= 1;
+        // The last one keeps the worker busy until the others wait.
+        for i in std::iter::once(39).chain(0..39) {
+            let data = payload[i * LEN..][..LEN].to_vec();
+            rig.disk.write(&storage, PieceIndex(i as u32), 0, PartBuf::unpooled(data), true);
+        }
+        drop(sent);
+        let mut bad = Vec::new();
+        for _ in 0..40 {
+            match rig.next() {
+                DiskAnswer::Written { result: Some(PieceResult::Good), .. } => {}
+                DiskAnswer::Written { piece, result: Some(PieceResult::Bad { blocks }), .. } => {
+                    assert_eq!(blocks.len(), 1);
+                    bad.push(piece.0);
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(bad, [20]);
+        let accesses: Vec<usize> = accesses.try_iter().collect();
+        if fails {
+            assert_eq!(accesses.iter().filter(|pieces| **pieces == 1).count(), 39);
+        } else {
+            assert_eq!(accesses, [1, 16, 4, 11, 7]);
+        }
+        payload[20 * LEN..21 * LEN].fill(0);
+        assert!(std::fs::read(tmp.path().join("f")).unwrap() == payload);
+    }
+}
+
+/// Whether the file system that holds a folder can be asked for what is in memory of a file.
+#[cfg(target_os = "linux")]
+fn tells_what_is_in_memory(dir: &Path) -> bool {
+    use rustix::io::ReadWriteFlags;
+    std::fs::write(dir.join("probe"), b"probe").unwrap();
+    let file = std::fs::File::open(dir.join("probe")).unwrap();
+    let mut data = [0; 5];
+    let slices = &mut [std::io::IoSliceMut::new(&mut data)];
+    rustix::io::preadv2(&file, slices, 0, ReadWriteFlags::NOWAIT) == Ok(5)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn tells_what_is_in_memory(_dir: &Path) -> bool {
+    false
+}
+
+#[test]
+fn nothing_is_read_at_once_that_is_not_there_or_might_wait() {
+    let torrent = single("f", 65_536, 65_536, 9);
+    let block = BlockRequest { piece: PieceIndex(0), begin: 40_000, len: BLOCK_LEN };
+    for hook in [None, Some(DiskHook::new(|_, _| Ok(())))] {
+        let tmp = tempfile::tempdir().unwrap();
+        torrent.store(tmp.path());
+        let waits = hook.is_some() || !tells_what_is_in_memory(tmp.path());
+        let rig = Rig::new(DiskConfig { hook, ..DiskConfig::default() });
+        let storage = rig.open(&torrent, tmp.path());
+        rig.disk.read(&storage, 1, vec![block], Vec::new());
+        assert!(matches!(rig.next(), DiskAnswer::Read { error: None, .. }));
+        let mut buf = Vec::new();
+        assert_eq!(rig.disk.read_now(&storage, &[block], &mut buf), !waits);
+        // The end of the file is cut off behind our back: whoever may wait finds out.
+        std::fs::File::options().write(true).open(tmp.path().join("f")).unwrap().set_len(50_000).unwrap();
+        assert!(!rig.disk.read_now(&storage, &[block], &mut buf));
+    }
 }
 
 #[test]
@@ -492,7 +583,13 @@ fn a_record_does_not_vouch_for_what_was_written_after_the_pieces_were_counted() 
     ));
     let mut have = Bitfield::new(2);
     have.set(PieceIndex(0));
-    let snapshot = Snapshot { have, totals: Totals::default(), at: SystemTime::now(), writes: Writes::GoOn };
+    let snapshot = Snapshot {
+        have,
+        totals: Totals::default(),
+        priorities: Vec::new(),
+        at: SystemTime::now(),
+        writes: Writes::GoOn,
+    };
     // The keeper is slow: meanwhile another piece comes.
     assert!(matches!(
         rig.write(&storage, PieceIndex(1), vec![(0, payload[65_536..].to_vec())]),

@@ -137,21 +137,6 @@ fn a_torrent_that_fails_leaves_the_others_alone() {
 }
 
 #[test]
-fn a_seed_whose_data_disappears_fails() {
-    let torrent = single("f", 1 << 20, 32_768, 3);
-    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    torrent.store(from.path());
-    let (mut seed, id) = seed(&torrent.metainfo, from.path());
-    // Cut rather than removed: the file may be open.
-    std::fs::File::options().write(true).open(from.path().join("f")).unwrap().set_len(10).unwrap();
-    let leech = Node::start(settings());
-    leech.add(AddTorrent { peers: vec![seed.addr], ..AddTorrent::new(torrent.metainfo, to.path()) });
-    let failed = seed.wait("failure", |e| matches!(e, Event::Failed { .. }));
-    let Event::Failed { id: failed, error } = failed else { unreachable!() };
-    assert!(failed == id && error.contains("ends before byte"), "{error}");
-}
-
-#[test]
 fn a_taken_address_is_named() {
     let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let addr = taken.local_addr().unwrap();
@@ -183,7 +168,7 @@ fn stopping_during_a_check_keeps_the_files_and_ends() {
 /// Runs the test below in a process that may write files of about 1 MiB only, which is as good as a full disk.
 #[cfg(unix)]
 #[test]
-fn a_full_disk_stops_that_torrent_only() {
+fn a_full_disk_lets_that_torrent_rest_only() {
     // Without the trap the system ends a process that writes too much. The unit is 512 or 1024 bytes.
     let script = r#"trap '' XFSZ; ulimit -f 2000; exec "$0" --ignored --exact with_little_room --nocapture"#;
     let me = std::env::current_exe().unwrap();
@@ -193,7 +178,7 @@ fn a_full_disk_stops_that_torrent_only() {
 }
 
 #[test]
-#[ignore = "started by a_full_disk_stops_that_torrent_only"]
+#[ignore = "started by a_full_disk_lets_that_torrent_rest_only"]
 fn with_little_room() {
     let large = || vec![file("small", 300_000, 1), file("large", 3 << 20, 2)];
     let (large, small) = (multi("large", large(), 32_768), single("small", 300_000, 32_768, 3));
@@ -211,9 +196,12 @@ fn with_little_room() {
     let mut leech = Node::start(settings());
     let peers = vec![large_peer];
     let large_id = leech.add(AddTorrent { peers, ..AddTorrent::new(large.metainfo, dir.path()) });
-    let failed = leech.wait("failure", |e| matches!(e, Event::Failed { .. }));
-    let Event::Failed { id, error } = failed else { unreachable!() };
+    let trouble = leech.wait("trouble", |e| matches!(e, Event::DiskTrouble { .. }));
+    let Event::DiskTrouble { id, error: Some(error) } = trouble else { unreachable!() };
     assert!(id == large_id && error.contains("no space left") && error.contains("large/large"), "{error}");
+    // It rests, and says why.
+    let status = leech.status(large_id);
+    assert_eq!((status.state, status.disk_error), (State::Downloading, Some(error)));
     let peers = vec![small_peer];
     let id = leech.add(AddTorrent { peers, ..AddTorrent::new(small.metainfo.clone(), dir.path()) });
     leech.wait_completed(id);

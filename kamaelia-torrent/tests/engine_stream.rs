@@ -8,8 +8,9 @@ use std::io::{Read, Seek, SeekFrom};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kamaelia_torrent::engine::{AddTorrent, Event, FileRange, ReadError, ReadId, TorrentId};
+use kamaelia_torrent::engine::{AddTorrent, Event, FileRange, ReadError, ReadId, State, TorrentId};
 use kamaelia_torrent::proto::geometry::PieceIndex;
+use kamaelia_torrent::proto::selection::Priority;
 use support::node::*;
 use support::*;
 
@@ -175,18 +176,6 @@ fn a_closed_torrent_ends_its_reads_with_the_reason() {
 }
 
 #[test]
-fn a_file_that_is_gone_ends_its_reads_and_names_the_file() {
-    let torrent = single("f", 1_000_000, 65_536, 9);
-    let from = tempfile::tempdir().unwrap();
-    torrent.store(from.path());
-    let (mut node, id) = seed(&torrent.metainfo, from.path());
-    std::fs::write(from.path().join("f"), "short").unwrap();
-    let read = node.call(move |engine| engine.read_file(id, FileRange::whole(0))).unwrap();
-    let (bytes, why) = collect(&mut node, read, 0);
-    assert!(bytes.is_empty() && why.unwrap().contains(from.path().join("f").to_str().unwrap()));
-}
-
-#[test]
 fn what_is_there_is_read_while_the_rest_is_checked_and_missing() {
     let torrent = single("f", 4_000_000, 65_536, 10);
     let to = tempfile::tempdir().unwrap();
@@ -299,4 +288,130 @@ fn senseless_reads_are_refused() {
             "there is no torrent 99".to_owned(),
         ]
     );
+}
+
+/// A file that is not wanted, between two others, so that it shares its first and last piece with them.
+#[test]
+fn a_file_that_is_not_wanted_is_read_without_becoming_a_file() {
+    let files = vec![file("a", 50_000, 1), file("b", 300_001, 2), file("c", 100_000, 3), file("d", 400_000, 4)];
+    let torrent = multi("t", files, 32_768);
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    torrent.store(from.path());
+    let (seed, _) = seed(&torrent.metainfo, from.path());
+    let mut node = Node::start(settings());
+    let priorities = [4, 0, 4, 0].map(|level| Priority::new(level).unwrap()).to_vec();
+    let add = AddTorrent { priorities, ..AddTorrent::new(torrent.metainfo.clone(), to.path()) };
+    let id = node.add(add);
+    node.wait_started(id);
+    let read = node.call(move |engine| engine.read_file(id, FileRange::whole(1))).unwrap();
+    // Nobody is there to ask before.
+    let addr = seed.addr;
+    node.call(move |engine| engine.add_peers(id, &[addr]));
+    let (mut completed, mut bytes, mut ended) = (0, Vec::new(), false);
+    while completed == 0 || !ended {
+        match node.wait("the read and the rest", |_| true) {
+            Event::FileData { data, .. } => bytes.extend_from_slice(&data),
+            Event::ReadEnded { read: r, error, .. } => {
+                assert_eq!((r, error), (read, None));
+                ended = true;
+            }
+            Event::Completed { .. } => {
+                completed += 1;
+                let status = node.status(id);
+                assert_eq!((status.wanted_left, status.progress), (0, 1.0), "all that is wanted, and no less");
+            }
+            _ => {}
+        }
+        node.seen.clear();
+    }
+    assert!(bytes == torrent.files[1].data);
+    let status = node.status(id);
+    assert_eq!((status.state, status.progress), (State::Seeding, 1.0));
+    // Pieces 0 to 13 of 26; the last file is left out.
+    assert_eq!((status.verified, status.downloaded), (14 * 32_768, 14 * 32_768));
+    assert_eq!(std::fs::read(to.path().join("t/a")).unwrap(), torrent.files[0].data);
+    assert_eq!(std::fs::read(to.path().join("t/c")).unwrap(), torrent.files[2].data);
+    assert!(!to.path().join("t/b").exists() && !to.path().join("t/d").exists());
+    drop(seed);
+    // All of it is in the part file, and read from there a second time.
+    let read = node.call(move |engine| engine.read_file(id, FileRange::whole(1))).unwrap();
+    assert!(collect(&mut node, read, 0) == (torrent.files[1].data.clone(), None));
+    assert!(node.stop().iter().all(|event| !matches!(event, Event::Completed { .. })), "told once");
+}
+
+/// A node that is complete, holds no file open, and knows where the same can be had.
+fn complete_beside(seed: &Node, torrent: &TestTorrent, dir: &std::path::Path) -> (Node, TorrentId) {
+    torrent.store(dir);
+    let (mut node, id) = leech(torrent, dir, vec![seed.addr]);
+    node.wait_started(id);
+    node.call(move |engine| engine.pause(id)).unwrap();
+    node.wait("pause", |event| matches!(event, Event::Paused { .. }));
+    node.call(move |engine| engine.resume(id)).unwrap();
+    node.wait_started(id);
+    (node, id)
+}
+
+#[test]
+fn a_file_that_was_cut_behind_our_back_is_waited_for() {
+    let torrent = multi("t", vec![file("a", 2_000_000, 1), file("b", 50_000, 2)], 32_768);
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    torrent.store(from.path());
+    let (seed, _) = seed(&torrent.metainfo, from.path());
+    let (mut node, id) = complete_beside(&seed, &torrent, to.path());
+    let path = to.path().join("t/a");
+    std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(900_000).unwrap();
+    let read = node.call(move |engine| engine.read_file(id, FileRange::whole(0))).unwrap();
+    let (bytes, why) = collect(&mut node, read, 0);
+    assert_eq!(why, None);
+    assert!(bytes == torrent.files[0].data);
+    assert!((1_000_000..1_300_000).contains(&node.status(id).downloaded), "{}", node.status(id).downloaded);
+    node.stop();
+    assert!(std::fs::read(path).unwrap() == torrent.files[0].data);
+}
+
+#[test]
+fn a_file_that_is_held_after_its_removal_ends_the_read_until_it_is_asked_for() {
+    let torrent = multi("t", vec![file("a", 500_000, 1), file("b", 50_000, 2)], 32_768);
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    torrent.store(from.path());
+    let (seed, _) = seed(&torrent.metainfo, from.path());
+    let (mut node, id) = complete_beside(&seed, &torrent, to.path());
+    std::fs::remove_file(to.path().join("t/a")).unwrap();
+    // The first finds it out, the second comes when it is known.
+    for _ in 0..2 {
+        let read = node.call(move |engine| engine.read_file(id, FileRange::whole(0))).unwrap();
+        let (bytes, why) = collect(&mut node, read, 0);
+        assert_eq!(why.as_deref(), Some("a file was removed and is not fetched again unless that is asked for"));
+        assert!(bytes.is_empty());
+    }
+    assert_eq!(node.status(id).downloaded, 0, "a read is no reason to fetch it");
+    node.call(move |engine| engine.retry_disk(id)).unwrap();
+    let read = node.call(move |engine| engine.read_file(id, FileRange::whole(0))).unwrap();
+    assert!(collect(&mut node, read, 0) == (torrent.files[0].data.clone(), None));
+}
+
+#[test]
+fn a_read_goes_on_while_its_file_is_moved_to_and_fro() {
+    let torrent = single("f", 8_000_000, 65_536, 9);
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    torrent.store(here.path());
+    let (mut node, id) = seed(&torrent.metainfo, here.path());
+    let mut reader = node.call(move |engine| engine.open_file(id, 0)).unwrap();
+    let read = std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        for _ in 0..3 {
+            bytes.clear();
+            reader.rewind().unwrap();
+            reader.read_to_end(&mut bytes).unwrap();
+        }
+        bytes
+    });
+    let mut dirs = [here.path(), there.path()].into_iter().cycle();
+    dirs.next();
+    for _ in 0..10 {
+        let dir = dirs.next().unwrap().to_path_buf();
+        node.call(move |engine| engine.move_storage(id, dir)).unwrap();
+        node.wait("a move", |event| matches!(event, Event::Moved { .. }));
+    }
+    assert!(read.join().unwrap() == torrent.files[0].data);
 }

@@ -3,7 +3,10 @@
 mod support;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
+use kamaelia_torrent::disk::DiskHook;
 use kamaelia_torrent::engine::{AddTorrent, CheckPolicy, Event, Settings, State};
 use kamaelia_torrent::proto::geometry::PieceIndex;
 use support::node::*;
@@ -51,6 +54,32 @@ fn many_files_with_padding_empty_files_and_long_pieces() {
         leech.stop();
         torrent.verify(&to.path().join("new/folder"));
     }
+}
+
+#[test]
+fn a_peer_that_waits_for_a_slow_disk_is_read_for_further_ahead() {
+    let torrent = single("slow", 32 << 20, 256 * 1024, 5);
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    torrent.store(from.path());
+    let (reading, most) = (AtomicUsize::new(0), Arc::new(AtomicUsize::new(0)));
+    let seen = Arc::clone(&most);
+    let hook = DiskHook::new(move |_, _| {
+        seen.fetch_max(reading.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        std::thread::sleep(Duration::from_millis(5));
+        reading.fetch_sub(1, Ordering::SeqCst);
+        Ok(())
+    });
+    let seed = Node::start(Settings { disk_hook: Some(hook), disk_workers: Some(12), ..settings() });
+    let metainfo = torrent.metainfo.clone();
+    seed.add(AddTorrent { check: CheckPolicy::Trust, ..AddTorrent::new(metainfo, from.path()) });
+    let mut leech = Node::start(settings());
+    let id = leech
+        .add(AddTorrent { peers: vec![seed.addr], ..AddTorrent::new(torrent.metainfo.clone(), to.path()) });
+    leech.wait_completed(id);
+    torrent.verify(to.path());
+    // Two in any case, and no more than 2 MiB for one peer.
+    let most = most.load(Ordering::SeqCst);
+    assert!((3..=8).contains(&most), "{most} reads at a time");
 }
 
 #[test]

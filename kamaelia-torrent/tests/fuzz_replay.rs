@@ -51,6 +51,11 @@ fn resume() {
 }
 
 #[test]
+fn parts() {
+    replay("parts", entry::parts);
+}
+
+#[test]
 fn state() {
     replay("state", entry::state);
 }

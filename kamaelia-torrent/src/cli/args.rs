@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
+use super::files::FileList;
 use super::limits::LimitArgs;
 use super::units::{parse_bytes, parse_duration};
 
@@ -103,6 +104,13 @@ pub(crate) struct Common {
     /// Do not believe the resume record: hash everything that is there
     #[arg(long)]
     pub(crate) recheck: bool,
+    /// Only these files: numbers and ranges as `show` prints them, patterns, each perhaps with a priority of 1 to 7
+    /// (4 is usual, 0 leaves out): 0,3-5,*.srt=7
+    #[arg(long, value_name = "LIST", value_parser = FileList::parse)]
+    pub(crate) files: Vec<FileList>,
+    /// How room is taken: as data comes, or all of it at the start, so that a full disk shows at once
+    #[arg(long, value_name = "HOW", default_value = "sparse")]
+    pub(crate) allocation: AllocationArg,
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
     /// Most torrents that download at a time, and as many that seed; others wait in the order of the command. One that
@@ -112,6 +120,15 @@ pub(crate) struct Common {
     /// One JSON object a line instead of progress bars
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// How room for files is taken.
+#[derive(clap::ValueEnum, Clone, Copy, Debug)]
+pub(crate) enum AllocationArg {
+    /// As data comes
+    Sparse,
+    /// All of it at the start
+    Full,
 }
 
 /// When a complete torrent has been shared enough: as soon as one of these is reached.
@@ -140,6 +157,9 @@ pub(crate) struct Get {
     /// Fetch pieces in order, so that files can be used from their start
     #[arg(long)]
     pub(crate) sequential: bool,
+    /// Move the torrents' files or folders to this folder when they are complete; nothing there is overwritten
+    #[arg(long, value_name = "DIR")]
+    pub(crate) move_on_complete: Option<PathBuf>,
 }
 
 #[derive(ClapArgs, Debug)]
@@ -238,12 +258,16 @@ With --json, each line is an object whose \"event\" says what it is:
   checked     id, name, pieces_have, piece_count: what was there before
   status      id and all figures, four times a second
   tracker     id, name, tracker, and peers (how many it named) or error
+  moved       id, torrent, dir: the files are there now
+  files_changed  id, torrent, files: changed or removed by somebody else, and hashed again
+  disk_works_again  id, torrent: after an error of the disk
   waiting     id, name, reason: nobody is connected
   queued      id, name, activity: it waits for its turn to check, download or seed
   started     id, name: it has its turn
   paused      id, name, cause (ratio, time or idle): it was shared enough
   request_failed  id, request, error
-  complete    id, torrent, name, total, downloaded (bytes of payload in this run), seconds
+  complete    id, torrent, name, total, wanted (less than total if files are left out), downloaded (bytes of
+              payload in this run), seconds
   error       error, perhaps id and torrent
   stopping    the user asked to stop
   stopped     the same command goes on from here

@@ -3,13 +3,11 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs;
-use std::io::{self, ErrorKind, Write};
 use std::rc::Rc;
 use std::time::Instant;
 
+use axon::Ipc;
 use axon::prelude::*;
-use axon::threaded::ThreadCx;
-use axon::{BoxError, Ipc};
 use clap::CommandFactory;
 use kamaelia_torrent::components::{FileChoice, TorrentEvent, TorrentFileStream};
 use kamaelia_torrent::engine::TorrentId;
@@ -19,6 +17,7 @@ use super::args::{Args, Cat};
 use super::interrupt::{Interrupt, done_or_interrupted};
 use super::loneliness::Loneliness;
 use super::output::clean;
+use super::stdout::{OUTPUT_QUEUE, StandardOutput};
 use super::transfer::{client, folder_error, read_all, settings};
 use super::{Done, Failure};
 
@@ -28,7 +27,7 @@ pub(crate) fn run(args: &Cat) -> Done {
         Args::command().error(clap::error::ErrorKind::ArgumentConflict, text).exit();
     }
     let interrupt = Interrupt::install()?;
-    let wanted = read_all(&args.common, false)?;
+    let wanted = read_all(&args.common, false, false)?;
     let choice = args.file.as_deref().map_or(FileChoice::default(), FileChoice::from_text);
     for torrent in &wanted {
         // Before anything is begun or written.
@@ -98,7 +97,7 @@ ports! {
               interrupt: () }
         out { /// Stops the stream.
               stop: Ipc,
-              /// Everything has been sent to the output.
+              /// To the output: everything has been sent to it, or the rest need not be written.
               written: Ipc,
               /// Ends whoever else has to end.
               finished: Ipc,
@@ -118,6 +117,7 @@ impl Component for Teller {
 
     async fn main(self, cx: Cx<TellerPorts>) {
         let mut lonely: HashMap<TorrentId, Loneliness> = HashMap::new();
+        let (mut sent, mut given_up) = (false, false);
         loop {
             while let Some(event) = cx.inbox.try_recv() {
                 if let TorrentEvent::TorrentStatusUpdate { torrent_id, status } = &event {
@@ -135,15 +135,18 @@ impl Component for Teller {
                     Ipc::ErrorInformation(error) => {
                         self.report.borrow_mut().errors.extend(error.exception.clone())
                     }
-                    message if message.is_producer_finished() => {
-                        let _ = cx.written.send(Ipc::producer_finished());
-                    }
-                    _ => {}
+                    message => sent |= message.is_producer_finished(),
                 }
             }
             if cx.interrupt.try_recv().is_some() {
                 self.report.borrow_mut().interrupted = true;
                 let _ = cx.stop.send(Ipc::Shutdown);
+            }
+            // Not before the stream has ended, which would miss the receiver of what it still sends.
+            if sent && !given_up {
+                given_up = self.report.borrow().interrupted;
+                // Nobody may ever read what is being written.
+                let _ = cx.written.send(if given_up { Ipc::Shutdown } else { Ipc::producer_finished() });
             }
             let mut over = false;
             while let Some(message) = cx.output.try_recv() {
@@ -165,54 +168,3 @@ impl Component for Teller {
         let _ = cx.finished.send(Ipc::producer_finished());
     }
 }
-
-ports! {
-    /// Boxes of a [`StandardOutput`].
-    struct OutputPorts {
-        in  { /// What to write.
-              inbox: Vec<u8>,
-              /// Producer finished after the last of it.
-              control: Ipc }
-        out { /// Error information if it cannot be written, shutdown if nobody reads it, producer finished at the end.
-              signal: Ipc }
-    }
-}
-
-/// Writes bytes to standard output as they come, and no faster than they are read.
-struct StandardOutput;
-
-impl axon::threaded::ThreadedComponent for StandardOutput {
-    type Ports = OutputPorts;
-
-    fn main(self, cx: ThreadCx<OutputPorts>) -> Result<(), BoxError> {
-        let mut out = io::stdout().lock();
-        let (mut broken, mut finishing) = (false, false);
-        loop {
-            finishing |= std::iter::from_fn(|| cx.control.try_recv()).any(|m| m.is_producer_finished());
-            while let Some(bytes) = cx.inbox.try_recv() {
-                if broken {
-                    continue;
-                }
-                if let Err(e) = out.write_all(&bytes).and_then(|()| out.flush()) {
-                    broken = true;
-                    let why = match e.kind() {
-                        ErrorKind::BrokenPipe => Ipc::Shutdown,
-                        _ => Ipc::error_information(cx.id(), format!("cannot write to standard output: {e}")),
-                    };
-                    let _ = cx.signal.blocking_send(why);
-                }
-            }
-            if cx.is_closed() || (finishing && (cx.sync().is_err() || cx.inbox.is_empty())) {
-                break;
-            }
-            if !finishing {
-                cx.pause(None);
-            }
-        }
-        let _ = cx.signal.blocking_send(Ipc::producer_finished_by(cx.id()));
-        Ok(())
-    }
-}
-
-/// Chunks that wait for the writing thread, beside those in its inbox.
-const OUTPUT_QUEUE: usize = 2;

@@ -74,6 +74,8 @@ mod tests {
             fraction_done: 0.0,
             verified: 0,
             total: 10,
+            wanted: 10,
+            wanted_left: 10,
             downloaded: 0,
             uploaded: 0,
             figures: Default::default(),
@@ -88,6 +90,7 @@ mod tests {
             tracker_message: None,
             peer_message: Some("1.2.3.4:5: refused".into()),
             listen: Some(([127, 0, 0, 1], 7).into()),
+            disk_message: None,
         }
     }
 

@@ -68,13 +68,13 @@ impl Output {
             Self::Bars { bars, .. } if bars.len() >= MOST_BARS && !bars.contains_key(&id) => {}
             Self::Bars { all, bars } => {
                 let bar = bars.entry(id).or_insert_with(|| {
-                    let bar = ProgressBar::new(s.total);
+                    let bar = ProgressBar::new(s.wanted);
                     bar.set_style(style());
                     bar.set_prefix(shorten(&clean(&s.name), NAME_WIDTH));
                     all.add(bar)
                 });
-                bar.set_length(s.total);
-                bar.set_position((s.fraction_done * s.total as f64) as u64);
+                bar.set_length(s.wanted);
+                bar.set_position((s.fraction_done * s.wanted as f64) as u64);
                 bar.set_message(rates(s));
             }
             Self::Lines { told } => {
@@ -159,6 +159,8 @@ pub(crate) fn status_object(id: TorrentId, s: &StatusSnapshot) -> Value {
         "fraction_done": s.fraction_done,
         "verified": s.verified,
         "total": s.total,
+        "wanted": s.wanted,
+        "wanted_left": s.wanted_left,
         "downloaded": s.downloaded,
         "uploaded": s.uploaded,
         "wasted": s.wasted,
@@ -176,5 +178,6 @@ pub(crate) fn status_object(id: TorrentId, s: &StatusSnapshot) -> Value {
         "listen": s.listen.map(|a| a.to_string()),
         "tracker_message": s.tracker_message,
         "peer_message": s.peer_message,
+        "disk_message": s.disk_message,
     })
 }

@@ -9,12 +9,13 @@ use std::time::Instant;
 
 use axon::prelude::*;
 use kamaelia_torrent::components::{
-    CreateNewTorrent, News, NewsKinds, RequestTag, RestoreTorrents, StatusSnapshot, Subscribe, TorrentEvent,
+    CreateNewTorrent, News, NewsKinds, RequestTag, RestoreTorrents, StatusSnapshot, TorrentEvent,
 };
 use kamaelia_torrent::engine::{State, StopRule, TorrentId};
 use kamaelia_torrent::proto::info_hash::InfoHash;
 use serde_json::json;
 
+use super::disk_news::DiskNews;
 use super::loneliness::Loneliness;
 use super::output::Output;
 use super::units::{bytes, duration};
@@ -134,6 +135,7 @@ struct Torrent {
     /// It is paused.
     rests: bool,
     loneliness: Loneliness,
+    disk: DiskNews,
     /// What was said of each tracker last.
     tracker_said: HashMap<String, String>,
 }
@@ -151,6 +153,7 @@ impl Torrent {
             over: false,
             rests: false,
             loneliness: Loneliness::new(wanted.has_sources),
+            disk: DiskNews { moves: wanted.request.move_on_complete.is_some(), ..DiskNews::default() },
             tracker_said: HashMap::new(),
         }
     }
@@ -168,6 +171,7 @@ impl Torrent {
             complete_since: None,
             over: false,
             loneliness: Loneliness::new(true),
+            disk: DiskNews::default(),
             tracker_said: HashMap::new(),
         }
     }
@@ -186,6 +190,7 @@ impl Component for Session {
                 let object = json!({"event": "note", "torrent": wanted.label, "text": note});
                 self.output.borrow().say(&format!("{}: {note}", wanted.label), object);
             }
+            wanted.request.news = NewsKinds::PAUSES;
             wanted.request.tag = Some(RequestTag(torrents.all.len() as u64));
             let _ = cx.outbox.send(Message::new(wanted.request.clone()));
             torrents.all.push(Torrent::new(wanted));
@@ -195,10 +200,6 @@ impl Component for Session {
         loop {
             while let Some(event) = cx.inbox.try_recv() {
                 self.tell_address(&event, &mut listening);
-                if let TorrentEvent::NewTorrentCreated { torrent_id, .. } = event {
-                    let kinds = NewsKinds::PAUSES;
-                    let _ = cx.outbox.send(Message::new(Subscribe { torrent_id, kinds }));
-                }
                 self.heard(&mut torrents, &event);
             }
             if cx.interrupt.try_recv().is_some() && !leaving {
@@ -223,6 +224,11 @@ impl Component for Session {
         }
         self.output.borrow_mut().finish();
         let mut report = self.report.borrow_mut();
+        for t in torrents.all.iter().filter(|t| !t.over) {
+            let trouble = t.disk.trouble.as_ref().filter(|_| t.complete_since.is_none());
+            report.failures.extend(trouble.map(|error| format!("{}: {error}", t.label)));
+        }
+        report.failures.extend(torrents.all.iter().filter_map(|t| t.disk.failure.clone()));
         report.complete =
             report.failures.is_empty() && torrents.all.iter().all(|t| t.complete_since.is_some());
         let _ = cx.finished.send(Ipc::producer_finished());
@@ -321,6 +327,21 @@ impl Session {
                     self.follow(t, *torrent_id, status);
                 }
             }
+            TorrentEvent::TorrentMoved { torrent_id, .. }
+            | TorrentEvent::DiskTrouble { torrent_id, .. }
+            | TorrentEvent::FilesChanged { torrent_id, .. }
+            | TorrentEvent::RecordNotSaved { torrent_id, .. }
+            | TorrentEvent::RequestFailed { torrent_id, request: "MoveTorrent", .. } => {
+                let retries = matches!(self.share, Share::UntilStopped);
+                for t in torrents.of(*torrent_id) {
+                    let Some(line) = t.disk.hear(&t.label, *torrent_id, event, retries) else { continue };
+                    if line.complaint {
+                        self.output.borrow().complain(&line.text, &line.object);
+                    } else {
+                        self.output.borrow().say(&line.text, line.object);
+                    }
+                }
+            }
             TorrentEvent::News { torrent_id, news } => {
                 for t in torrents.of(*torrent_id) {
                     self.tell_news(t, *torrent_id, news);
@@ -398,13 +419,14 @@ impl Session {
         let took = t.asked.elapsed();
         let rate = (status.downloaded as f64 / took.as_secs_f64().max(1e-6)) as u64;
         let text = if status.downloaded == 0 {
-            format!("{}: complete, {}", status.name, bytes(status.total))
+            format!("{}: complete, {}", status.name, bytes(status.wanted))
         } else {
             let (size, time) = (bytes(status.downloaded), duration(took));
             format!("{}: complete, {size} in {time} ({}/s)", status.name, bytes(rate))
         };
         let object = json!({
             "event": "complete", "id": id.0, "torrent": t.label, "name": status.name, "total": status.total,
+            "wanted": status.wanted,
             "downloaded": status.downloaded, "seconds": took.as_secs_f64(),
         });
         self.output.borrow().say(&text, object);
@@ -416,6 +438,10 @@ impl Session {
             return true;
         }
         if t.complete_since.is_none() {
+            // The disk does not take it, and whoever waits for the end cannot do anything about that while we try.
+            return t.disk.trouble.is_some() && !matches!(self.share, Share::UntilStopped);
+        }
+        if t.disk.moves {
             return false;
         }
         t.over = match self.share {

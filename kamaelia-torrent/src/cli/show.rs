@@ -18,7 +18,8 @@ pub(crate) fn run(args: &Show) -> Done {
         let files: Vec<_> = m
             .files()
             .iter()
-            .map(|f| json!({"path": display_path(&f.path), "length": f.len, "padding": f.pad}))
+            .enumerate()
+            .map(|(i, f)| json!({"index": i, "path": display_path(&f.path), "length": f.len, "padding": f.pad}))
             .collect();
         let object = json!({
             "name": m.name(), "info_hash": m.info_hash().to_string(), "total": g.total_len(),
@@ -50,8 +51,9 @@ pub(crate) fn run(args: &Show) -> Done {
         row("created", &format!("{seconds} s after 1970-01-01"));
     }
     row("files", &m.files().iter().filter(|f| !f.pad).count().to_string());
-    for f in m.files().iter().filter(|f| !f.pad) {
-        line(&format!("  {:>12}  {}", bytes(f.len), clean(&display_path(&f.path))));
+    let width = (m.files().len() - 1).to_string().len();
+    for (i, f) in m.files().iter().enumerate().filter(|(_, f)| !f.pad) {
+        line(&format!("  {i:>width$}  {:>10}  {}", bytes(f.len), clean(&display_path(&f.path))));
     }
     Ok(())
 }

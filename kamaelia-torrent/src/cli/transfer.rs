@@ -9,13 +9,16 @@ use std::time::Duration;
 
 use axon::prelude::*;
 use kamaelia_torrent::components::{CreateNewTorrent, TorrentClient, TorrentPatron};
+use kamaelia_torrent::disk::Allocation;
 use kamaelia_torrent::engine::{CheckPolicy, Settings, StopRule};
 use kamaelia_torrent::proto::announce::{is_supported, redact};
 use kamaelia_torrent::proto::metainfo::Metainfo;
+use kamaelia_torrent::proto::selection::Priority;
 use kamaelia_torrent::torrent_file::{TorrentFileError, read_torrent_bytes};
 use serde_json::json;
 
-use super::args::{Common, Enough, Get, Seed};
+use super::args::{AllocationArg, Common, Enough, Get, Seed};
+use super::files::FileList;
 use super::interrupt::{Interrupt, done_or_interrupted};
 use super::output::Output;
 use super::session::{Report, Session, Share, Wanted};
@@ -29,7 +32,12 @@ pub(crate) fn get(args: &Get) -> Done {
         (false, true) => Share::Not,
     };
     let interrupt = Interrupt::install()?;
-    let wanted = read_all(&args.common, args.sequential)?;
+    let mut wanted = read_all(&args.common, args.sequential, true)?;
+    if let Some(dir) = &args.move_on_complete {
+        // Better now than after the download.
+        fs::create_dir_all(dir).map_err(|e| folder_error(dir, &e))?;
+        wanted.iter_mut().for_each(|w| w.request.move_on_complete = Some(dir.clone()));
+    }
     fs::create_dir_all(&args.common.dir).map_err(|e| folder_error(&args.common.dir, &e))?;
     let report = transfer(&args.common, wanted, share, interrupt)?;
     match &report.failures[..] {
@@ -40,7 +48,7 @@ pub(crate) fn get(args: &Get) -> Done {
 
 pub(crate) fn seed(args: &Seed) -> Done {
     let interrupt = Interrupt::install()?;
-    let wanted = read_all(&args.common, false)?;
+    let wanted = read_all(&args.common, false, false)?;
     // Making the folder, as `get` does, would hide a misspelt one.
     fs::read_dir(&args.common.dir).map_err(|e| folder_error(&args.common.dir, &e))?;
     let rule = rule(&args.enough);
@@ -71,8 +79,8 @@ pub(crate) fn client(settings: &Settings, dir: &Path) -> impl Fn() -> AnyInstanc
 pub(crate) const TICK: Duration = Duration::from_millis(250);
 
 /// Reads every torrent before anything is begun: a misspelt name shows at once, and nothing is written for it.
-pub(crate) fn read_all(common: &Common, sequential: bool) -> Result<Vec<Wanted>, Failure> {
-    common.torrents.iter().map(|path| read(path, common, sequential)).collect()
+pub(crate) fn read_all(common: &Common, sequential: bool, all_files: bool) -> Result<Vec<Wanted>, Failure> {
+    common.torrents.iter().map(|path| read(path, common, sequential, all_files)).collect()
 }
 
 /// Says what to do with what is no file, instead of that there is no such file.
@@ -87,7 +95,7 @@ pub(crate) fn refuse_links(path: &Path) -> Done {
     Ok(())
 }
 
-fn read(path: &Path, common: &Common, sequential: bool) -> Result<Wanted, Failure> {
+fn read(path: &Path, common: &Common, sequential: bool, all_files: bool) -> Result<Wanted, Failure> {
     refuse_links(path)?;
     let bytes = read_torrent_bytes(path)?;
     let metainfo = Metainfo::parse(&bytes)
@@ -97,6 +105,13 @@ fn read(path: &Path, common: &Common, sequential: bool) -> Result<Wanted, Failur
     request.trackers = !common.no_trackers;
     request.check = if common.recheck { CheckPolicy::Full } else { CheckPolicy::Resume };
     request.sequential = sequential;
+    if !common.files.is_empty() {
+        let select = FileList::apply(&common.files, &metainfo);
+        request.priorities = select.map_err(|e| Failure::Failed(format!("{}: {e}", path.display())))?;
+    } else if all_files {
+        // Not what an earlier run may have left out.
+        request.priorities = vec![Priority::NORMAL; metainfo.files().len()];
+    }
     let (mut asks_trackers, mut notes) = (false, Vec::new());
     for url in metainfo.trackers().iter().flatten().filter(|_| request.trackers) {
         if is_supported(url) {
@@ -123,6 +138,10 @@ pub(crate) fn settings(common: &Common) -> Result<Settings, Failure> {
     let mut settings = Settings {
         listen: Some(common.listen),
         state_dir: common.state.clone(),
+        allocation: match common.allocation {
+            AllocationArg::Sparse => Allocation::Sparse,
+            AllocationArg::Full => Allocation::Full,
+        },
         active_downloads: common.max_active,
         active_seeds: common.max_active,
         ..Settings::default()

@@ -2,6 +2,7 @@
 
 mod limits;
 mod reading;
+mod selection;
 mod session;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -13,7 +14,7 @@ use axon::threaded::ThreadCx;
 use axon::{BoxError, Component, Cx, Ipc, Message, ports};
 
 use super::ipc::{
-    AddPeers, CloseTorrent, CreateNewTorrent, NewsKinds, RemoveTorrent, RequestTag, RestoreTorrents,
+    self, AddPeers, CloseTorrent, CreateNewTorrent, NewsKinds, RemoveTorrent, RequestTag, RestoreTorrents,
     TorrentEvent, TorrentStartFail,
 };
 use super::status::StatusSnapshot;
@@ -25,8 +26,11 @@ ports! {
     /// Boxes of a [`TorrentClient`].
     pub struct ClientPorts {
         in  { /// Requests: [`CreateNewTorrent`] (or bare bytes or text), [`CloseTorrent`], [`AddPeers`],
-              /// [`SetLimits`](super::SetLimits), [`SetConnectionLimits`](super::SetConnectionLimits), [`RestoreTorrents`],
-              /// [`RemoveTorrent`].
+              /// [`SetFilePriorities`](super::SetFilePriorities), [`ListFiles`](super::ListFiles),
+              /// [`MoveTorrent`](super::MoveTorrent), [`RenameFile`](super::RenameFile),
+              /// [`RecheckTorrent`](super::RecheckTorrent), [`RetryDisk`](super::RetryDisk),
+              /// [`SetLimits`](super::SetLimits), [`SetConnectionLimits`](super::SetConnectionLimits),
+              /// [`RestoreTorrents`], [`RemoveTorrent`].
               inbox: Message,
               /// [`Ipc::Shutdown`] or a `shutdownMicroprocess` stops the client in order.
               control: Ipc }
@@ -278,6 +282,7 @@ impl Work<'_> {
             Err(message) => message,
         };
         let Err(message) = self.serve_limits(message) else { return };
+        let Err(message) = self.serve_selection(message) else { return };
         let Err(message) = self.serve_reading(message) else { return };
         let Err(message) = self.serve_session(message) else { return };
         match message.downcast::<CloseTorrent>() {
@@ -307,7 +312,11 @@ impl Work<'_> {
                         self.refuse(remove.torrent_id, "RemoveTorrent", reason);
                     }
                 }
-                Err(other) => {
+                Err(message) => {
+                    let other = match ipc::serve_files(&mut self.engine, message) {
+                        Ok(refusal) => return refusal.into_iter().for_each(|event| self.send(event)),
+                        Err(other) => other,
+                    };
                     log::debug!("the torrent client ignores a message of type {}", other.type_name())
                 }
             },
@@ -378,12 +387,20 @@ impl Work<'_> {
         add.check = create.check;
         add.trackers = create.trackers;
         add.sequential = create.sequential;
+        add.priorities = create.priorities;
+        add.allocation = create.allocation;
+        add.move_on_complete = create.move_on_complete;
         (add.down_limit, add.up_limit) = (create.down_limit, create.up_limit);
         add.paused = create.paused;
         add.stop_rule = create.stop_rule;
         let listen = self.engine.local_addr();
         let answer = match self.engine.add(add) {
-            Ok(torrent_id) => TorrentEvent::NewTorrentCreated { torrent_id, save_folder, listen, tag },
+            Ok(torrent_id) => {
+                if create.news != NewsKinds::NONE {
+                    self.subscriptions.insert(torrent_id, create.news);
+                }
+                TorrentEvent::NewTorrentCreated { torrent_id, save_folder, listen, tag }
+            }
             Err(AddError::Duplicate(id)) if self.closing.contains(&id) => {
                 self.deferred.extend(again.map(Message::new));
                 return;
@@ -449,7 +466,11 @@ impl Work<'_> {
                     log::info!("torrent {id}: peer {addr} has gone: {reason}");
                     self.note_peer(id, format!("{addr}: {reason}"));
                 }
-                _ => {}
+                other => {
+                    if let Some(event) = TorrentEvent::of_files(other) {
+                        self.send(event);
+                    }
+                }
             }
         }
     }

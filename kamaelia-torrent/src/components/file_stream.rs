@@ -7,11 +7,14 @@ use std::sync::Arc;
 use axon::{AnyInstance, BoxError, Component, Cx, Ipc, LinkError, Message, Microprocess, ports};
 
 use super::client::TorrentClient;
-use super::ipc::{CloseTorrent, CreateNewTorrent, ReadFile, RequestTag, TorrentEvent};
+use super::ipc::{
+    CloseTorrent, CreateNewTorrent, ListFiles, ReadFile, RequestTag, SetFilePriorities, TorrentEvent,
+};
 use super::patron::TorrentPatron;
 use super::service::ClientFactory;
 use crate::engine::{DEFAULT_AHEAD, FileChunk, TorrentId};
 use crate::proto::metainfo::Metainfo;
+use crate::proto::selection::Priority;
 
 ports! {
     /// Boxes of a [`TorrentFileStream`].
@@ -100,7 +103,9 @@ impl FileChoice {
 /// Downloads a file of a torrent and sends its bytes while they come.
 ///
 /// The bytes are sent in order, each as soon as its piece is verified. What is sent next is fetched before all others,
-/// so that the first bytes come long before the file is complete.
+/// so that the first bytes come long before the file is complete. Its other files are not fetched, unless
+/// [`CreateNewTorrent::priorities`] says so; of a torrent that the client has already, the file is added to what is
+/// wanted.
 ///
 /// # Boxes
 /// See [`FileStreamPorts`]. Each torrent in `inbox` is streamed after the one before. It works through a patron of its
@@ -188,6 +193,8 @@ struct Current {
     name: String,
     file: usize,
     id: Option<TorrentId>,
+    /// It is not known whether the file is wanted.
+    asks: bool,
     /// The read has ended, perhaps with an error.
     ended: Option<Option<String>>,
 }
@@ -304,8 +311,9 @@ impl Run {
                     let name = metainfo.files()[file].path.display().to_string();
                     self.tag = RequestTag(self.tag.0 + 1);
                     create.tag = Some(self.tag);
+                    only(&mut create.priorities, file, &metainfo);
                     let _ = cx.requests.send(Message::new(create));
-                    self.current = Some(Current { name, file, id: None, ended: None });
+                    self.current = Some(Current { name, file, id: None, asks: false, ended: None });
                 }
                 Err(error) => self.fail(cx, error),
             }
@@ -326,9 +334,22 @@ impl Run {
                 if tag == Some(self.tag) =>
             {
                 current.id = Some(torrent_id);
+                if matches!(event, TorrentEvent::TorrentAlreadyDownloading { .. }) {
+                    // What others want of it is theirs to say.
+                    current.asks = true;
+                    let _ = cx.requests.send(Message::new(ListFiles { torrent_id }));
+                }
                 let read =
                     ReadFile { ahead: self.ahead, ..ReadFile::whole(torrent_id, current.file, self.tag) };
                 let _ = cx.requests.send(Message::new(read));
+            }
+            TorrentEvent::TorrentFiles { torrent_id, ref files }
+                if current.id == Some(torrent_id) && std::mem::take(&mut current.asks) =>
+            {
+                if files.get(current.file).is_some_and(|file| !file.priority.is_wanted()) {
+                    let priorities = vec![(current.file, Priority::NORMAL)];
+                    let _ = cx.requests.send(Message::new(SetFilePriorities { torrent_id, priorities }));
+                }
             }
             TorrentEvent::ReadEnded { tag, ref error, .. } if tag == self.tag => {
                 current.ended.get_or_insert(error.clone());
@@ -365,6 +386,17 @@ impl Run {
     fn fail(&mut self, cx: &Cx<FileStreamPorts>, error: String) {
         let _ = cx.signal.send(Ipc::error_information(cx.id(), error.clone()));
         self.error = Some(error);
+    }
+}
+
+/// Sees to it that a file is wanted: alone if nothing is said of any file. A list of the wrong length is left to be
+/// refused.
+fn only(priorities: &mut Vec<Priority>, file: usize, metainfo: &Metainfo) {
+    if priorities.is_empty() {
+        priorities.resize(metainfo.files().len(), Priority::SKIP);
+    }
+    if let Some(priority) = priorities.get_mut(file).filter(|priority| !priority.is_wanted()) {
+        *priority = Priority::NORMAL;
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod limits;
 mod reading;
+mod selection;
 mod session;
 mod stored;
 
@@ -13,12 +14,23 @@ use std::sync::Arc;
 
 use axon::{Message, Service};
 
+mod files;
+
+use files::files_request;
+pub(crate) use files::serve_files;
+pub use files::{MoveTorrent, RecheckTorrent, RenameFile, RetryDisk};
+
 use super::status::StatusSnapshot;
-use crate::engine::{CheckPolicy, ConnectionLimits, FileChunk, Limits, SessionStats, StopRule, TorrentId};
+use crate::disk::Allocation;
+use crate::engine::{
+    CheckPolicy, ConnectionLimits, FileChunk, FileStatus, Limits, SessionStats, StopRule, TorrentId,
+};
 use crate::proto::info_hash::InfoHash;
+use crate::proto::selection::Priority;
 
 pub use limits::{SetConnectionLimits, SetLimits};
 pub use reading::{ClearPieceDeadlines, ReadFile, SetPieceDeadline, StopReading};
+pub use selection::{ListFiles, SetFilePriorities};
 pub use session::{
     GetSessionStats, News, NewsKinds, PauseTorrent, ResumeTorrent, SetQueueLimits, SetQueuePosition,
     SetStopRule, Subscribe,
@@ -65,6 +77,12 @@ pub struct CreateNewTorrent {
     pub trackers: bool,
     /// Whether pieces are taken in order.
     pub sequential: bool,
+    /// How soon each file is fetched, one for each file of the torrent; an empty list leaves it to the resume record.
+    pub priorities: Vec<Priority>,
+    /// How room for files is taken; `None` as the client's settings say.
+    pub allocation: Option<Allocation>,
+    /// Where its files go when everything is there.
+    pub move_on_complete: Option<PathBuf>,
     /// Most bytes per second from its peers; `None`: no limit of its own.
     pub down_limit: Option<NonZeroU64>,
     /// Most bytes per second to its peers; `None`: no limit of its own.
@@ -73,6 +91,8 @@ pub struct CreateNewTorrent {
     pub paused: bool,
     /// When it has been shared enough; `None`: by the rule of the client's settings.
     pub stop_rule: Option<StopRule>,
+    /// News that the asker wants from the beginning, as by [`Subscribe`], of which none is missed then.
+    pub news: NewsKinds,
     /// Comes back in the answer.
     pub tag: Option<RequestTag>,
 }
@@ -87,10 +107,14 @@ impl CreateNewTorrent {
             check: CheckPolicy::default(),
             trackers: true,
             sequential: false,
+            priorities: Vec::new(),
+            allocation: None,
+            move_on_complete: None,
             down_limit: None,
             up_limit: None,
             paused: false,
             stop_rule: None,
+            news: NewsKinds::NONE,
             tag: None,
         }
     }
@@ -151,6 +175,12 @@ pub(crate) fn about(message: &Message) -> Option<(TorrentId, &'static str)> {
     if let Some(request) = message.downcast_ref::<AddPeers>() {
         return Some((request.torrent_id, "AddPeers"));
     }
+    if let Some(request) = message.downcast_ref::<SetFilePriorities>() {
+        return Some((request.torrent_id, "SetFilePriorities"));
+    }
+    if let Some(request) = message.downcast_ref::<ListFiles>() {
+        return Some((request.torrent_id, "ListFiles"));
+    }
     if let Some(SetLimits { torrent_id: Some(id), .. }) = message.downcast_ref() {
         return Some((*id, "SetLimits"));
     }
@@ -175,7 +205,7 @@ pub(crate) fn about(message: &Message) -> Option<(TorrentId, &'static str)> {
     if let Some(request) = message.downcast_ref::<Subscribe>() {
         return Some((request.torrent_id, "Subscribe"));
     }
-    None
+    files_request(message)
 }
 
 /// A torrent did not start, or stopped because of an error (TO-IPC-09, D-31).
@@ -256,6 +286,14 @@ pub enum TorrentEvent {
         /// Why not.
         reason: String,
     },
+    /// The files of a torrent, as [`ListFiles`] asked for them; goes to all owners of the torrent. An addition to the
+    /// original's messages.
+    TorrentFiles {
+        /// The torrent.
+        torrent_id: TorrentId,
+        /// In the order of the torrent, padding included.
+        files: Arc<[FileStatus]>,
+    },
     /// What a torrent, or all together, may transfer from now on. An addition to the original's messages.
     LimitsChanged {
         /// The torrent; `None`: all together, of which every patron is told.
@@ -310,6 +348,44 @@ pub enum TorrentEvent {
         /// The figures.
         status: Arc<StatusSnapshot>,
     },
+    /// The files are in another folder now. An addition to the original's messages.
+    TorrentMoved {
+        /// The torrent.
+        torrent_id: TorrentId,
+        /// The folder that holds its file or folder.
+        dir: PathBuf,
+    },
+    /// A file has another name now. An addition to the original's messages.
+    FileRenamed {
+        /// The torrent.
+        torrent_id: TorrentId,
+        /// Number of the file.
+        index: usize,
+        /// Its path below the torrent's download folder.
+        path: PathBuf,
+    },
+    /// Somebody else changed or removed files; they are hashed again. An addition to the original's messages.
+    FilesChanged {
+        /// The torrent.
+        torrent_id: TorrentId,
+        /// The files, below the torrent's download folder.
+        files: Vec<PathBuf>,
+    },
+    /// The disk does not do what it should, and fetching rests, or it works again. An addition to the original's
+    /// messages.
+    DiskTrouble {
+        /// The torrent.
+        torrent_id: TorrentId,
+        /// What went wrong, naming the file; `None` when it works again.
+        error: Option<String>,
+    },
+    /// The resume record cannot be written; the torrent goes on. Told once. An addition to the original's messages.
+    RecordNotSaved {
+        /// The torrent.
+        torrent_id: TorrentId,
+        /// Why not.
+        reason: String,
+    },
 }
 
 impl TorrentEvent {
@@ -331,11 +407,17 @@ impl TorrentEvent {
             | Self::TorrentAlreadyDownloading { torrent_id, .. }
             | Self::TorrentRestored { torrent_id, .. }
             | Self::TrackerReport { torrent_id, .. }
+            | Self::TorrentStatusUpdate { torrent_id, .. }
             | Self::RequestFailed { torrent_id, .. }
+            | Self::TorrentFiles { torrent_id, .. }
             | Self::FileData { torrent_id, .. }
             | Self::ReadEnded { torrent_id, .. }
             | Self::News { torrent_id, .. }
-            | Self::TorrentStatusUpdate { torrent_id, .. } => Some(*torrent_id),
+            | Self::TorrentMoved { torrent_id, .. }
+            | Self::FileRenamed { torrent_id, .. }
+            | Self::FilesChanged { torrent_id, .. }
+            | Self::DiskTrouble { torrent_id, .. }
+            | Self::RecordNotSaved { torrent_id, .. } => Some(*torrent_id),
             Self::RestoreEnded { .. } => None,
             Self::TorrentStartFail(fail) => fail.torrent_id,
             Self::LimitsChanged { torrent_id, .. } => *torrent_id,
@@ -389,6 +471,11 @@ impl fmt::Display for TorrentEvent {
             Self::RequestFailed { torrent_id, request, reason } => {
                 write!(f, "Torrent {torrent_id} {request}: {}", printable(reason))
             }
+            Self::TorrentFiles { torrent_id, files } => {
+                let wanted = files.iter().filter(|file| !file.pad && file.priority.is_wanted()).count();
+                let all = files.iter().filter(|file| !file.pad).count();
+                write!(f, "Torrent {torrent_id} files: {wanted} of {all} wanted")
+            }
             Self::LimitsChanged { torrent_id, limits } => {
                 write!(f, "Limits of {}: {}", limits::Whose(*torrent_id), limits::Rates(*limits))
             }
@@ -411,6 +498,7 @@ impl fmt::Display for TorrentEvent {
             Self::TorrentStatusUpdate { torrent_id, status } => {
                 write!(f, "Torrent {torrent_id} status : {}%", status.percent())
             }
+            other => other.fmt_files(f),
         }
     }
 }

@@ -27,11 +27,12 @@ pub use explainer::{BasicTorrentExplainer, ExplainerPorts};
 pub use file_stream::{FileChoice, FileStreamPorts, TorrentFileStream};
 pub use http_client::{FetchFailed, HttpClientPorts, SimpleHttpClient};
 pub use ipc::{
-    AddPeers, ClearPieceDeadlines, CloseTorrent, CreateNewTorrent, GetSessionStats, MakeTorrent, News,
-    NewsKinds, PauseTorrent, ReadFile, RemoveTorrent, RequestTag, RestoreTorrents, ResumeTorrent,
-    ServiceMessage, SetConnectionLimits, SetLimits, SetPieceDeadline, SetQueueLimits, SetQueuePosition,
-    SetStopRule, StopReading, Subscribe, TorrentEvent, TorrentStartFail,
+    AddPeers, ClearPieceDeadlines, CloseTorrent, CreateNewTorrent, GetSessionStats, ListFiles, MakeTorrent,
+    News, NewsKinds, PauseTorrent, ReadFile, RemoveTorrent, RequestTag, RestoreTorrents, ResumeTorrent,
+    ServiceMessage, SetConnectionLimits, SetFilePriorities, SetLimits, SetPieceDeadline, SetQueueLimits,
+    SetQueuePosition, SetStopRule, StopReading, Subscribe, TorrentEvent, TorrentStartFail,
 };
+pub use ipc::{MoveTorrent, RecheckTorrent, RenameFile, RetryDisk};
 pub use maker::{MakerPorts, TorrentMaker};
 pub use patron::{PatronPorts, TorrentPatron};
 pub use service::{ServicePorts, TorrentService, TorrentServices};

@@ -95,6 +95,8 @@ struct Patron {
 struct Pending {
     tag: RequestTag,
     asker: Asker,
+    /// What the asker of a torrent wants to hear of it.
+    news: NewsKinds,
 }
 
 /// Who asked; nobody, if the patron has left since (D-35).
@@ -305,7 +307,7 @@ impl TorrentService {
         }
         self.last_tag += 1;
         let ours = RequestTag(self.last_tag);
-        self.curious.push(Pending { tag: ours, asker: Some((reply, tag)) });
+        self.curious.push(Pending { tag: ours, asker: Some((reply, tag)), news: NewsKinds::NONE });
         let _ = cx.outbox.send(Message::new(GetSessionStats { tag: Some(ours) }));
     }
 
@@ -345,7 +347,7 @@ impl TorrentService {
         if !self.has_client(cx, &reply) {
             return;
         }
-        create.tag = Some(self.expect_answer(reply, create.tag));
+        create.tag = Some(self.expect_answer(reply, create.tag, create.news));
         let _ = cx.outbox.send(Message::new(create));
     }
 
@@ -361,10 +363,10 @@ impl TorrentService {
     }
 
     /// Notes who gets the answer to a request, and gives the tag under which it will come.
-    fn expect_answer(&mut self, reply: Service, theirs: Option<RequestTag>) -> RequestTag {
+    fn expect_answer(&mut self, reply: Service, theirs: Option<RequestTag>, news: NewsKinds) -> RequestTag {
         self.last_tag += 1;
         let tag = RequestTag(self.last_tag);
-        self.pending.push_back(Pending { tag, asker: Some((reply, theirs)) });
+        self.pending.push_back(Pending { tag, asker: Some((reply, theirs)), news });
         tag
     }
 
@@ -378,20 +380,27 @@ impl TorrentService {
             TorrentEvent::NewTorrentCreated { torrent_id, .. } => {
                 let id = *torrent_id;
                 match self.take_asker(&event) {
-                    Some((asker, tag)) => {
+                    (Some((asker, tag)), news) => {
                         self.owners.insert(id, vec![asker.clone()]);
+                        if news != NewsKinds::NONE {
+                            // The client knows from the request.
+                            self.subscriptions.insert(id, vec![(asker.clone(), news)]);
+                        }
                         self.send_to(&asker, event.with_tag(tag));
                     }
                     // Created for nobody: whoever asked has left.
-                    None => close(cx, id),
+                    (None, _) => close(cx, id),
                 }
             }
             TorrentEvent::TorrentAlreadyDownloading { torrent_id, .. } => {
                 let id = *torrent_id;
-                if let Some((asker, tag)) = self.take_asker(&event) {
+                if let (Some((asker, tag)), news) = self.take_asker(&event) {
                     let owners = self.owners.entry(id).or_default();
                     if !owners.contains(&asker) {
                         owners.push(asker.clone());
+                    }
+                    if news != NewsKinds::NONE {
+                        self.subscribe(cx, id, &asker, news);
                     }
                     self.send_to(&asker, event.with_tag(tag));
                 }
@@ -403,7 +412,7 @@ impl TorrentService {
                 }
             }
             TorrentEvent::TorrentStartFail(_) => {
-                if let Some((asker, tag)) = self.take_asker(&event) {
+                if let (Some((asker, tag)), _) = self.take_asker(&event) {
                     self.send_to(&asker, event.with_tag(tag));
                 }
             }
@@ -414,7 +423,7 @@ impl TorrentService {
             // The client's own restore has no tag.
             TorrentEvent::RestoreEnded { tag: None, .. } => {}
             TorrentEvent::RestoreEnded { .. } => {
-                if let Some((asker, tag)) = self.take_asker(&event) {
+                if let (Some((asker, tag)), _) = self.take_asker(&event) {
                     self.send_to(&asker, event.with_tag(tag));
                 }
             }
@@ -439,12 +448,13 @@ impl TorrentService {
     }
 
     /// Takes the request that an answer belongs to off the list: by its tag, or the oldest (TO-SRV-07).
-    fn take_asker(&mut self, answer: &TorrentEvent) -> Asker {
+    fn take_asker(&mut self, answer: &TorrentEvent) -> (Asker, NewsKinds) {
         let at = match answer.tag() {
-            Some(tag) => self.pending.iter().position(|p| p.tag == tag)?,
-            None => 0,
+            Some(tag) => self.pending.iter().position(|p| p.tag == tag),
+            None => Some(0),
         };
-        self.pending.remove(at)?.asker
+        let pending = at.and_then(|at| self.pending.remove(at));
+        pending.map_or((None, NewsKinds::NONE), |p| (p.asker, p.news))
     }
 
     /// Removes an owner; without any left the torrent is closed.

@@ -37,12 +37,16 @@ pub struct StatusSnapshot {
     pub state: State,
     /// Its name.
     pub name: String,
-    /// Part that is verified, 0 to 1.
+    /// Part of the wanted pieces that is verified, 0 to 1.
     pub fraction_done: f64,
     /// Verified, bytes.
     pub verified: u64,
     /// All of it, bytes.
     pub total: u64,
+    /// Length of the pieces that are wanted, bytes: all of it unless files are left out.
+    pub wanted: u64,
+    /// Length of those of them that are missing, bytes.
+    pub wanted_left: u64,
     /// Payload received, bytes.
     pub downloaded: u64,
     /// Payload sent, bytes.
@@ -69,6 +73,8 @@ pub struct StatusSnapshot {
     pub tracker_message: Option<String>,
     /// Why the last connection ended or did not come about, with the peer's address.
     pub peer_message: Option<String>,
+    /// Why fetching rests, or files cannot be read.
+    pub disk_message: Option<String>,
     /// Where peers reach the client.
     pub listen: Option<SocketAddr>,
 }
@@ -100,15 +106,14 @@ impl StatusSnapshot {
         (self.fraction_done.clamp(0.0, 1.0) * 100.0) as u32
     }
 
-    /// Whether everything is there and verified.
+    /// Whether everything that is wanted is there, verified and in its place.
     pub fn is_complete(&self) -> bool {
-        self.state != State::Checking && self.verified == self.total && self.pieces_have == self.piece_count
+        !matches!(self.state, State::Checking | State::Downloading) && self.wanted_left == 0
     }
 
     /// Seconds until it is complete at the present rate.
     pub fn seconds_left(&self) -> Option<f64> {
-        let left = self.total.saturating_sub(self.verified);
-        match (left, self.down_rate) {
+        match (self.wanted_left, self.down_rate) {
             (0, _) => Some(0.0),
             (_, 0) => None,
             (left, rate) => Some(left as f64 / rate as f64),
@@ -139,6 +144,8 @@ impl StatusSnapshot {
             fraction_done: s.progress,
             verified: s.verified,
             total: s.total,
+            wanted: s.wanted,
+            wanted_left: s.wanted_left,
             downloaded: s.downloaded,
             uploaded: s.uploaded,
             figures: s.figures,
@@ -151,6 +158,7 @@ impl StatusSnapshot {
             piece_count: s.piece_count,
             save_path: s.save_path,
             tracker_message: s.tracker_message,
+            disk_message: s.disk_error,
         }
     }
 }
@@ -163,6 +171,8 @@ pub(crate) fn sample(fraction: f64) -> StatusSnapshot {
         fraction_done: fraction,
         verified: (fraction * 100.0) as u64,
         total: 100,
+        wanted: 100,
+        wanted_left: 100 - (fraction * 100.0) as u64,
         downloaded: 50,
         uploaded: 7,
         figures: Figures::default(),
@@ -176,6 +186,7 @@ pub(crate) fn sample(fraction: f64) -> StatusSnapshot {
         save_path: "./x".into(),
         tracker_message: None,
         peer_message: None,
+        disk_message: None,
         listen: None,
     }
 }

@@ -9,6 +9,9 @@ use super::StorageKey;
 use super::beneath::{self, Access};
 use super::hook::{DiskHook, HookedAccess};
 
+/// A file of a place of a torrent.
+type FileKey = (StorageKey, u32, usize);
+
 /// Handles of files in use, the least recently used of which is closed when there are too many.
 #[derive(Debug)]
 pub(crate) struct FileCache {
@@ -31,7 +34,7 @@ impl FileCache {
     /// The handle of a file; `open` makes it if there is none that allows `access`.
     pub(crate) fn get(
         &self,
-        key: (StorageKey, usize),
+        key: FileKey,
         access: Access,
         open: impl Fn() -> io::Result<File>,
     ) -> io::Result<Arc<File>> {
@@ -69,6 +72,25 @@ impl FileCache {
         Ok(file)
     }
 
+    /// The handle of a file if it is open, for somebody who must not wait: neither for the lock nor for a hook. Whoever
+    /// is the last to have it closes it, which may take long.
+    pub(crate) fn peek(&self, key: FileKey) -> Option<Arc<File>> {
+        if self.hook.is_some() {
+            return None;
+        }
+        let mut inner = self.inner.try_lock().ok()?;
+        inner.clock += 1;
+        let now = inner.clock;
+        let entry = inner.files.get_mut(&key)?;
+        entry.used = now;
+        Some(Arc::clone(&entry.file))
+    }
+
+    /// Closes one file.
+    pub(crate) fn forget(&self, key: (StorageKey, u32, usize)) {
+        self.lock().files.remove(&key);
+    }
+
     /// Closes the files of one torrent.
     pub(crate) fn close(&self, storage: StorageKey) {
         self.lock().files.retain(|key, _| key.0 != storage);
@@ -82,7 +104,7 @@ impl FileCache {
 
 #[derive(Debug, Default)]
 struct Inner {
-    files: HashMap<(StorageKey, usize), Entry>,
+    files: HashMap<FileKey, Entry>,
     clock: u64,
 }
 
@@ -108,7 +130,7 @@ mod tests {
                 opened.set(opened.get() + 1);
                 File::create(tmp.path().join(i.to_string()))
             };
-            cache.get((StorageKey(1), i), access, open).unwrap();
+            cache.get((StorageKey(1), 0, i), access, open).unwrap();
         };
         get(0, Access::Write);
         get(1, Access::Read);

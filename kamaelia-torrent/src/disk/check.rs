@@ -21,6 +21,8 @@ pub(crate) struct CheckTask {
     /// Workers that still have to say that they are through.
     running: AtomicU32,
     cancelled: AtomicBool,
+    /// Pieces that were there once: whatever stands in the place of a file now, the others are looked at.
+    again: bool,
     /// No further piece is begun; those in hand are finished.
     paused: AtomicBool,
     /// Hash of zeros by length, so that holes need no reading.
@@ -70,16 +72,22 @@ pub(crate) struct Step {
 
 impl CheckTask {
     /// A check of the `wanted` pieces to be carried on by `workers` callers of [`step`](CheckTask::step).
-    pub(crate) fn new(storage: Arc<Storage>, wanted: Bitfield, workers: u32) -> CheckTask {
+    pub(crate) fn new(storage: Arc<Storage>, wanted: Bitfield, workers: u32, again: bool) -> CheckTask {
         CheckTask {
             storage,
             wanted,
             next: AtomicU32::new(0),
             running: AtomicU32::new(workers),
             cancelled: AtomicBool::new(false),
+            again,
             paused: AtomicBool::new(false),
             zeros: Mutex::default(),
         }
+    }
+
+    /// For pieces that were there once: whether no file is left, as when a medium was taken away.
+    pub(crate) fn nothing_left(&self, end: bool) -> Option<bool> {
+        self.again.then(|| end && !self.storage.has_any_file())
     }
 
     pub(crate) fn storage(&self) -> &Arc<Storage> {
@@ -134,13 +142,17 @@ impl CheckTask {
         bytes: &mut u64,
         missing: &mut Option<usize>,
     ) -> Result<bool, DiskError> {
-        if missing.is_some_and(|file| self.storage.piece_segments(piece).any(|s| !s.pad && s.file == file)) {
+        // But for what the part file has of it.
+        let elsewhere = |file| self.storage.part_holds(piece, file);
+        let lies_in = |file| self.storage.piece_segments(piece).any(|s| !s.pad && s.file == file);
+        if missing.is_some_and(|file| lies_in(file) && !elsewhere(file)) {
             return Ok(false);
         }
         match self.hash(piece, scratch, bytes, missing) {
             Ok(hash) => Ok(hash == self.storage.metainfo().piece_hash(piece)),
             // What is not there yet is not an error, it is to be downloaded.
             Err(DiskError::Missing { .. } | DiskError::Short { .. }) => Ok(false),
+            Err(e) if self.again && e.lost_file().is_some() => Ok(false),
             Err(e) => Err(e),
         }
     }

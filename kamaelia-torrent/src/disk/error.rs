@@ -17,6 +17,16 @@ pub enum DiskError {
         /// The refusal of the system.
         source: io::Error,
     },
+    /// Room was to be reserved and there is not enough of it: make room, leave files out, or do not reserve.
+    #[error("no space left to reserve {needed} bytes in {path:?}: {free} are free")]
+    NoRoom {
+        /// The folder.
+        path: PathBuf,
+        /// What is missing of the files, bytes.
+        needed: u64,
+        /// What is free, bytes.
+        free: u64,
+    },
     /// A symbolic link stands where a file or folder of the torrent belongs; links are never followed.
     #[error("{path:?} leads through a symbolic link, which is not followed")]
     Symlink {
@@ -59,6 +69,12 @@ pub enum DiskError {
         /// Where the data that was wanted ends, bytes.
         end: u64,
     },
+    /// Something with the name of a file stands already where the file was to be moved; nothing is overwritten.
+    #[error("{path:?} exists already")]
+    Exists {
+        /// What is in the way.
+        path: PathBuf,
+    },
     /// Any other failure of the system.
     #[error("cannot {op} {path:?}: {source}")]
     Io {
@@ -83,6 +99,32 @@ pub enum DiskError {
 }
 
 impl DiskError {
+    /// Whether trying again some time later cannot help: something is in the way that only the user can take away.
+    pub fn is_lasting(&self) -> bool {
+        matches!(
+            self,
+            DiskError::Symlink { .. }
+                | DiskError::NotAFile { .. }
+                | DiskError::NotAFolder { .. }
+                | DiskError::Range { .. }
+                | DiskError::Exists { .. }
+                | DiskError::NoRoom { .. }
+                | DiskError::Ended
+        )
+    }
+
+    /// The file, if the data that should be in it is not there.
+    pub(crate) fn lost_file(&self) -> Option<&Path> {
+        match self {
+            DiskError::Missing { path }
+            | DiskError::Short { path, .. }
+            | DiskError::Symlink { path }
+            | DiskError::NotAFile { path }
+            | DiskError::NotAFolder { path } => Some(path),
+            _ => None,
+        }
+    }
+
     /// Sorts a failure of the system by what the user can do about it.
     pub(crate) fn from_io(op: &'static str, path: &Path, source: io::Error) -> DiskError {
         let path = path.to_path_buf();
@@ -96,6 +138,7 @@ impl DiskError {
             io::ErrorKind::NotADirectory => DiskError::NotAFolder { path },
             io::ErrorKind::IsADirectory => DiskError::NotAFile { path },
             io::ErrorKind::NotFound => DiskError::Missing { path },
+            io::ErrorKind::AlreadyExists => DiskError::Exists { path },
             _ if super::beneath::is_symlink_refusal(&source) => DiskError::Symlink { path },
             _ => DiskError::Io { path, op, source },
         }

@@ -6,21 +6,22 @@ use crate::proto::geometry::BlockRequest;
 /// Bytes before the data of a `piece` message: length, id, piece, offset (BEP 3).
 pub const PIECE_HEADER: usize = 4 + 1 + 4 + 4;
 
-/// Fills `buf` with one `piece` message for each block, in order, reading neighbouring blocks together.
+/// Fills `buf` with one `piece` message for each block, in order, reading neighbouring blocks together with `read`.
 ///
 /// The data lands between the headers, so that the whole buffer goes to the socket with one call and no copy. `buf` is
 /// made as long as the messages; what it held before is overwritten.
-pub(crate) fn read_framed(
+pub(crate) fn read_framed<E: From<DiskError>>(
     storage: &Storage,
     blocks: &[BlockRequest],
     buf: &mut Vec<u8>,
-) -> Result<(), DiskError> {
+    read: impl Fn(u64, Vec<&mut [u8]>) -> Result<(), E>,
+) -> Result<(), E> {
     let geometry = storage.geometry();
     let mut total = 0usize;
     for block in blocks {
         let offset = geometry.piece_offset(block.piece).saturating_add(block.begin.into());
         if !geometry.contains(block) || block.len > MAX_BLOCK {
-            return Err(DiskError::Range { offset, len: block.len.into() });
+            return Err(DiskError::Range { offset, len: block.len.into() }.into());
         }
         total += PIECE_HEADER + block.len as usize;
     }
@@ -41,7 +42,7 @@ pub(crate) fn read_framed(
         header[9..].copy_from_slice(&block.begin.to_be_bytes());
         let offset = geometry.piece_offset(block.piece) + u64::from(block.begin);
         if offset != end && !run.is_empty() {
-            storage.read_scattered(start, std::mem::take(&mut run))?;
+            read(start, std::mem::take(&mut run))?;
         }
         if run.is_empty() {
             start = offset;
@@ -49,7 +50,7 @@ pub(crate) fn read_framed(
         end = offset + u64::from(block.len);
         run.push(payload);
     }
-    if run.is_empty() { Ok(()) } else { storage.read_scattered(start, run) }
+    if run.is_empty() { Ok(()) } else { read(start, run) }
 }
 
 /// BEP 3: id of a `piece` message.

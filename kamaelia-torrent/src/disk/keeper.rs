@@ -3,18 +3,23 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, Sender};
 
 use super::beneath::{Access, Dir};
+use super::names::{checked_name, tell_apart};
+use super::relocate::{Relocation, relocate};
 use super::store::Store;
 use super::{Answers, DiskAnswer, DiskError, Snapshot, Storage, StorageKey, Totals, Writes};
 use crate::proto::bitfield::Bitfield;
-use crate::proto::geometry::PieceIndex;
 use crate::proto::info_hash::InfoHash;
-use crate::proto::resume::{FileStamp, Resume};
+use crate::proto::resume::{FileStamp, Moved, Resume};
+use crate::proto::selection::{Priority, pieces_of};
 use crate::proto::stored::Stored;
 
 /// Work for the keeper. All of one torrent is done in the order in which it was sent.
@@ -23,15 +28,52 @@ pub(crate) enum KeeperJob {
     /// Makes the files that no write would make.
     Prepare(Arc<Storage>),
     /// Reads the resume record and compares it with the files.
-    Load(Arc<Storage>),
+    Load { storage: Arc<Storage>, also: Option<PathBuf> },
     /// Syncs the data, then writes the resume record.
     Save { storage: Arc<Storage>, snapshot: Snapshot },
+    /// Brings the files to another place and writes the resume record.
+    Move(Move),
+    /// The files are in both places.
+    Moved(Move, Result<Option<Relocation>, DiskError>),
+    /// Looks whether files were changed by somebody else. Only those of which all pieces are in the set.
+    Look { storage: Arc<Storage>, have: Bitfield },
     /// Remembers a torrent.
     Remember { key: StorageKey, stored: Box<Stored> },
     /// Forgets a torrent.
     Forget { key: StorageKey, info_hash: InfoHash },
+    /// Other files are wanted.
+    Select { storage: Arc<Storage>, priorities: Vec<Priority> },
     /// Closes the files.
     Close(Arc<Storage>),
+}
+
+/// A torrent on its way.
+#[derive(Debug)]
+pub(crate) struct Move {
+    pub(crate) from: Arc<Storage>,
+    pub(crate) to: Arc<Storage>,
+    pub(crate) snapshot: Option<Snapshot>,
+    /// Set by whoever does not want it any more.
+    pub(crate) cancel: Arc<AtomicBool>,
+    /// The keeper's queue.
+    pub(crate) back: Sender<KeeperJob>,
+}
+
+impl Move {
+    /// Copying to another file system takes its time, in which the keeper has other things to do. Answers at once if
+    /// that cannot be begun.
+    fn copy_aside(self) -> Option<DiskAnswer> {
+        let key = self.from.key();
+        let path = self.to.root().to_path_buf();
+        let mover = thread::Builder::new().name("kt-move".to_owned()).spawn(move || {
+            let relocated = relocate(&self.from, &self.to, &self.cancel);
+            let back = self.back.clone();
+            // Refused only when the keeper has ended, and then nobody waits for it.
+            let _ = back.send(KeeperJob::Moved(self, relocated));
+        });
+        let e = mover.err()?;
+        Some(DiskAnswer::Moved { key, result: Err(DiskError::from_io("move to", &path, e)) })
+    }
 }
 
 /// The keeper thread.
@@ -57,12 +99,12 @@ impl Keeper {
     pub(crate) fn run(mut self) {
         let mut answers = Vec::new();
         while let Ok(job) = self.jobs.recv() {
-            answers.push(self.work(job));
+            answers.extend(self.work(job));
             // What else waits is done first, so that one flush of the folder of state serves all.
             while answers.len() < BATCH
                 && let Ok(job) = self.jobs.try_recv()
             {
-                answers.push(self.work(job));
+                answers.extend(self.work(job));
             }
             let failed = self.store.as_ref().and_then(|store| store.commit().err().map(|e| (store, e)));
             for mut answer in answers.drain(..) {
@@ -79,15 +121,29 @@ impl Keeper {
         }
     }
 
-    fn work(&mut self, job: KeeperJob) -> DiskAnswer {
-        match job {
+    /// Does a job; a move that takes its time is answered later.
+    fn work(&mut self, job: KeeperJob) -> Option<DiskAnswer> {
+        Some(match job {
             KeeperJob::Prepare(storage) => {
-                DiskAnswer::Prepared { key: storage.key(), error: storage.make_empty_files().err() }
+                DiskAnswer::Prepared { key: storage.key(), error: self.prepare(&storage).err() }
             }
-            KeeperJob::Load(storage) => self.load(&storage),
+            KeeperJob::Select { storage, priorities } => {
+                storage.set_priorities(&priorities);
+                DiskAnswer::Selected { key: storage.key(), error: self.prepare(&storage).err() }
+            }
+            KeeperJob::Load { storage, also } => self.load(storage, also),
             KeeperJob::Save { storage, snapshot } => {
                 let error = self.save(&storage, snapshot).err();
                 DiskAnswer::Saved { key: storage.key(), error }
+            }
+            KeeperJob::Move(job) if job.from.root() == job.to.root() => {
+                let relocated = relocate(&job.from, &job.to, &job.cancel);
+                self.moved(job, relocated)
+            }
+            KeeperJob::Move(job) => return job.copy_aside(),
+            KeeperJob::Moved(job, relocated) => self.moved(job, relocated),
+            KeeperJob::Look { storage, have } => {
+                DiskAnswer::Looked { key: storage.key(), changed: self.look(&storage, &have) }
             }
             KeeperJob::Remember { key, stored } => {
                 let put = |store: &Arc<Store>| {
@@ -107,32 +163,85 @@ impl Keeper {
                 self.stamps.remove(&storage.key());
                 DiskAnswer::Closed { key: storage.key() }
             }
+        })
+    }
+
+    fn prepare(&mut self, storage: &Storage) -> Result<(), DiskError> {
+        storage.make_empty_files()?;
+        storage.reserve()?;
+        let changed = storage.settle_parts()?;
+        if let Some(stamps) = self.stamps.get_mut(&storage.key()) {
+            stamps.again.extend(changed);
         }
+        Ok(())
     }
 
     /// What the record vouches for, and what has to be hashed because there is no record that speaks of the files as
     /// they are now. The record is input like any other: what it says about pieces holds only for files whose size
     /// and time of change it names correctly.
-    fn load(&mut self, storage: &Storage) -> DiskAnswer {
-        let key = storage.key();
+    ///
+    /// The record also says where the files are if they were moved. If there is neither a record nor any file, they may
+    /// be in the folder `also`, to which the torrent goes when it is complete.
+    fn load(&mut self, asked: Arc<Storage>, also: Option<PathBuf>) -> DiskAnswer {
+        let key = asked.key();
+        let mut storage = Arc::clone(&asked);
+        let mut record = self.read_record(&storage);
+        if record.is_none()
+            && let Some(also) = also.filter(|_| !storage.has_any_file())
+        {
+            let there = storage.at(also, BTreeMap::new());
+            let found = self.read_record(&there);
+            if found.is_some() || there.has_any_file() {
+                (storage, record) = (Arc::new(there), found);
+            }
+        }
+        if let Some(place) =
+            record.as_ref().and_then(|record| place_of(&storage, record, self.store.is_some()))
+        {
+            storage = Arc::new(place);
+        }
+        if let Some(told_apart) = tell_apart(&storage) {
+            storage = Arc::new(told_apart);
+        }
+        let storage = &storage;
         let count = storage.geometry().piece_count();
-        let record = self.read_record(storage);
         let mut have = record.as_ref().map_or_else(|| Bitfield::new(count), |record| record.have.clone());
         // Without a record everything, also pieces that are nothing but padding.
         let mut recheck = if record.is_some() { Bitfield::new(count) } else { Bitfield::full(count) };
+        let priorities = record.as_ref().map_or_else(Vec::new, |record| record.priorities.clone());
+        if !storage.is_chosen() {
+            storage.set_priorities(&priorities);
+        }
+        let parts = record.as_ref().and_then(|record| record.parts);
+        let parts_trusted = storage.part_stamp().unwrap_or(None) == parts;
+        if !parts_trusted {
+            for piece in storage.part_pieces() {
+                have.clear(piece);
+                recheck.set(piece);
+            }
+        }
         let mut stamps = Vec::new();
         for (i, entry) in storage.metainfo().files().iter().enumerate() {
             let now = if entry.pad { None } else { storage.stamp(i).unwrap_or(None) };
             let then = record.as_ref().and_then(|record| record.files.get(i).copied().flatten());
             stamps.push(now);
             // Padding needs no file; a file that is not there has nothing to be hashed.
-            let trusted = entry.pad || (now.is_some() && now == then);
+            let unwanted = storage.is_unwanted(i);
+            let was_unwanted = priorities.get(i).is_some_and(|priority| !priority.is_wanted());
+            // What is in the part file does not show in the stamp.
+            let whole = parts_trusted || !(unwanted || was_unwanted);
+            let trusted = entry.pad || (now.is_some() && now == then && whole);
             if trusted || entry.len == 0 {
                 continue;
             }
-            let piece_len = u64::from(storage.geometry().piece_len());
-            let pieces = entry.offset / piece_len..=(entry.offset + entry.len - 1) / piece_len;
-            for piece in pieces.map(|piece| PieceIndex(piece as u32)) {
+            for piece in pieces_of(&storage.geometry(), entry) {
+                if unwanted && record.is_some() && now.is_none() && then.is_none() {
+                    // The file is not meant to be there, but what is said to be verified has to be somewhere.
+                    let there = parts_trusted && storage.part_holds(piece, i);
+                    if !have.get(piece) || there {
+                        continue;
+                    }
+                }
                 have.clear(piece);
                 // A piece of a missing file can still be right if that part of it is padding or hashes as zeros
                 // would; only the check knows.
@@ -146,7 +255,70 @@ impl Keeper {
             active_secs: r.active_secs,
             seeding_secs: r.seeding_secs,
         });
-        DiskAnswer::Resumed { key, have, recheck, totals }
+        let moved = (!Arc::ptr_eq(storage, &asked)).then(|| Arc::clone(storage));
+        DiskAnswer::Resumed { key, have, recheck, totals, priorities, storage: moved }
+    }
+
+    /// Data, then the record, then the old names: whenever this ends, the record speaks of a place that is whole.
+    fn moved(&mut self, job: Move, relocated: Result<Option<Relocation>, DiskError>) -> DiskAnswer {
+        let key = job.from.key();
+        let Move { from, to, snapshot, .. } = job;
+        let result = relocated.and_then(|relocation| self.record_move(&from, &to, snapshot, relocation));
+        // Handles of the old place are of no more use.
+        from.close_files();
+        DiskAnswer::Moved { key, result: result.map(|()| to) }
+    }
+
+    fn record_move(
+        &mut self,
+        from: &Storage,
+        to: &Storage,
+        snapshot: Option<Snapshot>,
+        relocation: Option<Relocation>,
+    ) -> Result<(), DiskError> {
+        let old_record = self.store.is_none().then(|| record_name(from));
+        let recorded = match snapshot {
+            Some(snapshot) => self.save(to, snapshot),
+            // Nothing is known yet but what an earlier run left.
+            None => self.read_record(from).map_or(Ok(()), |record| self.write_record(to, record)),
+        };
+        // The old names go only when it is certain that the record stays.
+        let recorded = recorded.and_then(|()| {
+            let Some(store) = &self.store else { return Ok(()) };
+            store.commit().map_err(|e| state_error(store, &e))
+        });
+        let Some(relocation) = relocation else { return recorded };
+        if let Err(e) = recorded {
+            relocation.undo();
+            return Err(e);
+        }
+        relocation.leave();
+        if let Some(name) = old_record {
+            relocation.leave_behind(&name);
+        }
+        Ok(())
+    }
+
+    /// Files that are not as they were when they were last recorded, and whether they are missing.
+    fn look(&mut self, storage: &Storage, have: &Bitfield) -> Vec<(usize, bool)> {
+        let Some(stamps) = self.stamps.get_mut(&storage.key()) else { return Vec::new() };
+        let mut changed = Vec::new();
+        for i in 0..stamps.files.len() {
+            let Some(then) = stamps.files[i] else { continue };
+            let settled = !stamps.again.contains(&i) && storage.pieces_of(i).all(|piece| have.get(piece));
+            if !settled {
+                continue;
+            }
+            // A file that cannot be looked at is left to whoever reads it.
+            let Ok(now) = storage.stamp(i) else { continue };
+            // In this order: who writes sets the mark before the piece is counted.
+            if now != Some(then) && !storage.dirty().contains(&i) {
+                changed.push((i, now.is_none()));
+                stamps.files[i] = None;
+                stamps.again.insert(i);
+            }
+        }
+        changed
     }
 
     fn save(&mut self, storage: &Storage, snapshot: Snapshot) -> Result<(), DiskError> {
@@ -161,10 +333,6 @@ impl Keeper {
         let mut waited = false;
         for i in std::mem::take(&mut stamps.again) {
             let mut stamp = storage.stamp(i)?;
-            let age = |stamp: FileStamp, at: SystemTime| {
-                let at = at.duration_since(UNIX_EPOCH).unwrap_or_default();
-                at.saturating_sub(Duration::from_nanos(stamp.mtime))
-            };
             match snapshot.writes {
                 // A file that changed since the pieces were counted holds more than the record says. The next run
                 // has to look into it.
@@ -186,14 +354,46 @@ impl Keeper {
                 *file = stamp;
             }
         }
+        // The part file is looked at each time: it is small, and most torrents have none.
+        let parts = storage.part_stamp()?.filter(|stamp| match snapshot.writes {
+            Writes::GoOn => age(*stamp, snapshot.at) >= CLOCK_TICK,
+            Writes::Ended => {
+                if !waited && age(*stamp, SystemTime::now()) < CLOCK_TICK {
+                    std::thread::sleep(CLOCK_TICK);
+                }
+                true
+            }
+        });
         let files = stamps.files.clone();
         let info_hash = storage.metainfo().info_hash();
-        let Snapshot { have, totals, .. } = snapshot;
+        let Snapshot { have, totals, priorities, .. } = snapshot;
         let Totals { uploaded, downloaded, active_secs, seeding_secs } = totals;
-        let record = Resume { info_hash, have, files, uploaded, downloaded, active_secs, seeding_secs };
+        let record = Resume {
+            info_hash,
+            have,
+            files,
+            uploaded,
+            downloaded,
+            active_secs,
+            seeding_secs,
+            priorities,
+            parts,
+            moved: None,
+            names: BTreeMap::new(),
+        };
+        self.write_record(storage, record)
+    }
+
+    /// Writes a record, with the place as it is. In the folder of state it is durable after the next commit.
+    fn write_record(&self, storage: &Storage, mut record: Resume) -> Result<(), DiskError> {
+        // A record beside the data needs not say where it is, and would not be believed.
+        let moved = self.store.is_some() && storage.home() != storage.root();
+        record.moved = moved.then(|| Moved { home: bytes_of(storage.home()), dir: bytes_of(storage.root()) });
+        let text =
+            |(file, path): (usize, PathBuf)| Some((u32::try_from(file).ok()?, path.to_str()?.to_owned()));
+        record.names = storage.names().into_iter().filter_map(text).collect();
         if let Some(store) = &self.store {
-            // Made durable by the commit, before the answer goes out.
-            return store.put_record(info_hash, &record.encode()).map_err(|e| state_error(store, &e));
+            return store.put_record(record.info_hash, &record.encode()).map_err(|e| state_error(store, &e));
         }
         let path = storage.root();
         let error = |e| DiskError::from_io("write", &path.join(record_name(storage)), e);
@@ -224,10 +424,62 @@ impl Keeper {
     }
 }
 
+/// Where a record says that the files are, if that is not where they are looked for.
+///
+/// A folder is taken only from a record in the folder for records, where no torrent writes: beside the data a torrent
+/// could bring a file with the name of another one's record, and lead it anywhere. It counts only for whoever wants the
+/// torrent in the same folder as before.
+fn place_of(storage: &Storage, record: &Resume, own_folder: bool) -> Option<Storage> {
+    let mut root = storage.root().to_path_buf();
+    if let Some(moved) = record.moved.as_ref().filter(|_| own_folder)
+        && moved.home == bytes_of(storage.home())
+        && let Some(dir) = path_from(&moved.dir)
+    {
+        root = dir;
+    }
+    let mut names = BTreeMap::new();
+    for (file, name) in &record.names {
+        let file = *file as usize;
+        match checked_name(storage.metainfo(), &names, file, name) {
+            Ok(path) => {
+                names.insert(file, path);
+            }
+            Err(e) => {
+                log::warn!("a name in the record of {} is not used: {e}", storage.metainfo().info_hash())
+            }
+        }
+    }
+    (root != storage.root() || !names.is_empty()).then(|| storage.at(root, names))
+}
+
+/// A folder as bytes, wherever the program runs next time.
+fn bytes_of(path: &Path) -> Vec<u8> {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    path.as_os_str().as_encoded_bytes().to_vec()
+}
+
+#[cfg(unix)]
+fn path_from(bytes: &[u8]) -> Option<PathBuf> {
+    use std::os::unix::ffi::OsStrExt;
+
+    Some(PathBuf::from(std::ffi::OsStr::from_bytes(bytes)))
+}
+
+#[cfg(not(unix))]
+fn path_from(bytes: &[u8]) -> Option<PathBuf> {
+    std::str::from_utf8(bytes).ok().map(PathBuf::from)
+}
+
 fn state_error(store: &Store, e: &std::io::Error) -> DiskError {
     // One failure may answer many requests, but an error of the system cannot be copied.
     let copy = e.raw_os_error().map_or_else(|| e.kind().into(), std::io::Error::from_raw_os_error);
     DiskError::from_io("write", store.dir(), copy)
+}
+
+/// How long before `at` a file was changed.
+fn age(stamp: FileStamp, at: SystemTime) -> Duration {
+    let at = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    at.saturating_sub(Duration::from_nanos(stamp.mtime))
 }
 
 fn record_name(storage: &Storage) -> String {

@@ -432,12 +432,38 @@ mod tests {
                 let expected = if cut >= committed { vec![(1, b"one".to_vec())] } else { vec![] };
                 assert_eq!(values(&log), expected, "cut at {cut}");
                 assert!(!tmp.path().join("test.log.damaged").exists() || (grown && cut < committed + HEADER));
+                // Whatever a later run writes, nothing of the torn record comes after it.
+                let len = std::fs::metadata(tmp.path().join(NAME)).unwrap().len();
+                assert_eq!(len, log.end, "cut at {cut}: what is torn is cut off");
                 log.put(key(3), b"more").unwrap();
                 log.commit().unwrap();
                 drop(log);
                 assert_eq!(values(&Log::open(tmp.path(), NAME).unwrap()).len(), expected.len() + 1);
             }
         }
+    }
+
+    #[test]
+    fn what_was_torn_does_not_come_back_after_a_shorter_record() {
+        let tmp = tempfile::tempdir().unwrap();
+        let mut log = Log::open(tmp.path(), NAME).unwrap();
+        // Its value looks like a record, which must never be taken for one.
+        let mut inner = Log::open(&tmp.path().join("inner"), NAME).unwrap();
+        inner.append(PUT, key(9), b"never said");
+        let long = [vec![0; "short".len()], std::mem::take(&mut inner.pending), vec![1; 100]].concat();
+        log.put(key(2), &long).unwrap();
+        log.commit().unwrap();
+        drop(log);
+        let path = tmp.path().join(NAME);
+        let whole = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &whole[..whole.len() - 1]).unwrap();
+        let mut log = Log::open(tmp.path(), NAME).unwrap();
+        // Ends just where the other one begins.
+        log.put(key(1), b"short").unwrap();
+        log.commit().unwrap();
+        drop(log);
+        let log = Log::open(tmp.path(), NAME).unwrap();
+        assert_eq!(values(&log), [(1, b"short".to_vec())]);
     }
 
     #[test]

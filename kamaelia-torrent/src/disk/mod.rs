@@ -21,7 +21,11 @@ mod hook;
 mod keeper;
 mod layout;
 mod log;
+mod names;
+mod parts;
+mod relocate;
 mod restore;
+mod small;
 mod storage;
 mod store;
 mod worker;
@@ -40,6 +44,8 @@ use crate::proto::bitfield::Bitfield;
 use crate::proto::buffer::PartBuf;
 use crate::proto::geometry::{BlockRequest, PieceIndex};
 use crate::proto::metainfo::Metainfo;
+use crate::proto::path::PathError;
+use crate::proto::selection::Priority;
 use crate::proto::stored::Stored;
 
 pub use check::CheckHandle;
@@ -75,6 +81,8 @@ pub struct Snapshot {
     pub have: Bitfield,
     /// Payload of all runs.
     pub totals: Totals,
+    /// Priorities of the files; empty if all are as usual.
+    pub priorities: Vec<Priority>,
     /// When this was so.
     pub at: SystemTime,
     /// Whether pieces that are not in `have` may be written meanwhile.
@@ -90,6 +98,17 @@ pub enum Writes {
     Ended,
 }
 
+/// How room for files is taken from the file system.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Allocation {
+    /// As data comes; what has not come is a hole.
+    #[default]
+    Sparse,
+    /// All of it for the wanted files when a torrent starts, so that a full disk shows at once. On file systems that
+    /// cannot reserve (and on systems other than Linux) it is only compared with what is free then.
+    Full,
+}
+
 /// Settings of the disk layer.
 #[derive(Clone, Debug)]
 pub struct DiskConfig {
@@ -97,8 +116,6 @@ pub struct DiskConfig {
     pub workers: usize,
     /// Files kept open at the same time, of all torrents. Default 64.
     pub open_files: usize,
-    /// Reserve room for a file when it is made, instead of leaving it sparse. Default off.
-    pub preallocate: bool,
     /// Folder in which torrents and resume records are kept; it belongs to one process at a time. Default none: then
     /// resume records are kept beside the data, and torrents not at all.
     pub state_dir: Option<PathBuf>,
@@ -116,7 +133,6 @@ impl Default for DiskConfig {
         DiskConfig {
             workers: cores.min(4),
             open_files: 64,
-            preallocate: false,
             state_dir: None,
             ahead_bytes: 2 * 1024 * 1024,
             hook: None,
@@ -136,6 +152,17 @@ pub enum PieceResult {
     },
     /// It could not be written or read.
     Failed(DiskError),
+}
+
+/// Stops the moving of files; it answers all the same. What was copied goes away then, all is as it was.
+#[derive(Clone, Debug)]
+pub struct MoveHandle(Arc<AtomicBool>);
+
+impl MoveHandle {
+    /// Makes it leave off, unless it is nearly through. Harmless when it has ended.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// The answer to a request.
@@ -169,6 +196,8 @@ pub enum DiskAnswer {
         buf: Vec<u8>,
         /// Why they could not be read.
         error: Option<DiskError>,
+        /// The [place](Storage) of the torrent that was read.
+        place: u32,
     },
     /// A range was read.
     Range {
@@ -202,8 +231,10 @@ pub enum DiskAnswer {
         end: bool,
         /// Why the check broke off. The last answer still comes.
         error: Option<DiskError>,
+        /// Set for [`Disk::check_again`]; in its last answer, whether none of the files is there.
+        nothing_left: Option<bool>,
     },
-    /// The files that hold no data are made.
+    /// The files are ready to be written.
     Prepared {
         /// The torrent.
         key: StorageKey,
@@ -220,6 +251,31 @@ pub enum DiskAnswer {
         recheck: Bitfield,
         /// Payload of all runs before.
         totals: Totals,
+        /// Priorities of the files as the record has them; empty if all are as usual.
+        priorities: Vec<Priority>,
+        /// Where the files are, if that is not where they were looked for.
+        storage: Option<Arc<Storage>>,
+    },
+    /// Other files are wanted from now on.
+    Selected {
+        /// The torrent.
+        key: StorageKey,
+        /// Why something could not be moved out of the part file, made or reserved.
+        error: Option<DiskError>,
+    },
+    /// The files were brought to another place, or all is as it was.
+    Moved {
+        /// The torrent.
+        key: StorageKey,
+        /// The files in their new place, to be used from now on.
+        result: Result<Arc<Storage>, DiskError>,
+    },
+    /// The files were looked at.
+    Looked {
+        /// The torrent.
+        key: StorageKey,
+        /// Files that somebody else changed since they were recorded; true if they are missing.
+        changed: Vec<(usize, bool)>,
     },
     /// The data is synced and the resume record written.
     Saved {
@@ -269,7 +325,7 @@ pub struct Disk {
 
 use cache::FileCache;
 use check::CheckTask;
-use keeper::{Keeper, KeeperJob};
+use keeper::{Keeper, KeeperJob, Move};
 use store::Store;
 use worker::{AnyJob, PieceJob, Worker};
 
@@ -331,6 +387,7 @@ impl Disk {
                 kept: Arc::clone(&kept),
                 making: HashMap::new(),
                 scratch: Vec::new(),
+                run: Vec::new(),
                 closing: Arc::clone(&disk.closing),
             };
             disk.pieces.push(sender);
@@ -340,10 +397,36 @@ impl Disk {
         Ok(disk)
     }
 
-    /// Prepares the storage of a torrent beneath the folder `root`. Touches no file.
+    /// Prepares the storage of a torrent beneath the folder `root`, all of whose files are wanted. Touches no file.
     pub fn open(&self, key: StorageKey, metainfo: Metainfo, root: PathBuf) -> Arc<Storage> {
+        self.open_with(key, metainfo, root, Allocation::Sparse, &[])
+    }
+
+    /// The same for a torrent whose files have these priorities. If the list is empty, those of the resume record
+    /// count when it is [read](Disk::load_resume). Blocks that fall into unwanted files go to the torrent's part file.
+    pub fn open_with(
+        &self,
+        key: StorageKey,
+        metainfo: Metainfo,
+        root: PathBuf,
+        allocation: Allocation,
+        priorities: &[Priority],
+    ) -> Arc<Storage> {
         let cache = Arc::clone(&self.cache);
-        Arc::new(Storage::new(key, metainfo, root, self.config.preallocate, cache))
+        Arc::new(Storage::new(key, metainfo, root, allocation, priorities, cache))
+    }
+
+    /// Changes which files are wanted, for what is written from now on or soon after; what the part file holds of files
+    /// that are wanted again is moved to them. Answered by [`DiskAnswer::Selected`].
+    pub fn select(&self, storage: &Arc<Storage>, priorities: Vec<Priority>) {
+        self.keep(KeeperJob::Select { storage: Arc::clone(storage), priorities });
+    }
+
+    /// Forgets the parts of a piece that were sent to be written, and gives their buffers back
+    /// ([`DiskAnswer::Returned`]). Ends no request; those under way are answered.
+    pub fn abandon(&self, storage: &Arc<Storage>, piece: PieceIndex) {
+        let job = PieceJob::Abandon { storage: Arc::clone(storage), piece };
+        let _ = self.worker_of(storage, piece).send(job);
     }
 
     /// Writes and hashes a part of a piece: the whole piece, or parts in any order. Answered by
@@ -351,12 +434,24 @@ impl Disk {
     pub fn write(&self, storage: &Arc<Storage>, piece: PieceIndex, offset: u32, buf: PartBuf, last: bool) {
         let job = PieceJob::Part { storage: Arc::clone(storage), piece, offset, buf, last };
         // A worker ends only when this object is dropped, so that nothing can be refused.
-        let _ = self.worker_of(storage.key(), piece).send(job);
+        let _ = self.worker_of(storage, piece).send(job);
     }
 
     /// Reads blocks into `buf` as `piece` messages, neighbours together. Answered by [`DiskAnswer::Read`].
     pub fn read(&self, storage: &Arc<Storage>, token: u64, blocks: Vec<BlockRequest>, buf: Vec<u8>) {
         let _ = self.any.send(AnyJob::Read { storage: Arc::clone(storage), token, blocks, buf });
+    }
+
+    /// Does the work of [`read`](Disk::read) at once if that needs no waiting: the files are open and the system has the
+    /// data in memory. If it answers false, nothing was done, and what is in `buf` is meaningless.
+    ///
+    /// Two threads and four changes between them are saved, which cost more than the reading. Only Linux can tell what
+    /// is in memory, and not for every file system (tmpfs cannot): elsewhere it is always false.
+    pub fn read_now(&self, storage: &Arc<Storage>, blocks: &[BlockRequest], buf: &mut Vec<u8>) -> bool {
+        let close = |file| {
+            let _ = self.any.send(AnyJob::Close(file));
+        };
+        frame::read_framed(storage, blocks, buf, |at, slices| storage.read_cached(at, slices, close)).is_ok()
     }
 
     /// Reads `len` bytes of the torrent's stream. Answered by [`DiskAnswer::Range`].
@@ -372,23 +467,88 @@ impl Disk {
     /// Hashes the data that is there of the `wanted` pieces, with all workers. Answered by a stream of
     /// [`DiskAnswer::Checked`]. Missing files, short files and holes cost next to nothing.
     pub fn check(&self, storage: &Arc<Storage>, wanted: Bitfield) -> CheckHandle {
+        self.start_check(storage, wanted, false)
+    }
+
+    /// The same for pieces that were there once: something else in the place of a file is no reason to leave off.
+    pub fn check_again(&self, storage: &Arc<Storage>, wanted: Bitfield) -> CheckHandle {
+        self.start_check(storage, wanted, true)
+    }
+
+    fn start_check(&self, storage: &Arc<Storage>, wanted: Bitfield, again: bool) -> CheckHandle {
         let workers = self.pieces.len() as u32;
-        let task = Arc::new(CheckTask::new(Arc::clone(storage), wanted, workers));
+        let task = Arc::new(CheckTask::new(Arc::clone(storage), wanted, workers, again));
         for _ in 0..workers {
             let _ = self.checks.send(Arc::clone(&task));
         }
         CheckHandle(task)
     }
 
-    /// Makes the files that hold no data. Answered by [`DiskAnswer::Prepared`].
+    /// Makes the files that hold no data, reserves room if the torrent wants that, and moves what the part file holds of
+    /// wanted files to them. Answered by [`DiskAnswer::Prepared`].
     pub fn prepare(&self, storage: &Arc<Storage>) {
         self.keep(KeeperJob::Prepare(Arc::clone(storage)));
     }
 
-    /// Reads the resume record from the folder of state, or from beside the data. Answered by
-    /// [`DiskAnswer::Resumed`].
-    pub fn load_resume(&self, storage: &Arc<Storage>) {
-        self.keep(KeeperJob::Load(Arc::clone(storage)));
+    /// Reads the resume record from the folder of state, or from beside the data; if there is nothing of the torrent, looks in
+    /// the folder `also`. Answered by [`DiskAnswer::Resumed`].
+    pub fn load_resume(&self, storage: &Arc<Storage>, also: Option<PathBuf>) {
+        self.keep(KeeperJob::Load { storage: Arc::clone(storage), also });
+    }
+
+    /// Brings the files to the folder `root`, and writes the resume record for the new place. Nothing may be written
+    /// meanwhile; reads that fail are to be tried again in the new place. Answered by [`DiskAnswer::Moved`].
+    pub fn move_files(
+        &self,
+        storage: &Arc<Storage>,
+        root: PathBuf,
+        snapshot: Option<Snapshot>,
+    ) -> MoveHandle {
+        self.relocate(storage, storage.at(root, storage.names()), snapshot)
+    }
+
+    fn relocate(&self, from: &Arc<Storage>, to: Storage, snapshot: Option<Snapshot>) -> MoveHandle {
+        let cancel = Arc::new(AtomicBool::new(false));
+        if let Some(back) = self.keeper.clone() {
+            let (from, to, cancel) = (Arc::clone(from), Arc::new(to), Arc::clone(&cancel));
+            self.keep(KeeperJob::Move(Move { from, to, snapshot, cancel, back }));
+        }
+        MoveHandle(cancel)
+    }
+
+    /// Gives a file another name below the folder of the torrent, and writes the resume record. As with
+    /// [`move_files`](Disk::move_files); answered by [`DiskAnswer::Moved`].
+    ///
+    /// # Errors
+    ///
+    /// A name that is not one, or that another file of the torrent has.
+    pub fn rename_file(
+        &self,
+        storage: &Arc<Storage>,
+        file: usize,
+        name: &str,
+        snapshot: Option<Snapshot>,
+    ) -> Result<MoveHandle, PathError> {
+        let mut names = storage.names();
+        let path = names::checked_name(storage.metainfo(), &names, file, name)?;
+        if *path == *storage.metainfo().files()[file].path {
+            names.remove(&file);
+        } else {
+            names.insert(file, path);
+        }
+        let to = storage.at(storage.root().to_path_buf(), names);
+        Ok(self.relocate(storage, to, snapshot))
+    }
+
+    /// The same files, opened afresh: for files that were replaced by others of the same name.
+    pub fn reopen(&self, storage: &Arc<Storage>) -> Arc<Storage> {
+        Arc::new(storage.at(storage.root().to_path_buf(), storage.names()))
+    }
+
+    /// Looks whether files of which all pieces are in `have` were changed by somebody else since they were recorded.
+    /// Answered by [`DiskAnswer::Looked`].
+    pub fn look(&self, storage: &Arc<Storage>, have: Bitfield) {
+        self.keep(KeeperJob::Look { storage: Arc::clone(storage), have });
     }
 
     /// Syncs the data and writes the resume record. Answered by [`DiskAnswer::Saved`].
@@ -450,8 +610,10 @@ impl Disk {
         }
     }
 
-    fn worker_of(&self, key: StorageKey, piece: PieceIndex) -> &Sender<PieceJob> {
-        &self.pieces[(piece.0 as usize).wrapping_add(key.0 as usize) % self.pieces.len()]
+    fn worker_of(&self, storage: &Storage, piece: PieceIndex) -> &Sender<PieceJob> {
+        // Small pieces that are neighbours go to the same worker, which writes them together.
+        let group = piece.0 / small::group(storage.geometry().piece_len());
+        &self.pieces[(group as usize).wrapping_add(storage.key().0 as usize) % self.pieces.len()]
     }
 
     /// The next answer, if there is one. After `None` the next answer rings again.

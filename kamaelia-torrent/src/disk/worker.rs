@@ -1,6 +1,7 @@
 //! The threads that read, write and hash.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -10,6 +11,7 @@ use sha1::{Digest, Sha1};
 use super::check::CheckTask;
 use super::frame::read_framed;
 use super::hasher::{PieceHash, block_hashes, block_hashes_on_disk};
+use super::small::is_small;
 use super::{Answers, DiskAnswer, DiskError, PieceResult, Storage, StorageKey};
 use crate::proto::buffer::PartBuf;
 use crate::proto::geometry::{BlockRequest, PieceIndex};
@@ -19,6 +21,8 @@ use crate::proto::geometry::{BlockRequest, PieceIndex};
 pub(crate) enum PieceJob {
     /// A part of a piece to be written and hashed.
     Part { storage: Arc<Storage>, piece: PieceIndex, offset: u32, buf: PartBuf, last: bool },
+    /// A piece in the making is not wanted any more.
+    Abandon { storage: Arc<Storage>, piece: PieceIndex },
     /// The torrent rests: its pieces in the making are forgotten, its files closed.
     Forget(Arc<Storage>),
 }
@@ -32,6 +36,8 @@ pub(crate) enum AnyJob {
     Range { storage: Arc<Storage>, token: u64, offset: u64, len: usize },
     /// The hash of each block of a piece.
     BlockHashes { storage: Arc<Storage>, piece: PieceIndex },
+    /// A file to be closed.
+    Close(File),
 }
 
 /// One worker thread.
@@ -47,6 +53,8 @@ pub(crate) struct Worker {
     pub(crate) kept: Arc<AtomicUsize>,
     pub(crate) making: HashMap<(StorageKey, PieceIndex), PieceHash>,
     pub(crate) scratch: Vec<u8>,
+    /// Small pieces that are written together; empty in between.
+    pub(crate) run: Vec<u8>,
     /// Set when the owner of the queues goes away.
     pub(crate) closing: Arc<AtomicBool>,
 }
@@ -83,7 +91,18 @@ impl Worker {
     }
 
     fn piece(&mut self, job: PieceJob) {
+        let mut job = Some(job);
+        while let Some(now) = job {
+            job = self.one_piece(now);
+        }
+    }
+
+    /// Does one job, or several small ones together; answers with one that was taken from the queue beyond them.
+    fn one_piece(&mut self, job: PieceJob) -> Option<PieceJob> {
         match job {
+            PieceJob::Part { storage, piece, offset: 0, buf, .. } if is_small(&storage, piece, &buf) => {
+                return self.small_pieces(&storage, piece, buf);
+            }
             PieceJob::Part { storage, piece, offset, buf, last } => {
                 let key = storage.key();
                 let mut spent = Vec::new();
@@ -100,20 +119,31 @@ impl Worker {
                 }
                 self.answers.send(DiskAnswer::Written { key, piece, bufs: spent, result });
             }
-            PieceJob::Forget(storage) => {
-                let key = storage.key();
-                storage.close_files();
-                let mut spent = Vec::new();
-                self.making.retain(|(owner, _), making| {
-                    if *owner == key {
-                        making.release(&mut spent);
-                    }
-                    *owner != key
-                });
-                if !spent.is_empty() {
-                    self.answers.send(DiskAnswer::Returned { bufs: spent });
-                }
+            PieceJob::Abandon { storage, piece } => {
+                let key = (storage.key(), piece);
+                self.forget(|other| *other == key);
             }
+            PieceJob::Forget(storage) => {
+                storage.close_files();
+                let key = storage.key();
+                self.forget(|(owner, _)| *owner == key);
+            }
+        }
+        None
+    }
+
+    /// Gives up pieces in the making.
+    fn forget(&mut self, which: impl Fn(&(StorageKey, PieceIndex)) -> bool) {
+        let mut spent = Vec::new();
+        self.making.retain(|key, making| {
+            let goes = which(key);
+            if goes {
+                making.release(&mut spent);
+            }
+            !goes
+        });
+        if !spent.is_empty() {
+            self.answers.send(DiskAnswer::Returned { bufs: spent });
         }
     }
 
@@ -167,14 +197,25 @@ impl Worker {
     fn any(&mut self, job: AnyJob) {
         match job {
             AnyJob::Read { storage, token, blocks, mut buf } => {
-                let error = read_framed(&storage, &blocks, &mut buf).err();
-                self.answers.send(DiskAnswer::Read { key: storage.key(), token, blocks, buf, error });
+                let error = read_framed(&storage, &blocks, &mut buf, |offset, slices| {
+                    storage.read_scattered(offset, slices)
+                })
+                .err();
+                self.answers.send(DiskAnswer::Read {
+                    key: storage.key(),
+                    token,
+                    blocks,
+                    buf,
+                    error,
+                    place: storage.place(),
+                });
             }
             AnyJob::Range { storage, token, offset, len } => {
                 let mut data = vec![0; len];
                 let result = storage.read(offset, &mut data).map(|()| data);
                 self.answers.send(DiskAnswer::Range { key: storage.key(), token, offset, result });
             }
+            AnyJob::Close(file) => drop(file),
             AnyJob::BlockHashes { storage, piece } => {
                 let result = block_hashes_on_disk(&storage, piece);
                 self.answers.send(DiskAnswer::BlockHashes { key: storage.key(), piece, result });
@@ -187,7 +228,8 @@ impl Worker {
         let key = task.storage().key();
         if step.checked > 0 || step.error.is_some() {
             let (checked, good, error) = (step.checked, step.good, step.error);
-            self.answers.send(DiskAnswer::Checked { key, checked, good, end: false, error });
+            let nothing_left = task.nothing_left(false);
+            self.answers.send(DiskAnswer::Checked { key, checked, good, end: false, error, nothing_left });
         }
         if !step.end {
             // Refused only when the owner is gone, and then nobody waits for the rest.
@@ -200,6 +242,7 @@ impl Worker {
                 good: Vec::new(),
                 end: true,
                 error: None,
+                nothing_left: task.nothing_left(true),
             });
         }
     }

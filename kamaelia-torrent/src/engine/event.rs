@@ -10,10 +10,11 @@ use std::sync::Arc;
 use super::queue::Activity;
 use super::rules::{StopRule, StopRuleError};
 use super::stats::Figures;
-use crate::disk::{StateError, Totals};
+use crate::disk::{Allocation, StateError, Totals};
 use crate::proto::geometry::PieceIndex;
 use crate::proto::info_hash::InfoHash;
 use crate::proto::metainfo::Metainfo;
+use crate::proto::selection::Priority;
 
 use super::stream::{FileChunk, ReadId};
 
@@ -54,6 +55,13 @@ pub struct AddTorrent {
     pub trackers: bool,
     /// Whether pieces are taken in order instead of the rarest first.
     pub sequential: bool,
+    /// How soon each file is fetched, in the order of the torrent. If the list is empty, those of the resume record
+    /// count, or [`Priority::NORMAL`] for all if there is none.
+    pub priorities: Vec<Priority>,
+    /// How room for files is taken; `None` as the engine's settings say.
+    pub allocation: Option<Allocation>,
+    /// Where the files go when everything is there. A torrent of which nothing is in `dir` is looked for here.
+    pub move_on_complete: Option<PathBuf>,
     /// Whether it begins paused. The engine keeps this up to date when it is paused and resumed.
     pub paused: bool,
     /// When it has been shared enough; `None`: by the rule of the settings.
@@ -74,12 +82,27 @@ impl AddTorrent {
             check: CheckPolicy::default(),
             trackers: true,
             sequential: false,
+            priorities: Vec::new(),
+            allocation: None,
+            move_on_complete: None,
             paused: false,
             stop_rule: None,
             down_limit: None,
             up_limit: None,
         }
     }
+}
+
+/// Why a torrent cannot be asked for something.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RequestError {
+    /// There is none of this number.
+    #[error("there is no torrent {0}")]
+    Unknown(TorrentId),
+    /// It is on its way out.
+    #[error("torrent {0} is stopping")]
+    Stopping(TorrentId),
 }
 
 /// Why a torrent was not added.
@@ -89,6 +112,14 @@ pub enum AddError {
     /// It is here already, under this number.
     #[error("torrent {0} is the same")]
     Duplicate(TorrentId),
+    /// There is not one priority for each file.
+    #[error("{got} priorities for {files} files")]
+    Priorities {
+        /// Priorities given.
+        got: usize,
+        /// Files of the torrent, padding included.
+        files: usize,
+    },
     /// The engine is stopping.
     #[error("the engine is stopping")]
     Stopping,
@@ -163,7 +194,8 @@ pub enum Event {
         /// The piece.
         piece: PieceIndex,
     },
-    /// Everything is there. Not reported for a torrent that was complete when it started.
+    /// All files that are wanted are there. Not reported for a torrent of which that was so when it started; reported
+    /// again when more was wanted in the meantime, and when everything is there.
     Completed {
         /// The torrent.
         id: TorrentId,
@@ -201,6 +233,55 @@ pub enum Event {
         addr: SocketAddr,
         /// Why.
         reason: String,
+    },
+    /// The files are in another folder now.
+    Moved {
+        /// The torrent.
+        id: TorrentId,
+        /// The folder that holds its file or folder.
+        dir: PathBuf,
+    },
+    /// A file has another name now.
+    FileRenamed {
+        /// The torrent.
+        id: TorrentId,
+        /// Number of the file.
+        index: usize,
+        /// Its path below the torrent's download folder.
+        path: PathBuf,
+    },
+    /// What was asked for could not be done; all is as it was.
+    RequestFailed {
+        /// The torrent.
+        id: TorrentId,
+        /// What was asked for, by the name of its message: `MoveTorrent`, `RenameFile`, `RecheckTorrent`.
+        request: &'static str,
+        /// Why not, naming the file.
+        reason: String,
+    },
+    /// Somebody else changed or removed files. They are hashed again, and what is gone is fetched again, except files
+    /// that were removed from a complete torrent: those wait for [`retry_disk`](super::Engine::retry_disk).
+    FilesChanged {
+        /// The torrent.
+        id: TorrentId,
+        /// The files, below the torrent's download folder.
+        files: Vec<PathBuf>,
+    },
+    /// The disk does not do what it should, or does it again. Meanwhile fetching rests, and is tried again each 10
+    /// minutes or after [`retry_disk`](super::Engine::retry_disk); what can be read is served.
+    DiskTrouble {
+        /// The torrent.
+        id: TorrentId,
+        /// What went wrong, naming the file; `None` when it works again.
+        error: Option<String>,
+    },
+    /// The resume record cannot be written, on a read-only medium for example. The torrent goes on; the next start has
+    /// to hash what is not recorded. Told once.
+    NotSaved {
+        /// The torrent.
+        id: TorrentId,
+        /// Why not.
+        error: String,
     },
     /// Bytes of a file that somebody reads, in order.
     FileData {
@@ -278,9 +359,9 @@ pub enum PauseCause {
 pub enum State {
     /// Existing data is looked at.
     Checking,
-    /// Something is missing.
+    /// Something that is wanted is missing.
     Downloading,
-    /// Everything is there.
+    /// Everything that is wanted is there.
     Seeding,
     /// It waits for its turn to check, download or seed.
     Queued,
@@ -303,7 +384,7 @@ pub struct TorrentStatus {
     pub info_hash: InfoHash,
     /// What it is doing.
     pub state: State,
-    /// Part that is verified, 0 to 1; while checking, the part that was looked at.
+    /// Part of the wanted pieces that is verified, 0 to 1; while checking, the part that was looked at.
     pub progress: f64,
     /// Verified, bytes.
     pub verified: u64,
@@ -311,6 +392,10 @@ pub struct TorrentStatus {
     pub total: u64,
     /// Missing, bytes.
     pub left: u64,
+    /// Length of the pieces that are wanted, bytes.
+    pub wanted: u64,
+    /// Length of those of them that are missing, bytes.
+    pub wanted_left: u64,
     /// Payload received since it was added, bytes.
     pub downloaded: u64,
     /// Payload sent since it was added, bytes.
@@ -339,4 +424,6 @@ pub struct TorrentStatus {
     pub tracker_message: Option<String>,
     /// Why it failed.
     pub error: Option<String>,
+    /// Why fetching rests, or files cannot be read.
+    pub disk_error: Option<String>,
 }

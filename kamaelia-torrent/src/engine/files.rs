@@ -1,11 +1,11 @@
 //! Answers of the disk, and when records are saved.
 
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
+use super::Engine;
 use super::event::Event;
 use super::slot::Phase;
-use super::{Engine, index_of};
-use crate::disk::{DiskAnswer, PieceResult, Snapshot, StorageKey, Writes};
+use crate::disk::{DiskAnswer, PieceResult, StorageKey};
 use crate::proto::geometry::PieceIndex;
 use crate::proto::torrent::{CheckResult, PeerKey};
 
@@ -20,12 +20,16 @@ impl Engine {
                     bufs.into_iter().for_each(|buf| self.pool.give(buf));
                     let Some(t) = self.job_done(key) else { continue };
                     self.keep_late_piece(t, piece, &result);
-                    if let (Some(result), Some(swarm)) = (result, &mut self.torrents[t].swarm) {
-                        let result = match result {
-                            PieceResult::Good => CheckResult::Good,
-                            PieceResult::Bad { blocks } => CheckResult::Bad(blocks),
-                            PieceResult::Failed(e) => CheckResult::Failed(e.to_string()),
-                        };
+                    let result = match result {
+                        None => continue,
+                        Some(PieceResult::Good) => CheckResult::Good,
+                        Some(PieceResult::Bad { blocks }) => CheckResult::Bad(blocks),
+                        Some(PieceResult::Failed(e)) => match self.write_failed(now, t, &e) {
+                            Some(error) => CheckResult::Failed(error),
+                            None => continue,
+                        },
+                    };
+                    if let Some(swarm) = &mut self.torrents[t].swarm {
                         swarm.piece_checked(now, piece, result);
                         self.pump(now, t);
                     }
@@ -34,29 +38,23 @@ impl Engine {
                     returned |= !bufs.is_empty();
                     bufs.into_iter().for_each(|buf| self.pool.give(buf));
                 }
-                DiskAnswer::Read { key, token, blocks, buf, error } => {
+                DiskAnswer::Read { key, token, blocks, buf, error, place } => {
                     let Some(t) = self.job_done(key) else { continue };
+                    self.torrents[t].reads -= 1;
                     let peer = PeerKey(token);
                     if let Some(error) = error {
-                        if let Some(swarm) = &mut self.torrents[t].swarm {
-                            swarm.read_failed(now, peer, &blocks);
-                            self.fail(now, t, error.to_string());
+                        if let Err(blocks) = self.read_again(t, token, place, blocks, buf) {
+                            self.read_failed(now, t, peer, &blocks, &error);
                         }
                         continue;
                     }
-                    match self.link(peer) {
-                        Some(link) => {
-                            let payload = blocks.iter().map(|block| u64::from(block.len)).sum();
-                            link.conn.push_blocks(buf, blocks.len() as u32, payload);
-                            self.enqueue(index_of(peer));
-                        }
-                        // The peer left in the meantime.
-                        None => self.spare.push(buf),
-                    }
+                    self.worker_read(now, t, peer, &blocks, buf);
                 }
                 DiskAnswer::Range { key, token, offset, result } => {
-                    self.job_done(key);
-                    self.range_read(now, token, offset, result.map_err(|e| e.to_string()));
+                    if let Some(t) = self.job_done(key) {
+                        self.torrents[t].reads -= 1;
+                    }
+                    self.range_read(now, token, offset, result);
                 }
                 DiskAnswer::BlockHashes { key, piece, result } => {
                     let Some(t) = self.job_done(key) else { continue };
@@ -67,33 +65,50 @@ impl Engine {
                                 self.pump(now, t);
                             }
                         }
-                        Err(e) => self.fail(now, t, e.to_string()),
+                        // Somebody who sent a bad block stays unknown.
+                        Err(e) => log::info!("torrent {}: cannot tell who sent a bad block: {e}", key.0),
                     }
                 }
-                DiskAnswer::Checked { key, checked, good, end, error } => {
-                    self.check_went_on(now, key, checked, &good, end, error.map(|e| e.to_string()));
+                DiskAnswer::Checked { key, checked, good, end, error, nothing_left } => {
+                    let error = error.map(|e| e.to_string());
+                    match nothing_left {
+                        None => self.check_went_on(now, key, checked, &good, end, error),
+                        Some(nothing) => {
+                            self.doubts_checked(now, key, checked, &good, error, end.then_some(nothing));
+                        }
+                    }
                 }
-                DiskAnswer::Resumed { key, have, recheck, totals } => {
+                DiskAnswer::Resumed { key, have, recheck, totals, priorities, storage } => {
                     if let Some(t) = self.job_done(key) {
-                        self.torrents[t].before = totals;
-                        self.torrents[t].saved = recheck.is_empty_set().then(|| (have.count(), totals));
-                        self.start_check(now, t, have, recheck);
+                        let slot = &mut self.torrents[t];
+                        slot.before = totals;
+                        slot.saved = recheck.is_empty_set().then(|| (have.count(), totals));
+                        slot.storage = storage.unwrap_or_else(|| slot.storage.clone());
+                        self.recall_selection(t, &priorities);
+                        self.loaded(now, t, have, recheck);
                     }
                 }
-                DiskAnswer::Prepared { key, error } => {
-                    if let (Some(t), Some(error)) = (self.job_done(key), error) {
-                        self.fail(now, t, error.to_string());
+                DiskAnswer::Moved { key, result } => self.moved(now, key, result),
+                DiskAnswer::Looked { key, changed } => self.looked(now, key, &changed),
+                DiskAnswer::Prepared { key, error } | DiskAnswer::Selected { key, error } => {
+                    let Some(t) = self.job_done(key) else { continue };
+                    self.settled(t, error.is_none());
+                    if let Some(error) = error
+                        && let Some(error) = self.write_failed(now, t, &error)
+                        && let Some(swarm) = &mut self.torrents[t].swarm
+                    {
+                        swarm.disk_failed(now, error);
+                        self.pump(now, t);
                     }
                 }
                 DiskAnswer::Saved { key, error } => {
                     let Some(t) = self.job_done(key) else { continue };
                     self.torrents[t].saving = false;
-                    if let Some(error) = error {
-                        self.torrents[t].saved = None;
-                        // The data itself is there; what is lost is time at the next start.
-                        log::warn!("torrent {}: resume record not saved: {error}", key.0);
-                        if matches!(error, crate::disk::DiskError::Full { .. }) {
-                            self.fail(now, t, error.to_string());
+                    match error {
+                        None => self.torrents[t].unsaved = false,
+                        Some(error) => {
+                            self.torrents[t].saved = None;
+                            self.not_saved(now, t, &error);
                         }
                     }
                 }
@@ -127,7 +142,7 @@ impl Engine {
     }
 
     /// Notes that a request to the disk is answered; tells which torrent it was, if it is still there.
-    fn job_done(&mut self, key: StorageKey) -> Option<usize> {
+    pub(super) fn job_done(&mut self, key: StorageKey) -> Option<usize> {
         let t = *self.by_id.get(&super::TorrentId(key.0))?;
         let slot = &mut self.torrents[t];
         slot.jobs = slot.jobs.saturating_sub(1);
@@ -173,7 +188,8 @@ impl Engine {
     /// Writes the resume record of a torrent when something new was verified a while ago.
     pub(super) fn save_if_due(&mut self, now: Instant, t: usize) {
         let Some(slot) = self.torrents.get_mut(t) else { return };
-        if slot.saving || !matches!(slot.phase, Phase::Running) || slot.save_at.is_none_or(|at| at > now) {
+        let rests = slot.saving || slot.ops.is_some() || slot.doubt.is_some();
+        if rests || !matches!(slot.phase, Phase::Running) || slot.save_at.is_none_or(|at| at > now) {
             return;
         }
         slot.save_at = None;
@@ -182,14 +198,11 @@ impl Engine {
 
     /// Writes the resume record of a torrent. Without a swarm all its writes must be answered.
     pub(super) fn save(&mut self, now: Instant, t: usize) {
+        let Some(snapshot) = self.snapshot(now, t) else { return };
         let slot = &mut self.torrents[t];
-        let Some(have) = slot.have().cloned() else { return };
         slot.saving = true;
         slot.jobs += 1;
-        let writes = if have.is_full() || slot.swarm.is_none() { Writes::Ended } else { Writes::GoOn };
-        let totals = slot.totals(&slot.stats(now));
-        slot.saved = Some((have.count(), totals));
-        let snapshot = Snapshot { have, totals, at: SystemTime::now(), writes };
+        slot.saved = Some((snapshot.have.count(), snapshot.totals));
         self.disk.save_resume(&slot.storage, snapshot);
     }
 }

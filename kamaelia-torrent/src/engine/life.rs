@@ -3,13 +3,16 @@
 use std::time::Instant;
 
 use super::event::{AddError, AddTorrent, CheckPolicy, Event, PauseCause, TorrentId};
+use super::places::Op;
 use super::queue::{Activity, Seat};
+use super::read_blocks::Cached;
 use super::slot::{Phase, Slot};
 use super::stats::{Times, Wire};
 use super::{Engine, index_of};
 use crate::disk::{StorageKey, Totals};
 use crate::proto::announce::{AnnounceContext, Announcer};
 use crate::proto::bitfield::Bitfield;
+use crate::proto::selection::Selection;
 use crate::proto::torrent::{PeerSource, Torrent, TorrentConfig, TorrentStats};
 
 impl Engine {
@@ -17,7 +20,8 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// [`AddError::Duplicate`] if one with the same info hash is here.
+    /// [`AddError::Duplicate`] if one with the same info hash is here; [`AddError::Priorities`] if there are some, but
+    /// not one for each file.
     pub fn add(&mut self, add: AddTorrent) -> Result<TorrentId, AddError> {
         let id = self.take_in(add)?;
         self.remember(id);
@@ -33,12 +37,21 @@ impl Engine {
         if let Some(&t) = self.by_hash.get(&info_hash) {
             return Err(AddError::Duplicate(self.torrents[t].id));
         }
+        let (got, files) = (add.priorities.len(), add.metainfo.files().len());
+        if got > 0 && got != files {
+            return Err(AddError::Priorities { got, files });
+        }
         add.stop_rule.unwrap_or_default().check()?;
         self.last_id = self.last_id.checked_add(1).ok_or(AddError::Numbers)?;
         let id = TorrentId(self.last_id);
-        let storage = self.disk.open(StorageKey(id.0), add.metainfo.clone(), add.dir.clone());
-        let geometry = add.metainfo.geometry();
-        let policy = add.check;
+        let storage = self.disk.open_with(
+            StorageKey(id.0),
+            add.metainfo.clone(),
+            add.dir.clone(),
+            add.allocation.unwrap_or(self.settings.allocation),
+            &add.priorities,
+        );
+        let selection = Selection::new(&add.metainfo, &add.priorities).map(Box::new);
         let t = self.torrents.insert(Slot {
             id,
             metainfo: add.metainfo.clone(),
@@ -47,6 +60,10 @@ impl Engine {
             swarm: None,
             announcer: None,
             have: None,
+            selection,
+            settling: 0,
+            completes: false,
+            early_priorities: Vec::new(),
             links: Vec::new(),
             early_peers: Vec::new(),
             settings: add,
@@ -63,6 +80,13 @@ impl Engine {
             error: None,
             before: Totals::default(),
             waiting_to_dial: false,
+            reads: 0,
+            cached: Cached::default(),
+            ops: None,
+            doubt: None,
+            trouble: None,
+            look_at: None,
+            unsaved: false,
             waiting_to_announce: false,
             stop_waits: false,
             rank: 0,
@@ -82,23 +106,12 @@ impl Engine {
         }
         self.by_id.insert(id, t);
         self.by_hash.insert(info_hash, t);
-        let now = Instant::now();
-        self.begin_limits(now, t);
-        match policy {
-            CheckPolicy::Resume => {
-                let slot = &mut self.torrents[t];
-                slot.jobs += 1;
-                self.disk.load_resume(&slot.storage);
-            }
-            CheckPolicy::Full => {
-                let count = geometry.piece_count();
-                self.start_check(now, t, Bitfield::new(count), Bitfield::full(count));
-            }
-            CheckPolicy::Trust => {
-                let count = geometry.piece_count();
-                self.start_check(now, t, Bitfield::full(count), Bitfield::new(count));
-            }
-        }
+        self.begin_limits(Instant::now(), t);
+        // Whatever is believed of it: the record also says where the files are and what they are called.
+        let slot = &mut self.torrents[t];
+        slot.jobs += 1;
+        let also = slot.settings.move_on_complete.clone();
+        self.disk.load_resume(&slot.storage, also);
         self.touch(t);
         Ok(id)
     }
@@ -144,7 +157,18 @@ impl Engine {
         }
     }
 
-    /// The resume record is read: what it does not vouch for is hashed when it is the torrent's turn.
+    /// The resume record is read: what is believed, and what has to be hashed.
+    pub(super) fn loaded(&mut self, now: Instant, t: usize, have: Bitfield, recheck: Bitfield) {
+        let slot = &self.torrents[t];
+        let count = slot.geometry().piece_count();
+        match slot.settings.check {
+            CheckPolicy::Resume => self.start_check(now, t, have, recheck),
+            CheckPolicy::Full => self.start_check(now, t, Bitfield::new(count), Bitfield::full(count)),
+            CheckPolicy::Trust => self.start_check(now, t, Bitfield::full(count), Bitfield::new(count)),
+        }
+    }
+
+    /// Hashes what is not vouched for.
     pub(super) fn start_check(&mut self, now: Instant, t: usize, have: Bitfield, recheck: Bitfield) {
         let slot = &mut self.torrents[t];
         if !matches!(slot.phase, Phase::Loading) {
@@ -198,8 +222,15 @@ impl Engine {
         let upload_slots = self.connection_limits().slots_of_a_torrent();
         let slot = &mut self.torrents[t];
         let id = slot.id;
-        if !have.is_full() {
+        if !have.is_full() || slot.storage.may_have_parts() {
             slot.jobs += 1;
+            if slot.storage.may_be_unsettled() {
+                slot.settling += 1;
+                slot.completes = match &slot.selection {
+                    None => have.is_full(),
+                    Some(selection) => !selection.wanted().any_and_not(&have),
+                };
+            }
             self.disk.prepare(&slot.storage);
         }
         let mut config = TorrentConfig::new(slot.metainfo.info_hash(), self.peer_id, slot.geometry());
@@ -209,6 +240,9 @@ impl Engine {
         config.max_peers = self.settings.max_peers_per_torrent;
         config.upload_slots = upload_slots;
         config.sequential = slot.settings.sequential;
+        if let Some(selection) = &slot.selection {
+            config.priorities = selection.pieces(&slot.metainfo);
+        }
         let mut swarm = Torrent::new(config, now);
         swarm.add_candidates(now, &slot.settings.peers, PeerSource::User);
         swarm.add_candidates(now, &std::mem::take(&mut slot.early_peers), PeerSource::Resume);
@@ -238,7 +272,17 @@ impl Engine {
         self.emit(Event::Started { id });
         self.hurry_again(now, id);
         self.watch(now, t);
+        if self.torrents[t].is_finished() && self.torrents[t].settling == 0 {
+            self.move_completed(t);
+        }
         self.touch(t);
+    }
+
+    /// Everything that is wanted is there: brings it to where complete torrents go, if it is to go anywhere.
+    pub(super) fn move_completed(&mut self, t: usize) {
+        if let Some(dir) = self.torrents[t].settings.move_on_complete.clone() {
+            self.queue_op(t, Op::Move(dir));
+        }
     }
 
     /// Stops a torrent because of an error. It stays in the table, so that one can see why.
@@ -270,6 +314,7 @@ impl Engine {
         let id = slot.id;
         self.end_reads(id, "the torrent was closed");
         self.quiet(now, t, "torrent stopped");
+        self.drop_ops(t);
         let until = now + self.settings.stop_timeout;
         let slot = &mut self.torrents[t];
         if slot.to_check.take().is_some() {
@@ -298,6 +343,11 @@ impl Engine {
             self.close(now, index_of(key), reason);
         }
         let slot = &mut self.torrents[t];
+        if let Some(doubt) = slot.doubt.take() {
+            // Looked at before it goes on.
+            slot.to_check = Some(Box::new(doubt.leave_off()));
+        }
+        (slot.trouble, slot.look_at) = (None, None);
         if slot.swarm.is_some() {
             slot.last_stats =
                 TorrentStats { down_rate: 0, up_rate: 0, peers: 0, seeds: 0, ..slot.stats(now) };
@@ -331,7 +381,8 @@ impl Engine {
             let payload = (saved.uploaded, saved.downloaded) == (totals.uploaded, totals.downloaded);
             count == have && payload && (saved == totals || !self.disk.has_state())
         });
-        let nothing = (empty && totals == Totals::default()) || (known && slot.save_at.is_none());
+        let untouched = empty && totals == Totals::default() && slot.selection.is_none();
+        let nothing = untouched || (known && slot.save_at.is_none());
         if slot.error.is_none() && !slot.recorded && !nothing {
             self.save(now, t);
         }

@@ -12,11 +12,14 @@ mod files;
 mod life;
 mod limits;
 mod links;
+mod places;
 mod queue;
+mod read_blocks;
 mod reader;
 mod rest;
 mod restore;
 mod rules;
+mod selection;
 mod settings;
 mod slot;
 mod stats;
@@ -24,6 +27,7 @@ mod stream;
 mod swarm;
 mod timers;
 mod trackers;
+mod trouble;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::fmt;
@@ -43,7 +47,7 @@ use crate::net::listen;
 use crate::proto::buffer::BufferPool;
 use crate::proto::handshake::PeerId;
 use crate::proto::info_hash::InfoHash;
-use crate::proto::torrent::{Landing, PeerKey, PeerSource, PeerStats, Torrent};
+use crate::proto::torrent::{Landing, PeerKey, PeerSource, PeerStats, Torrent, TorrentStats};
 
 use links::Link;
 use queue::Queue;
@@ -53,13 +57,15 @@ use timers::{Timer, Timers};
 use trackers::Asking;
 
 pub use event::{
-    AddError, AddTorrent, CheckPolicy, EngineError, Event, PauseCause, State, TorrentId, TorrentStatus,
+    AddError, AddTorrent, CheckPolicy, EngineError, Event, PauseCause, RequestError, State, TorrentId,
+    TorrentStatus,
 };
 pub use limits::{ConnectionLimits, UnknownTorrent};
 pub use queue::{Activity, QueueLimits};
 pub use reader::FileReader;
 pub use rest::ControlError;
 pub use rules::{StopRule, StopRuleError};
+pub use selection::{FileStatus, SelectionError};
 pub use settings::Settings;
 pub use stats::{Figures, SessionStats};
 pub use stream::{DEFAULT_AHEAD, FileChunk, FileRange, ReadError, ReadId};
@@ -149,7 +155,6 @@ impl Engine {
         let config = DiskConfig {
             workers: settings.disk_workers.unwrap_or(DiskConfig::default().workers),
             open_files: settings.open_files,
-            preallocate: settings.preallocate,
             state_dir: settings.state_dir.clone(),
             // Parts kept for their turn come out of the same budget as those in the making.
             ahead_bytes: settings.memory / 8,
@@ -405,6 +410,8 @@ impl Engine {
             self.announce(now, t);
             self.mind(now, t);
             self.save_if_due(now, t);
+            self.look_if_due(now, t);
+            self.go_on_with_ops(now, t);
             self.go_on_resting(now, t);
             self.go_on_stopping(now, t);
             self.note_demand(now, t);

@@ -257,7 +257,8 @@ impl Engine {
     fn launch(&mut self, now: Instant, t: usize) {
         let slot = &mut self.torrents[t];
         // What the disk still has to do for it belongs to its former life.
-        if !matches!(slot.phase, Phase::Resting { settled: true }) || slot.jobs > 0 {
+        let busy = slot.jobs > 0 || slot.ops.is_some();
+        if !matches!(slot.phase, Phase::Resting { settled: true }) || busy {
             return self.touch(t);
         }
         let have = slot.have.take().unwrap_or_else(|| Bitfield::new(slot.metainfo.geometry().piece_count()));
@@ -319,7 +320,7 @@ impl Engine {
         if slot.announcer.as_ref().is_some_and(Announcer::is_stopped) {
             slot.announcer = None;
         }
-        if slot.jobs > 0 {
+        if slot.jobs > 0 || slot.ops.is_some() {
             return;
         }
         if !std::mem::replace(settled, true) {

@@ -7,6 +7,7 @@ use super::Engine;
 use super::event::{AddError, AddTorrent, Event, TorrentId};
 use super::rules::StopRule;
 use super::slot::Phase;
+use crate::disk::Allocation;
 use crate::proto::limit::Limits;
 use crate::proto::stored::{Enough, Stored};
 
@@ -33,15 +34,20 @@ impl Engine {
         {
             let slot = &mut self.torrents[t];
             slot.jobs += 1;
-            self.disk.remember(&slot.storage, slot.settings.to_stored());
+            let stored = Stored { sated: slot.sated, ..slot.settings.to_stored() };
+            self.disk.remember(&slot.storage, stored);
         }
     }
 
     /// Takes in a batch of them.
     pub(super) fn restored(&mut self, torrents: Vec<Stored>, failed: usize, end: bool) {
         for stored in torrents {
+            let sated = stored.sated;
             match self.take_in(AddTorrent::from_stored(stored)) {
                 Ok(id) => {
+                    if let Some(&t) = self.by_id.get(&id) {
+                        self.torrents[t].sated = sated;
+                    }
                     self.restored += 1;
                     self.emit(Event::Restored { id });
                 }
@@ -65,15 +71,23 @@ impl AddTorrent {
             // The next run may begin in another folder.
             dir: std::path::absolute(&self.dir).unwrap_or_else(|_| self.dir.clone()),
             peers: self.peers.clone(),
+            move_on_complete: self
+                .move_on_complete
+                .as_ref()
+                .map(|dir| std::path::absolute(dir).unwrap_or_else(|_| dir.clone())),
             trackers: self.trackers,
             sequential: self.sequential,
             limits: Limits { down: self.down_limit, up: self.up_limit },
             paused: self.paused,
+            // Known to the engine alone.
+            sated: false,
             enough: self.stop_rule.map(|rule| Enough {
                 ratio: rule.ratio,
                 time: rule.time.map(|time| time.as_secs()),
                 idle: rule.idle.map(|idle| idle.as_secs()),
             }),
+            priorities: self.priorities.clone(),
+            reserve: self.allocation.map(|allocation| allocation == Allocation::Full),
         }
     }
 
@@ -81,6 +95,7 @@ impl AddTorrent {
     pub(super) fn from_stored(stored: Stored) -> AddTorrent {
         AddTorrent {
             peers: stored.peers,
+            move_on_complete: stored.move_on_complete,
             trackers: stored.trackers,
             sequential: stored.sequential,
             down_limit: stored.limits.down,
@@ -91,6 +106,10 @@ impl AddTorrent {
                 time: enough.time.map(Duration::from_secs),
                 idle: enough.idle.map(Duration::from_secs),
             }),
+            priorities: stored.priorities,
+            allocation: stored
+                .reserve
+                .map(|reserve| if reserve { Allocation::Full } else { Allocation::Sparse }),
             ..AddTorrent::new(stored.metainfo, stored.dir)
         }
     }

@@ -200,7 +200,7 @@ impl Slot {
     pub(super) fn activity(&self) -> Activity {
         match (&self.to_check, self.have()) {
             (Some(_), _) => Activity::Check,
-            (None, Some(have)) if have.is_full() => Activity::Seed,
+            (None, Some(_)) if self.is_finished() => Activity::Seed,
             _ => Activity::Download,
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::queue::QueueLimits;
 use super::rules::StopRule;
-use crate::disk::DiskHook;
+use crate::disk::{Allocation, DiskHook};
 use crate::proto::buffer;
 
 /// Settings of an [`Engine`](super::Engine). [`Default`] is right for a program that shares a few torrents.
@@ -41,8 +41,8 @@ pub struct Settings {
     pub disk_workers: Option<usize>,
     /// Files kept open at the same time. Default 64.
     pub open_files: usize,
-    /// Reserve room for files when they are made instead of leaving them sparse. Default off.
-    pub preallocate: bool,
+    /// How room for files is taken, unless a torrent says otherwise. Default: as data comes.
+    pub allocation: Allocation,
     /// Torrents that download at a time; `None`: all, which is the default; 0: none.
     pub active_downloads: Option<usize>,
     /// Torrents that seed at a time; `None`: all, which is the default; 0: none.
@@ -72,6 +72,8 @@ pub struct Settings {
     pub handshake_timeout: Duration,
     /// How long after a piece was verified the resume record is written. Default 5 s.
     pub save_interval: Duration,
+    /// How long after something was read from a torrent's files they are looked at for changes by others. Default 10 s.
+    pub look_interval: Duration,
     /// How long trackers may take to be told that we stopped. Default 3 s.
     pub stop_timeout: Duration,
     /// Seed of every random choice; `None` takes one from the system. The peer id is random in any case.
@@ -96,7 +98,7 @@ impl Default for Settings {
             memory: buffer::DEFAULT_BUDGET,
             disk_workers: None,
             open_files: 64,
-            preallocate: false,
+            allocation: Allocation::Sparse,
             active_downloads: None,
             active_seeds: None,
             active_checks: Some(1),
@@ -110,6 +112,7 @@ impl Default for Settings {
             connect_timeout: Duration::from_secs(10),
             handshake_timeout: Duration::from_secs(10),
             save_interval: Duration::from_secs(5),
+            look_interval: Duration::from_secs(10),
             stop_timeout: Duration::from_secs(3),
             seed: None,
             disk_hook: None,

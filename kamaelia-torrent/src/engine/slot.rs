@@ -5,15 +5,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::event::{AddTorrent, State, TorrentId, TorrentStatus};
+use super::places::Ops;
 use super::queue::Seat;
+use super::read_blocks::Cached;
 use super::rules::Watch;
 use super::stats::{Times, Wire};
+use super::trouble::{Doubt, Trouble};
 use crate::disk::{CheckHandle, Storage, Totals};
 use crate::proto::announce::{AnnounceStats, Announcer};
 use crate::proto::bitfield::Bitfield;
-use crate::proto::geometry::{Geometry, PieceIndex};
+use crate::proto::geometry::Geometry;
 use crate::proto::info_hash::InfoHash;
 use crate::proto::metainfo::Metainfo;
+use crate::proto::selection::{Priority, Selection, len_of};
 use crate::proto::torrent::{PeerKey, Torrent, TorrentStats};
 
 /// Where a torrent is in its life.
@@ -60,6 +64,14 @@ pub(super) struct Slot {
     pub(super) announcer: Option<Announcer>,
     /// Verified pieces, when there is no swarm that knows.
     pub(super) have: Option<Bitfield>,
+    /// Which files are wanted; `None` if all are, and are equally urgent.
+    pub(super) selection: Option<Box<Selection>>,
+    /// Requests that move data out of the part file and are not answered yet.
+    pub(super) settling: u32,
+    /// What is wanted is complete, which is told when it is where it belongs.
+    pub(super) completes: bool,
+    /// Priorities that were changed before the resume record was read.
+    pub(super) early_priorities: Vec<(usize, Priority)>,
     /// Its connections.
     pub(super) links: Vec<PeerKey>,
     /// Addresses that were known when it came to rest; those of the user are in its settings.
@@ -89,6 +101,20 @@ pub(super) struct Slot {
     pub(super) before: Totals,
     /// It would dial if there were fewer connections.
     pub(super) waiting_to_dial: bool,
+    /// Those of `jobs` that only read, for peers or for somebody here.
+    pub(super) reads: usize,
+    /// Whether the system has in memory what peers ask for.
+    pub(super) cached: Cached,
+    /// The files are being moved, renamed or checked.
+    pub(super) ops: Option<Box<Ops>>,
+    /// Pieces that are hashed again, because their files changed.
+    pub(super) doubt: Option<Box<Doubt>>,
+    /// What is wrong at the disk.
+    pub(super) trouble: Option<Box<Trouble>>,
+    /// When the files are looked at for changes by others.
+    pub(super) look_at: Option<Instant>,
+    /// It was told that records cannot be saved.
+    pub(super) unsaved: bool,
     /// It would ask a tracker if fewer requests were under way.
     pub(super) waiting_to_announce: bool,
     /// It waits in front of those that do not stop.
@@ -171,12 +197,7 @@ impl Slot {
 
     /// Bytes of verified pieces.
     pub(super) fn verified(&self) -> u64 {
-        let geometry = self.geometry();
-        let Some(have) = self.have() else { return 0 };
-        let Some(last) = geometry.piece_count().checked_sub(1).map(PieceIndex) else { return 0 };
-        // All pieces but the last are of the same length.
-        let short = u64::from(geometry.piece_len() - geometry.piece_size(last));
-        u64::from(have.count()) * u64::from(geometry.piece_len()) - if have.get(last) { short } else { 0 }
+        self.have().map_or(0, |have| len_of(&self.geometry(), have))
     }
 
     pub(super) fn left(&self) -> u64 {
@@ -191,18 +212,29 @@ impl Slot {
             Phase::Loading => State::Checking,
             Phase::Checking(check) if !check.pausing => State::Checking,
             Phase::Checking(_) | Phase::Resting { .. } => State::Queued,
-            Phase::Running if self.have().is_some_and(Bitfield::is_full) => State::Seeding,
+            Phase::Running if self.recheck_progress().is_some() => State::Checking,
+            Phase::Running if self.is_finished() && self.settling == 0 => State::Seeding,
             Phase::Running => State::Downloading,
         }
+    }
+
+    /// Pieces looked at and to look at while everything is hashed again.
+    fn recheck_progress(&self) -> Option<(u32, u32)> {
+        self.doubt.as_ref()?.progress()
     }
 
     pub(super) fn status(&self, now: Instant) -> TorrentStatus {
         let stats = self.stats(now);
         let geometry = self.geometry();
         let verified = self.verified();
+        let (wanted, wanted_left) = self.wanted();
         let progress = match &self.phase {
             Phase::Checking(check) if check.total > 0 => f64::from(check.checked) / f64::from(check.total),
-            _ => verified as f64 / geometry.total_len() as f64,
+            _ => match self.recheck_progress() {
+                Some((checked, total)) => f64::from(checked) / f64::from(total.max(1)),
+                None if wanted == 0 => 1.0,
+                None => (wanted - wanted_left) as f64 / wanted as f64,
+            },
         };
         TorrentStatus {
             id: self.id,
@@ -213,6 +245,8 @@ impl Slot {
             verified,
             total: geometry.total_len(),
             left: self.left(),
+            wanted,
+            wanted_left,
             downloaded: stats.downloaded,
             uploaded: stats.uploaded,
             totals: self.totals(&stats),
@@ -224,9 +258,10 @@ impl Slot {
             seeds: stats.seeds,
             pieces_have: self.have().map_or(0, Bitfield::count),
             piece_count: geometry.piece_count(),
-            save_path: self.storage.root().join(self.metainfo.name()),
+            save_path: self.storage.save_path(),
             tracker_message: self.tracker_message.clone(),
             error: self.error.clone(),
+            disk_error: self.trouble.as_ref().map(|trouble| trouble.error.clone()),
         }
     }
 
@@ -244,9 +279,9 @@ impl Slot {
             Phase::Stopping { until, closing: false } => Some(*until).filter(|until| *until > now),
             _ => None,
         };
-        let save = self.save_at.filter(|_| !self.saving);
+        let save = self.save_at.filter(|_| !self.saving && self.ops.is_none());
         let watch = self.watch.as_ref().and_then(|watch| watch.due);
-        [swarm, announcer, stop, save, watch].into_iter().flatten().min()
+        [swarm, announcer, stop, save, watch, self.look_at].into_iter().flatten().min()
     }
 }
 

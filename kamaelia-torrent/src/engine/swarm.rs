@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::event::Event;
+use super::trouble::Ends;
 use super::{Engine, index_of};
 use crate::proto::torrent::{Torrent, TorrentOutput};
 
@@ -13,16 +14,28 @@ impl Engine {
             let Some(slot) = self.torrents.get_mut(t) else { return };
             let Some(swarm) = &mut slot.swarm else { return };
             let Some(output) = swarm.poll() else { break };
+            let whole = swarm.is_seed();
             let id = slot.id;
+            // Rare: hardly ever are files moved.
+            let output = if slot.ops.is_some() {
+                match self.hold_back(t, output) {
+                    Some(output) => output,
+                    None => continue,
+                }
+            } else {
+                output
+            };
+            let slot = &mut self.torrents[t];
             match output {
                 TorrentOutput::Write { piece, offset, data, last } => {
                     slot.jobs += 1;
                     self.disk.write(&slot.storage, piece, offset, data, last);
                 }
                 TorrentOutput::Read { peer, blocks } => {
-                    slot.jobs += 1;
-                    let buf = self.spare.pop().unwrap_or_default();
-                    self.disk.read(&slot.storage, peer.0, blocks, buf);
+                    if slot.look_at.is_none() {
+                        slot.look_at = Some(now + self.settings.look_interval);
+                    }
+                    self.read_blocks(t, peer, blocks);
                 }
                 TorrentOutput::WantBlockHashes(piece) => {
                     slot.jobs += 1;
@@ -59,20 +72,28 @@ impl Engine {
                     if slot.save_at.is_none() {
                         slot.save_at = Some(now + self.settings.save_interval);
                     }
+                    // While it rests, what was under way may still find room.
+                    if slot.trouble.is_some() && !slot.swarm.as_ref().is_some_and(Torrent::rests_at_disk) {
+                        self.out_of_trouble(t, Ends::Write);
+                    }
                     self.emit(Event::PieceVerified { id, piece });
                     self.read_on(now, id);
                 }
                 TorrentOutput::Completed => {
                     slot.save_at = Some(now);
-                    if let Some(announcer) = &mut slot.announcer {
+                    // BEP 3: to trackers only the whole torrent counts.
+                    if let Some(announcer) = slot.announcer.as_mut().filter(|_| whole) {
                         announcer.completed(now);
                     }
-                    self.emit(Event::Completed { id });
+                    if slot.settling > 0 {
+                        slot.completes = true;
+                    } else {
+                        self.emit(Event::Completed { id });
+                        self.move_completed(t);
+                    }
                 }
-                TorrentOutput::DiskFailed(error) => {
-                    self.fail(now, t, error);
-                    return;
-                }
+                TorrentOutput::Abandon(piece) => self.disk.abandon(&slot.storage, piece),
+                TorrentOutput::DiskFailed(error) => self.in_trouble(t, error, Ends::Write),
             }
         }
         if let Some(slot) = self.torrents.get_mut(t)

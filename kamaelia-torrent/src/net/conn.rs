@@ -115,6 +115,11 @@ impl Conn {
         self.queue.push_back(Chunk { data, blocks, payload });
     }
 
+    /// Buffers of blocks that wait.
+    pub(crate) fn waiting_reads(&self) -> usize {
+        self.queue.iter().filter(|chunk| chunk.blocks > 0).count()
+    }
+
     /// Bytes that the system took since the last call, whether payload or protocol.
     pub(crate) fn take_written(&mut self) -> u64 {
         std::mem::take(&mut self.written)

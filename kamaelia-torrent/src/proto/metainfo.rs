@@ -1,5 +1,6 @@
 //! A .torrent file (BEP 3), checked: names are safe, lengths add up, the info hash is that of the raw bytes.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -8,7 +9,7 @@ use std::sync::Arc;
 use super::bencode::{Bencode, BencodeError, Document, Limits, RawValue, Value};
 use super::geometry::{Geometry, GeometryError, MAX_TOTAL_LEN, PieceIndex};
 use super::info_hash::InfoHash;
-use super::path::{PathError, Rules, check_extent, clean_text, refuse_clashes};
+use super::path::{PathError, Rules, check_extent, clean_text, refuse_clashes, told_apart};
 
 /// What a .torrent file says. Cloning is cheap.
 ///
@@ -231,10 +232,19 @@ impl Metainfo {
         Bencode::dict(entries.into_iter().filter_map(|(key, value)| Some((key, value?)))).encode()
     }
 
-    /// Two files whose paths differ in case only, if there are any: on a file system that ignores case (a memory
-    /// stick, a network drive) they would be one.
+    /// Two files whose paths differ in case or Unicode form only, if there are any: on a file system that ignores that
+    /// (a memory stick, a network drive) they would be one. See [`told_apart`](Metainfo::told_apart).
     pub fn case_clash(&self) -> Option<PathError> {
         refuse_clashes(Rules::WINDOWS, stored_paths(self.files())).err()
+    }
+
+    /// Other paths for files that would be one with another where case and Unicode form do not count, by number. Only
+    /// the paths and their order decide, so that they are the same wherever the torrent is.
+    pub fn told_apart(&self) -> BTreeMap<usize, PathBuf> {
+        if self.0.single {
+            return BTreeMap::new();
+        }
+        told_apart(numbered_paths(self.files())).into_iter().map(|(i, path)| (i, path.into())).collect()
     }
 }
 
@@ -327,8 +337,17 @@ fn files(list: Value<'_>, name: &str, rules: Rules) -> Result<Vec<FileEntry>, Me
             return Err(GeometryError::TotalLen(offset).into());
         }
     }
-    refuse_clashes(rules, stored_paths(&files))?;
+    refuse_clashes(Rules { ignore_case: false, ..rules }, stored_paths(&files))?;
+    if rules.ignore_case {
+        for (file, path) in told_apart(numbered_paths(&files)) {
+            files[file].path = PathBuf::from(path);
+        }
+    }
     Ok(files)
+}
+
+fn numbered_paths(files: &[FileEntry]) -> impl Iterator<Item = (usize, &str)> + Clone {
+    files.iter().enumerate().filter(|(_, f)| !f.pad).filter_map(|(i, f)| Some((i, f.path.to_str()?)))
 }
 
 /// Pad files are not stored, so they cannot be in the way of others.

@@ -9,16 +9,19 @@
 //! | bytes that are not UTF-8 | become `_` |
 //! | more than 240 bytes | shortened; extension kept, a hash tells shortened names apart |
 //! | reserved on Windows (`CON`, `aux.c`), trailing dot or space, `<>:"\|?*` | changed on Windows only |
+//! | `.<40 hex digits>.` and `resume` or `parts`, our own records | `_` before it |
 //! | the same path twice, a file where another needs a folder | error |
-//! | paths that differ in case only | error where the file system ignores case, else allowed |
+//! | paths that differ in upper and lower case or Unicode form (NFC, NFD) only | where the file system takes them for one, all but the first get a mark |
 //!
 //! What Unix allows stays as it is on Unix, so that a torrent made of a source tree with an `aux.c` can be seeded
 //! from that tree. Elsewhere the rules of Windows and macOS are added by [`Rules`].
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::collections::{BTreeMap, HashSet};
 
 use sha1::{Digest, Sha1};
+use unicode_normalization::UnicodeNormalization;
 
 /// What the platform that will store the files cannot bear, beyond what is never allowed.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -54,9 +57,15 @@ pub enum PathError {
     /// Two files with one path: the second would overwrite the first.
     #[error("path {0:?} appears twice")]
     Duplicate(String),
-    /// Two files whose paths are the same where case does not count.
-    #[error("paths {0:?} and {1:?} differ in upper and lower case only")]
+    /// Two files whose paths are the same where case and Unicode form do not count.
+    #[error("paths {0:?} and {1:?} differ in upper and lower case or Unicode form only")]
     CaseClash(String, String),
+    /// A new name for a file that would have to be changed to be safe: choose another one.
+    #[error("file name {0:?} has characters that are not safe, or is too long")]
+    Unsafe(String),
+    /// The torrent has no file of this number.
+    #[error("there is no file {0}")]
+    NoSuchFile(usize),
     /// One path is a file and also the folder of another file.
     #[error("path {0:?} is both a file and a folder")]
     FileAndFolder(String),
@@ -99,6 +108,10 @@ impl Rules {
         }
         if matches!(text.as_bytes(), [letter, b':'] if letter.is_ascii_alphabetic()) {
             return Err(PathError::Drive(shown()));
+        }
+        // A file that looks like a record of another torrent would be read as one, see `disk`.
+        if is_record(&text) {
+            return Ok(Cow::Owned(format!("_{text}")));
         }
         if is_plain(&text) && !self.windows_names && text.len() <= MAX_NAME {
             return Ok(text);
@@ -143,6 +156,44 @@ pub(crate) fn refuse_clashes<'a>(
         }
     }
     Ok(())
+}
+
+/// New paths for files whose paths would be one where upper and lower case and Unicode form do not count: by number,
+/// those that have to give way. Which, and what they are called then, depends on the paths and their order only.
+///
+/// The first file keeps its path; one whose path is the folder of another always gives way.
+pub(crate) fn told_apart<'a>(
+    paths: impl Iterator<Item = (usize, &'a str)> + Clone,
+) -> BTreeMap<usize, String> {
+    let folding = Rules { windows_names: false, ignore_case: true };
+    if refuse_clashes(folding, paths.clone().map(|(_, path)| path)).is_ok() {
+        return BTreeMap::new();
+    }
+    let mut folders = HashSet::new();
+    let mut taken: HashSet<String> = paths.clone().map(|(_, path)| fold(path)).collect();
+    for (_, path) in paths.clone() {
+        folders.extend(path.match_indices('/').map(|(at, _)| fold(&path[..at])));
+    }
+    let mut seen = HashSet::new();
+    let mut new = BTreeMap::new();
+    for (file, path) in paths {
+        let key = fold(path);
+        if !folders.contains(&key) && seen.insert(key) {
+            continue;
+        }
+        let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
+        // Nearly always the first try.
+        for n in 0u32.. {
+            let marked = marked(name, &[path.as_bytes(), &n.to_be_bytes()].concat());
+            let other = if parent.is_empty() { marked } else { format!("{parent}/{marked}") };
+            let key = fold(&other);
+            if !folders.contains(&key) && taken.insert(key) {
+                new.insert(file, other);
+                break;
+            }
+        }
+    }
+    new
 }
 
 fn compare(a: &[u8], b: &[u8]) -> Ordering {
@@ -197,22 +248,43 @@ fn for_windows(name: &str) -> String {
 
 /// Cuts a name down to [`MAX_NAME`] bytes. A hash of the whole name keeps two long names apart that begin alike.
 fn shorten(safe: &str, original: &[u8]) -> String {
+    marked(safe, original)
+}
+
+/// A name of at most [`MAX_NAME`] bytes with a mark made of a hash of `original`; the extension stays.
+fn marked(safe: &str, original: &[u8]) -> String {
     let extension = match safe.rfind('.') {
         Some(at) if at > 0 && safe.len() - at <= MAX_EXTENSION => &safe[at..],
         _ => "",
     };
     let hash = Sha1::digest(original);
     let tail = format!("~{:02x}{:02x}{:02x}{:02x}{extension}", hash[0], hash[1], hash[2], hash[3]);
-    let mut keep = MAX_NAME - tail.len();
+    let mut keep = (MAX_NAME - tail.len()).min(safe.len() - extension.len());
     while !safe.is_char_boundary(keep) {
         keep -= 1;
     }
     format!("{}{tail}", &safe[..keep])
 }
 
-fn fold(path: &str) -> String {
-    // Upper and then lower: ß and ẞ, ſ and s, Greek final sigma come out the same.
-    path.to_uppercase().to_lowercase()
+/// A name that this program gives to what it keeps beside the data of a torrent.
+fn is_record(name: &str) -> bool {
+    let Some((hash, kind)) = name.strip_prefix('.').and_then(|rest| rest.split_once('.')) else {
+        return false;
+    };
+    let kind = kind.to_ascii_lowercase();
+    hash.len() == 40
+        && hash.bytes().all(|b| b.is_ascii_hexdigit())
+        && ["resume", "parts"].iter().any(|known| kind.starts_with(known))
+}
+
+/// The same for all paths that some file system takes for one: upper and lower case and Unicode form do not count.
+pub(crate) fn fold(path: &str) -> String {
+    if path.is_ascii() {
+        return path.to_ascii_lowercase();
+    }
+    // Upper and then lower: ß and ẞ, ſ and s, Greek final sigma come out the same. NFC: a letter with an accent is one
+    // character or two; case mapping can take such a pair apart, so it comes last.
+    path.nfd().collect::<String>().to_uppercase().to_lowercase().nfc().collect()
 }
 
 /// Longest component, bytes. File systems take 255; the rest is for suffixes such as that of a partial file.
@@ -303,6 +375,44 @@ mod tests {
         assert!(a.len() <= MAX_NAME && a.ends_with(".tar"), "{a}");
         assert_ne!(a, b);
         assert!(!long(".no extension this long").contains('.'));
+    }
+
+    fn apart(paths: &[&str]) -> Vec<String> {
+        let new = told_apart(paths.iter().copied().enumerate());
+        paths.iter().enumerate().map(|(i, path)| new.get(&i).map_or(*path, |p| p).to_owned()).collect()
+    }
+
+    #[test]
+    fn names_that_are_one_somewhere_are_told_apart_the_same_way_everywhere() {
+        assert_eq!(apart(&["t/a", "t/b", "t/c/a"]), ["t/a", "t/b", "t/c/a"]);
+        // NFC and NFD, upper and lower case; the first keeps its name, the others their extension.
+        let clash = ["t/Ärger.txt", "t/a\u{308}rger.txt", "t/A\u{308}RGER.TXT", "t/x"];
+        let new = apart(&clash);
+        assert_eq!((&*new[0], &*new[3]), ("t/Ärger.txt", "t/x"));
+        assert!(new[1].starts_with("t/a\u{308}rger~") && new[1].ends_with(".txt"), "{new:?}");
+        assert!(new[2].starts_with("t/A\u{308}RGER~") && new[2].ends_with(".TXT"), "{new:?}");
+        assert_eq!(apart(&clash), new);
+        // A file gives way to a folder, whichever is first.
+        let new = apart(&["t/A", "t/a/b"]);
+        assert!(new[0].starts_with("t/A~") && new[1] == "t/a/b", "{new:?}");
+        // A name that is as long as can be stays so; what stands there already is avoided.
+        let long = format!("t/{}.mkv", "x".repeat(MAX_NAME - 4));
+        let new = apart(&[&long, &long.to_uppercase()]);
+        assert!(new[1].len() <= MAX_NAME + 2 && new[1].ends_with(".MKV"), "{new:?}");
+        let taken = apart(&["t/a", "t/A"])[1].clone();
+        let new = apart(&["t/a", "t/A", &taken]);
+        assert!(new[1] != taken && new[2] == taken, "{new:?}");
+    }
+
+    #[test]
+    fn a_torrent_cannot_bring_a_record_of_another() {
+        let record = format!(".{}.resume", "0a".repeat(20));
+        for name in
+            [&record, &record.to_uppercase(), &format!("{record}.new"), &record.replace("resume", "parts")]
+        {
+            assert_eq!(Rules::UNIX.component(name.as_bytes()).unwrap(), format!("_{name}"));
+        }
+        assert_eq!(Rules::UNIX.component(b".abc.resume").unwrap(), ".abc.resume");
     }
 
     fn set(rules: Rules, paths: &[&str]) -> Result<(), PathError> {

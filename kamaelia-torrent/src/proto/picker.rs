@@ -5,7 +5,7 @@
 //! only counted, so a seed costs nothing however many pieces there are. 12 bytes a piece and one bit, but only while
 //! somebody is connected: [at rest](Picker::rest) one bit a piece, and none if everything is there.
 
-use super::{bitfield::Bitfield, geometry::PieceIndex};
+use super::{bitfield::Bitfield, geometry::PieceIndex, selection::Priority};
 
 /// How to choose among the pieces that a peer has.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -159,6 +159,62 @@ impl Picker {
         self.change(piece, |entry| entry.priority = priority.min(HIGHEST));
     }
 
+    /// Changes the priorities of all pieces at once, in one pass over them.
+    ///
+    /// # Panics
+    ///
+    /// If there is not one for each piece.
+    pub fn set_priorities(&mut self, priorities: &[Priority]) {
+        if self.resting.is_some() && priorities.iter().all(|priority| *priority == Priority::NORMAL) {
+            return;
+        }
+        self.rise();
+        assert_eq!(priorities.len(), self.pieces.len(), "priorities of another torrent");
+        for (entry, priority) in self.pieces.iter_mut().zip(priorities) {
+            entry.priority = priority.level();
+        }
+        // Buckets keep the order that they have, which is random enough.
+        let mut starts = vec![0u32; BUCKETS + 2];
+        self.pieces.iter().for_each(|entry| starts[entry.bucket() + 1] += 1);
+        for bucket in 0..=BUCKETS {
+            starts[bucket + 1] += starts[bucket];
+        }
+        self.ends.copy_from_slice(&starts[1..=BUCKETS]);
+        let before = std::mem::take(&mut self.order);
+        self.order = vec![0; before.len()];
+        for piece in before {
+            let entry = &mut self.pieces[piece as usize];
+            let bucket = entry.bucket();
+            entry.pos = starts[bucket];
+            starts[bucket] += 1;
+            self.order[entry.pos as usize] = piece;
+            if bucket < BUCKETS {
+                self.pickable.set(PieceIndex(piece));
+            } else {
+                self.pickable.clear(PieceIndex(piece));
+            }
+        }
+        self.wanted = self.pieces.iter().filter(|entry| entry.counts()).count() as u32;
+        self.first = 0;
+        self.epoch += 1;
+    }
+
+    /// Pieces that are to be fetched and not verified, as a set.
+    pub fn wanted(&self) -> Bitfield {
+        if let Some(have) = &self.resting {
+            let mut wanted = Bitfield::full(have.len());
+            have.iter_ones().for_each(|piece| {
+                wanted.clear(piece);
+            });
+            return wanted;
+        }
+        let mut wanted = Bitfield::new(self.pieces.len() as u32);
+        for (piece, _) in (0..).zip(&self.pieces).filter(|(_, entry)| entry.counts()) {
+            wanted.set(PieceIndex(piece));
+        }
+        wanted
+    }
+
     /// Whether the piece is to be fetched at all.
     pub fn is_wanted(&self, piece: PieceIndex) -> bool {
         match &self.resting {
@@ -213,23 +269,18 @@ impl Picker {
     }
 
     fn pick_random(&mut self, has: &Bitfield) -> Option<PieceIndex> {
-        let end = self.pickable() as usize;
-        if end == 0 {
-            return None;
-        }
+        // Any of the most urgent ones.
+        let levels = self.ends.iter().skip(LEVELS - 1).step_by(LEVELS);
+        let end = levels.copied().find(|end| *end > 0)? as usize;
         let start = self.rng.usize(..end);
         let tries = self.order[start..end].iter().chain(&self.order[..start]).take(LOOK_AT);
         let found = tries.copied().map(PieceIndex).find(|piece| has.get(*piece));
-        if found.is_some() || end <= LOOK_AT {
-            return found;
-        }
-        let start = self.random_word();
-        self.candidates(has, start).next()
+        found.or_else(|| self.pick_rarest(has))
     }
 
     fn pick_sequential(&mut self, has: &Bitfield) -> Option<PieceIndex> {
         let count = self.pieces.len() as u32;
-        while self.first < count && self.state(PieceIndex(self.first)) == PieceState::Have {
+        while self.first < count && !self.is_wanted(PieceIndex(self.first)) {
             self.first += 1;
         }
         common(has, &self.pickable, (self.first / 64) as usize..self.pickable.word_count()).next()
@@ -476,7 +527,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn order_stays_consistent(steps in prop::collection::vec((0..7u8, 0..40u32, 0..8u8), 0..200)) {
+        fn order_stays_consistent(steps in prop::collection::vec((0..8u8, 0..40u32, 0..8u8), 0..200)) {
             let mut p = picker(40);
             let mut peers = vec![];
             for (step, piece, n) in steps {
@@ -486,6 +537,12 @@ mod tests {
                     1 => p.set_state(index, PieceState::Wanted),
                     2 => p.set_state(index, PieceState::Have),
                     3 => p.set_priority(index, n),
+                    6 => {
+                        let level = |i: u32| Priority::new(((i + piece) % (u32::from(n) + 1)) as u8).unwrap();
+                        p.set_priorities(&(0..40).map(level).collect::<Vec<_>>());
+                        let wanted = p.wanted();
+                        prop_assert!((0..40).map(PieceIndex).all(|i| wanted.get(i) == p.is_wanted(i)));
+                    }
                     4 => {
                         let has = set(40, &(piece..40).step_by(usize::from(n) + 1).collect::<Vec<_>>());
                         p.peer(&has, true);

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use super::bencode::{Bencode, BencodeError, Document, Limits, Value};
 use super::limit;
 use super::metainfo::{Metainfo, MetainfoError};
+use super::selection::Priority;
 
 /// A torrent as it was added.
 #[derive(Clone, Debug)]
@@ -20,6 +21,8 @@ pub struct Stored {
     pub dir: PathBuf,
     /// Peers that the user named.
     pub peers: Vec<SocketAddr>,
+    /// Where its files go when everything is there.
+    pub move_on_complete: Option<PathBuf>,
     /// Whether its trackers are asked.
     pub trackers: bool,
     /// Whether pieces are taken in order.
@@ -28,8 +31,14 @@ pub struct Stored {
     pub limits: limit::Limits,
     /// Whether it is paused.
     pub paused: bool,
+    /// A rule of when it has been shared enough was reached; it counts no more until there is a new one.
+    pub sated: bool,
     /// Its own rule for when it has been shared enough.
     pub enough: Option<Enough>,
+    /// How soon each file is fetched; empty if nothing was said.
+    pub priorities: Vec<Priority>,
+    /// Whether room for its files is reserved at the start; `None`: as for all.
+    pub reserve: Option<bool>,
 }
 
 /// When a torrent has been shared enough; see the engine's stop rule.
@@ -69,13 +78,18 @@ impl Stored {
             // What does not fit is no limit.
             limit.and_then(|limit| i64::try_from(limit.get()).ok()).map(Bencode::from)
         };
+        let levels: Vec<u8> = self.priorities.iter().map(|priority| priority.level()).collect();
         let entries = [
             ("dir", Some(path_bytes(&self.dir).into())),
             ("down limit", bound(self.limits.down)),
             ("enough", self.enough.map(Enough::encode)),
             ("metainfo", Some(self.metainfo.to_torrent().into())),
+            ("move on complete", self.move_on_complete.as_deref().map(|dir| path_bytes(dir).into())),
             ("paused", self.paused.then(|| 1.into())),
             ("peers", Some(peers.collect())),
+            ("priorities", (!self.priorities.is_empty()).then(|| levels.into())),
+            ("reserve", self.reserve.map(|reserve| i64::from(reserve).into())),
+            ("sated", self.sated.then(|| 1.into())),
             ("sequential", Some(i64::from(self.sequential).into())),
             ("trackers", Some(i64::from(self.trackers).into())),
             ("up limit", bound(self.limits.up)),
@@ -105,14 +119,22 @@ impl Stored {
         };
         let bound = |key| root.get(key).and_then(Value::as_u64).and_then(NonZeroU64::new);
         let peers = root.get("peers").and_then(Value::as_list).ok_or(StoredError::Missing("peers"))?;
+        let metainfo = Metainfo::parse(bytes_of("metainfo")?)?;
+        let levels = root.get("priorities").map_or(Some(&[][..]), Value::as_bytes);
+        let levels = levels.filter(|levels| levels.is_empty() || levels.len() == metainfo.files().len());
+        let priorities = levels.and_then(|levels| levels.iter().map(|level| Priority::new(*level)).collect());
         Ok(Stored {
-            metainfo: Metainfo::parse(bytes_of("metainfo")?)?,
+            metainfo,
+            priorities: priorities.ok_or(StoredError::Missing("priorities"))?,
+            reserve: root.get("reserve").and_then(Value::as_int).map(|reserve| reserve == 1),
             dir: path(bytes_of("dir")?).ok_or(StoredError::Missing("dir"))?,
             peers: peers.take(MAX_PEERS).filter_map(|peer| peer.as_str()?.parse().ok()).collect(),
+            move_on_complete: root.get("move on complete").and_then(Value::as_bytes).and_then(path),
             trackers: flag("trackers")?,
             sequential: flag("sequential")?,
             limits: limit::Limits { down: bound("down limit"), up: bound("up limit") },
             paused: root.get("paused").and_then(Value::as_int) == Some(1),
+            sated: root.get("sated").and_then(Value::as_int) == Some(1),
             enough: root.get("enough").map(Enough::read),
         })
     }
@@ -182,6 +204,7 @@ mod tests {
             10:created by1:k13:creation datei7e4:infod1:Zi0e6:lengthi5e4:name1:f12:piece lengthi16384e6:pieces20:\
             xxxxxxxxxxxxxxxxxxxx7:privatei1ee8:url-list9:http://w/e";
         Stored {
+            move_on_complete: Some("/there".into()),
             metainfo: Metainfo::parse(torrent).unwrap(),
             dir: "/a b/c".into(),
             peers: vec!["1.2.3.4:5".parse().unwrap(), "[::1]:6".parse().unwrap()],
@@ -189,14 +212,18 @@ mod tests {
             sequential: false,
             limits: limit::Limits { down: NonZeroU64::new(1 << 40), up: None },
             paused: true,
+            sated: true,
             enough: Some(Enough { ratio: Some(1.5), time: None, idle: Some(60) }),
+            priorities: vec![Priority::HIGHEST],
+            reserve: Some(true),
         }
     }
 
     #[test]
     fn round_trip() {
         let (a, b) = (stored(), Stored::parse(&stored().encode()).unwrap());
-        assert_eq!((a.limits, a.paused, a.enough), (b.limits, b.paused, b.enough));
+        assert_eq!((a.limits, a.paused, a.sated, a.enough), (b.limits, b.paused, b.sated, b.enough));
+        assert_eq!((&a.priorities, a.reserve), (&b.priorities, b.reserve));
         assert_eq!((a.dir, a.peers, a.trackers, a.sequential), (b.dir, b.peers, b.trackers, b.sequential));
         let (a, b) = (a.metainfo, b.metainfo);
         assert_eq!((a.info_hash(), a.raw_info()), (b.info_hash(), b.raw_info()));

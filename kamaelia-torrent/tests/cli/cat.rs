@@ -62,6 +62,50 @@ fn bytes_come_before_the_rest_can_and_an_interruption_ends_it() {
     assert_eq!(child.wait().unwrap().code(), Some(130));
 }
 
+/// A socket as standard output that takes nothing, and its other end.
+#[cfg(unix)]
+fn full_output() -> (Stdio, std::os::unix::net::UnixStream) {
+    use std::io::Write;
+
+    let (mut ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    while ours.write(&[0; 1024]).is_ok() {}
+    while ours.write(&[0]).is_ok() {}
+    ours.set_nonblocking(false).unwrap();
+    (std::os::fd::OwnedFd::from(ours).into(), theirs)
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interruption_ends_it_while_nobody_takes_what_it_writes() {
+    let torrent = album();
+    // While more of the file comes, and when all of it is there.
+    for most in [40, usize::MAX] {
+        let dir = tempfile::tempdir().unwrap();
+        let (output, reader) = full_output();
+        let mut command = command(args(&torrent, dir.path(), 2000, most));
+        let mut child = command.stdin(Stdio::null()).stdout(output).stderr(Stdio::piped()).spawn().unwrap();
+        drop(command);
+        // What is first in the file was written to the disk, so it is on its way to standard output.
+        let two = dir.path().join("album/two.ogg");
+        let end = std::time::Instant::now() + LIMIT;
+        let part = if most == 40 { 100_000 } else { 900_001 };
+        while std::fs::read(&two).map_or(true, |data| data.get(..part) != torrent.files[1].data.get(..part)) {
+            assert!(std::time::Instant::now() < end, "the file comes");
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        signal(child.id(), "INT");
+        while child.try_wait().unwrap().is_none() {
+            if std::time::Instant::now() > end {
+                child.kill().unwrap();
+            }
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        assert_eq!(child.wait().unwrap().code(), Some(130));
+        drop(reader);
+    }
+}
+
 #[test]
 fn a_reader_that_has_enough_ends_it() {
     let torrent = album();

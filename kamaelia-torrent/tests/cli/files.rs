@@ -3,6 +3,7 @@
 use std::fs;
 
 use crate::run::*;
+use crate::support;
 
 /// A folder of three files, and a .torrent of it.
 fn made() -> (Place, String) {
@@ -129,4 +130,48 @@ fn make_says_what_is_wrong_and_where() {
     let json = run(["make", "/no/such/path", "-o", &out, "--json"]);
     assert_code(&json, 1);
     assert_eq!(objects(&stdout(&json))[0]["event"], "error");
+}
+
+#[test]
+fn a_complete_download_goes_where_it_was_told_to() {
+    let torrent =
+        support::multi("t", vec![support::file("a", 50_000, 1), support::file("b/c", 50_000, 2)], 16_384);
+    let place = Place::new();
+    let (_seed, addr) = place.seed(&torrent, &[]);
+    let file = place.torrent("t.torrent", &torrent.bytes);
+    let (peer, there) = (addr.to_string(), place.text("there"));
+    let more = ["--peer", &peer, "--move-on-complete", &there, "--json"];
+    let output = run(place.get(&file, "d", &more));
+    assert_code(&output, 0);
+    let said = objects(&stdout(&output));
+    assert_eq!(only(&said, "moved")["dir"], there.as_str());
+    torrent.verify(&place.path("there"));
+    assert!(tree(&place.path("d")).is_empty());
+    // The same command again finds it complete.
+    let output = run(place.get(&file, "d", &more));
+    assert_code(&output, 0);
+    assert_eq!(only(&objects(&stdout(&output)), "complete")["downloaded"], 0);
+    // Something in the way is not overwritten, and the exit code says so.
+    fs::remove_file(place.path("there/t/a")).unwrap();
+    fs::remove_dir_all(place.path("there")).unwrap();
+    fs::create_dir_all(place.path("there/t")).unwrap();
+    fs::write(place.path("there/t/a"), "precious").unwrap();
+    let torrent_dir = place.text("seed");
+    let mut args = place.get(&file, "seed", &more);
+    args[5].clone_from(&torrent_dir);
+    let output = run(args);
+    assert_code(&output, 1);
+    assert!(stderr(&output).contains("t/a\" exists already"), "{}", stderr(&output));
+    assert_eq!(fs::read(place.path("there/t/a")).unwrap(), b"precious");
+    torrent.verify(&place.path("seed"));
+}
+
+#[test]
+fn a_folder_to_move_to_that_is_a_file_is_refused_before_the_download() {
+    let torrent = support::single("f", 50_000, 16_384, 1);
+    let place = Place::new();
+    let file = place.torrent("f.torrent", &torrent.bytes);
+    let output = run(place.get(&file, "d", &["--move-on-complete", &file]));
+    assert_code(&output, 1);
+    assert!(stderr(&output).contains("f.torrent is not a folder"), "{}", stderr(&output));
 }

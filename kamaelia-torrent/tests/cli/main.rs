@@ -13,6 +13,7 @@ mod options;
 mod queue;
 mod resume;
 mod run;
+mod selection;
 #[path = "../support/slow.rs"]
 mod slow;
 mod terminal;

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use axon::prelude::*;
 use kamaelia_torrent::components::{
-    BasicTorrentExplainer, ClientPorts, CloseTorrent, CreateNewTorrent, RequestTag, TorrentClient,
-    TorrentEvent,
+    BasicTorrentExplainer, ClientPorts, CloseTorrent, CreateNewTorrent, ListFiles, RequestTag,
+    SetFilePriorities, TorrentClient, TorrentEvent,
 };
 use kamaelia_torrent::engine::{Settings, TorrentId};
 use kamaelia_torrent::make::Maker;
+use kamaelia_torrent::proto::Priority;
 
 ports! {
     pub(crate) struct UserPorts {
@@ -241,4 +242,89 @@ fn to_cli_08_the_explainer_turns_messages_into_lines() {
         assert_eq!(lines, ["New torrent 1 created in ./x\n", "New torrent 2 created in ./x\n"]);
         assert_eq!(ear.control.drain().map(|m| m.kind()).collect::<Vec<_>>(), [passed_on]);
     }
+}
+
+#[test]
+fn files_are_listed_and_chosen_by_message() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("t");
+    fs::create_dir(&root).unwrap();
+    for name in ["a", "b"] {
+        fs::write(root.join(name), name.repeat(100_000)).unwrap();
+    }
+    let file = Maker::new(&root).piece_len(16_384).make(|_| ControlFlow::Continue(())).unwrap().bytes;
+    with_client(folder.path(), LONG, async move |cx| {
+        let mut request = CreateNewTorrent::new(file);
+        request.priorities = vec![Priority::HIGHEST, Priority::SKIP];
+        cx.outbox.send(Message::new(request)).unwrap();
+        let TorrentEvent::NewTorrentCreated { torrent_id, .. } = answer(&cx).await else { panic!() };
+        let list = async || {
+            cx.outbox.send(Message::new(ListFiles { torrent_id })).unwrap();
+            match answer(&cx).await {
+                TorrentEvent::TorrentFiles { torrent_id: id, files } => {
+                    assert_eq!(id, torrent_id);
+                    files
+                }
+                other => panic!("{other}"),
+            }
+        };
+        let files = list().await;
+        assert_eq!((files[0].priority, files[1].priority), (Priority::HIGHEST, Priority::SKIP));
+        assert!(files[1].path.ends_with("t/b") && files[1].len == 100_000);
+        let choose = |torrent_id, file| {
+            let priorities = vec![(file, Priority::LOWEST)];
+            cx.outbox.send(Message::new(SetFilePriorities { torrent_id, priorities })).unwrap();
+        };
+        choose(torrent_id, 1);
+        // It waits for the start, like everything that the record may have to say.
+        while !is_status(&cx.inbox.recv().await) {}
+        let files = list().await;
+        assert_eq!((files[0].priority, files[1].priority), (Priority::HIGHEST, Priority::LOWEST));
+        assert_eq!((files[0].verified, files[1].verified), (100_000, 100_000));
+        choose(torrent_id, 2);
+        let refused = answer(&cx).await.to_string();
+        assert_eq!(refused, "Torrent 1 SetFilePriorities: there is no file 2 in a torrent of 2 files");
+        choose(TorrentId(9), 0);
+        assert_eq!(answer(&cx).await.to_string(), "Torrent 9 SetFilePriorities: there is no torrent 9");
+        cx.outbox.send(Message::new(ListFiles { torrent_id: TorrentId(9) })).unwrap();
+        let refused = answer(&cx).await.to_string();
+        assert_eq!(refused, "Torrent 9 ListFiles: there is no torrent of this number");
+        stop(&cx, Ipc::Shutdown).await;
+    });
+}
+
+#[test]
+fn files_are_moved_renamed_and_checked_by_message() {
+    use kamaelia_torrent::components::{MoveTorrent, RecheckTorrent, RenameFile, RetryDisk};
+
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let bytes = torrent(from.path(), "film");
+    let there = to.path().to_path_buf();
+    with_client(from.path(), Duration::from_secs(9), async move |cx| {
+        cx.outbox.send(Message::new(bytes)).unwrap();
+        let TorrentEvent::NewTorrentCreated { torrent_id, .. } = answer(&cx).await else { panic!() };
+        let unknown = TorrentId(9);
+        for message in [
+            Message::new(MoveTorrent { torrent_id: unknown, dir: "x".into() }),
+            Message::new(RenameFile { torrent_id: unknown, index: 0, path: "x".into() }),
+            Message::new(RecheckTorrent { torrent_id: unknown }),
+            Message::new(RetryDisk { torrent_id: unknown }),
+            Message::new(RenameFile { torrent_id, index: 0, path: "../film".into() }),
+        ] {
+            cx.outbox.send(message).unwrap();
+            let refused = answer(&cx).await;
+            assert!(matches!(refused, TorrentEvent::RequestFailed { .. }), "{refused:?}");
+        }
+        cx.outbox.send(Message::new(MoveTorrent { torrent_id, dir: there.clone() })).unwrap();
+        let moved = answer(&cx).await;
+        assert!(matches!(&moved, TorrentEvent::TorrentMoved { dir, .. } if *dir == there), "{moved:?}");
+        cx.outbox.send(Message::new(RenameFile { torrent_id, index: 0, path: "clip".into() })).unwrap();
+        let renamed = answer(&cx).await;
+        assert_eq!(renamed.to_string(), "Torrent 1 file 0 renamed to clip");
+        cx.outbox.send(Message::new(RecheckTorrent { torrent_id })).unwrap();
+        cx.outbox.send(Message::new(RetryDisk { torrent_id })).unwrap();
+        let _ = cx.signal.send(Ipc::Shutdown);
+        while !cx.control.recv().await.is_producer_finished() {}
+    });
+    assert!(to.path().join("clip").exists() && !from.path().join("film").exists());
 }

@@ -261,3 +261,24 @@ fn limits_positions_and_rules_are_set_by_message() {
     let queued_one = TorrentEvent::News { torrent_id: one, news: News::Queued { activity: Activity::Seed } };
     assert!(seen.answers().contains(&queued_one.to_string()), "{:?}", seen.answers());
 }
+
+/// What happens at once is not missed by who asks for it together with the torrent.
+#[test]
+fn news_from_the_beginning_misses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let bytes = made(dir.path(), "x");
+    let rule = StopRule { ratio: Some(0.0), ..StopRule::default() };
+    let kinds = NewsKinds::CHECKS | NewsKinds::PAUSES;
+    let create = CreateNewTorrent { stop_rule: Some(rule), news: kinds, ..CreateNewTorrent::new(bytes) };
+    let (s, cat) = (Scheduler::new(), Cat::new());
+    let script: Script = Box::new(|event| match news(event) {
+        Some(News::Paused { .. }) => None,
+        _ => Some(vec![]),
+    });
+    let seen = conduct(&s, &patron(&cat, dir.path()), vec![Message::new(create)], script);
+    s.run().unwrap();
+    let all: Vec<News> = seen.all().iter().filter_map(news).collect();
+    assert!(matches!(all[0], News::Checking { checked: 0, .. }), "{all:?}");
+    assert!(all.iter().any(|news| matches!(news, News::Started)), "{all:?}");
+    assert_eq!(all.last(), Some(&News::Paused { cause: PauseCause::Ratio }));
+}

@@ -104,6 +104,8 @@ fn half() -> Arc<StatusSnapshot> {
         fraction_done: 0.5,
         verified: 0,
         total: 1,
+        wanted: 1,
+        wanted_left: 1,
         downloaded: 0,
         uploaded: 0,
         figures: Default::default(),
@@ -117,6 +119,7 @@ fn half() -> Arc<StatusSnapshot> {
         save_path: "".into(),
         tracker_message: None,
         peer_message: None,
+        disk_message: None,
         listen: None,
     })
 }

@@ -1,6 +1,7 @@
 //! libtorrent, through a small Python program that keeps one session.
 
 use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddrV4;
 use std::path::Path;
 use std::process::{ChildStdin, Command};
 use std::sync::mpsc::{Receiver, channel};
@@ -20,14 +21,21 @@ pub(crate) struct Libtorrent {
     process: Process,
     requests: ChildStdin,
     answers: Receiver<String>,
+    /// Where it takes connections.
+    pub(crate) addr: SocketAddrV4,
 }
 
 impl Libtorrent {
     pub(crate) fn start(bench: &Bench) -> Result<Libtorrent> {
+        Libtorrent::start_with(bench, &json!({}))
+    }
+
+    /// Starts with some of libtorrent's settings changed.
+    pub(crate) fn start_with(bench: &Bench, settings: &Value) -> Result<Libtorrent> {
         let addr = free_port(own_address())?;
         let node = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/libtorrent_node.py");
         let mut command = Command::new("python3");
-        command.args([node, &addr.to_string()]).current_dir(bench.folder("libtorrent")?);
+        command.args([node, &addr.to_string(), &settings.to_string()]).current_dir(bench.folder("libtorrent")?);
         let (process, requests, output) =
             Process::start_piped("libtorrent", &bench.folder("logs")?, &mut command)?;
         // A pipe cannot be read with a time-out, a channel can. The thread ends with the process.
@@ -39,7 +47,7 @@ impl Libtorrent {
                 }
             }
         });
-        let mut node = Libtorrent { process, requests, answers };
+        let mut node = Libtorrent { process, requests, answers, addr };
         bench.deadline.wait_listening("libtorrent", addr).and_then(|()| node.process.check_running())?;
         Ok(node)
     }
@@ -59,7 +67,24 @@ impl Libtorrent {
         Ok(())
     }
 
-    /// Lifts the limit on the upload.
+    /// What it says about one of its torrents.
+    pub(crate) fn state_of(&mut self, torrent: &Torrent) -> Result<Value> {
+        self.call(json!({"do": "state", "torrent": text(&torrent.path)?}))
+    }
+
+    /// Payload bytes sent of each torrent at one moment, in the order of `torrents`.
+    pub(crate) fn uploaded(&mut self, torrents: &[Torrent]) -> Result<Vec<u64>> {
+        let states = self.call(json!({"do": "states"}))?;
+        torrents.iter().map(|torrent| count(&states["uploaded"], text(&torrent.path)?)).collect()
+    }
+
+    /// The peers of its last torrent, with `client`, `queue` (requests that wait for its answer) and `connecting`.
+    pub(crate) fn peers(&mut self) -> Result<Vec<Value>> {
+        let answer = self.call(json!({"do": "connections"}))?;
+        answer["peers"].as_array().cloned().ok_or_else(|| Failure::new(format!("connections: {answer}")))
+    }
+
+    /// Lifts the limits on the upload.
     pub(crate) fn lift_limit(&mut self) -> Result {
         self.call(json!({"do": "limit", "upload": 0})).map(drop)
     }

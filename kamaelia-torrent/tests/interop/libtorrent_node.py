@@ -45,9 +45,11 @@ def session(address, other):
 class Node:
     def __init__(self, address, other):
         self.session = session(address, other)
+        # By the path of the .torrent file; requests that name none are about the last one.
+        self.torrents = {}
         self.torrent = None
-        self.flushing = False
-        self.flushed = False
+        self.flushing = set()
+        self.flushed = set()
 
     def add(self, torrent, dir, seed=False, peers=(), upload_limit=0):
         """Serves what lies in `dir` without checking it, or downloads into it."""
@@ -59,7 +61,7 @@ class Node:
         p.flags |= flags.disable_dht | flags.disable_lsd | flags.disable_pex
         if seed:
             p.flags |= flags.seed_mode
-        self.torrent = self.session.add_torrent(p)
+        self.torrent = self.torrents[torrent] = self.session.add_torrent(p)
         # Bytes a second; the limit of a torrent holds on loopback too.
         if upload_limit:
             self.torrent.set_upload_limit(upload_limit)
@@ -73,19 +75,20 @@ class Node:
             self.torrent.connect_peer((ip, port))
         return {}
 
-    def state(self):
-        s = self.torrent.status()
+    def state(self, torrent=None):
+        t = self.torrents[torrent] if torrent else self.torrent
+        s = t.status()
         finished = s.is_finished and s.has_metadata and not str(s.state).startswith("checking")
         # A finished torrent is verified, but not all of it is written yet.
-        if finished and not self.flushing:
-            self.flushing = True
-            self.torrent.flush_cache()
+        if finished and t not in self.flushing:
+            self.flushing.add(t)
+            t.flush_cache()
         for alert in self.session.pop_alerts():
             if isinstance(alert, lt.cache_flushed_alert):
-                self.flushed = True
+                self.flushed.add(alert.handle)
         return {
             "state": str(s.state),
-            "complete": bool(finished and self.flushed),
+            "complete": bool(finished and t in self.flushed),
             "done": s.total_done,
             "wanted": s.total_wanted,
             "uploaded": s.total_payload_upload,
@@ -94,10 +97,25 @@ class Node:
             "problem": s.errc.message() if s.errc.value() else "",
         }
 
+    def states(self):
+        """What was sent of each torrent, all at one moment."""
+        return {"uploaded": {path: t.status().total_payload_upload for path, t in self.torrents.items()}}
+
     def limit(self, upload):
-        """Limits the upload to bytes a second; 0 lifts the limit."""
-        self.torrent.set_upload_limit(upload)
+        """Limits the upload of each torrent to bytes a second; 0 lifts the limit."""
+        for torrent in self.torrents.values():
+            torrent.set_upload_limit(upload)
         return {}
+
+    def connections(self):
+        """What is known of each peer; `queue` is how many requests it has been sent."""
+        return {
+            "peers": [
+                {"client": str(p.client, "utf-8") if isinstance(p.client, bytes) else p.client,
+                 "queue": p.download_queue_length, "connecting": bool(p.flags & (lt.peer_info.connecting | lt.peer_info.handshake))}
+                for p in self.torrent.get_peer_info()
+            ]
+        }
 
     def describe(self, torrent):
         """What libtorrent reads out of a .torrent file."""
@@ -118,7 +136,8 @@ class Node:
 
 def main():
     node = Node(sys.argv[1], json.loads(sys.argv[2]) if len(sys.argv) > 2 else {})
-    calls = {"add": node.add, "state": node.state, "limit": node.limit, "connect": node.connect, "describe": node.describe}
+    names = ["add", "connect", "connections", "describe", "limit", "state", "states"]
+    calls = {name: getattr(node, name) for name in names}
     for line in sys.stdin:
         request = json.loads(line)
         try:

@@ -20,12 +20,22 @@ mod tracker;
 mod transmission;
 mod web;
 
+#[allow(dead_code, unreachable_pub, reason = "it is made for other tests")]
+#[path = "../support/node.rs"]
+mod node;
+
 mod crash;
 mod download;
+mod introduction;
 mod limits;
 mod making;
 mod mixed;
+mod moving;
 mod our_tracker;
+mod pausing;
+mod restart;
+mod selecting;
+mod sharing;
 mod stopping;
 mod streaming;
 mod upload;

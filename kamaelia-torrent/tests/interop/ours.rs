@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::Value;
 
@@ -34,25 +35,36 @@ pub(crate) fn run(bench: &Bench, name: &str, arguments: &[&str]) -> Result<Strin
 impl Ours {
     /// Downloads into `dir`.
     pub(crate) fn get(bench: &Bench, torrent: &Torrent, dir: &Path, more: &[&str]) -> Result<Ours> {
-        Ours::start(bench, "get", torrent, dir, more)
+        Ours::start(bench, "get", &[&torrent.path], dir, more)
+    }
+
+    /// Downloads several torrents into `dir`, or with none those of an earlier run.
+    pub(crate) fn get_all(bench: &Bench, torrents: &[Torrent], dir: &Path, more: &[&str]) -> Result<Ours> {
+        let paths: Vec<&Path> = torrents.iter().map(|torrent| torrent.path.as_path()).collect();
+        Ours::start(bench, "get", &paths, dir, more)
     }
 
     /// Serves what lies in `dir`.
     pub(crate) fn seed(bench: &Bench, torrent: &Torrent, dir: &Path, more: &[&str]) -> Result<Ours> {
-        Ours::start(bench, "seed", torrent, dir, more)
+        Ours::start(bench, "seed", &[&torrent.path], dir, more)
     }
 
-    fn start(bench: &Bench, what: &str, torrent: &Torrent, dir: &Path, more: &[&str]) -> Result<Ours> {
+    fn start(bench: &Bench, what: &str, torrents: &[&Path], dir: &Path, more: &[&str]) -> Result<Ours> {
+        static RUNS: AtomicU32 = AtomicU32::new(0);
         // The tracker sees where its requests come from, and HTTP requests come from 127.0.0.1.
         let addr = free_port(Ipv4Addr::LOCALHOST)?;
         let mut command = program();
         command
-            .args([what, text(&torrent.path)?, "--dir", text(dir)?, "--listen", &addr.to_string(), "--json"])
+            .arg(what)
+            .args(torrents)
+            .args(["--dir", text(dir)?, "--listen", &addr.to_string(), "--json"])
             .args(more)
             // No state in the home folder of whoever runs the tests.
             .env("HOME", bench.folder(&format!("home {what}"))?)
             .env("XDG_STATE_HOME", bench.folder(&format!("home {what}"))?);
-        let process = Process::start(&format!("our {what}"), &bench.folder("logs")?, &mut command)?;
+        // What one run said shall not be taken for the words of the next.
+        let run = RUNS.fetch_add(1, Ordering::Relaxed);
+        let process = Process::start(&format!("our {what} {run}"), &bench.folder("logs")?, &mut command)?;
         Ok(Ours { process })
     }
 
@@ -79,8 +91,14 @@ impl Ours {
         count(last, key)
     }
 
+    /// The last event of this name.
+    pub(crate) fn last_event(&self, name: &str) -> Result<Value> {
+        let found = self.events()?.into_iter().rfind(|event| event["event"] == name);
+        found.ok_or_else(|| Failure::new(format!("no event {name:?}")))
+    }
+
     /// The lines of `--json` so far. The last may be half written and is left out then.
-    fn events(&self) -> Result<Vec<Value>> {
+    pub(crate) fn events(&self) -> Result<Vec<Value>> {
         let output = self.process.output();
         let whole = output.rfind('\n').map_or("", |end| &output[..end]);
         whole

@@ -55,7 +55,11 @@ impl Payload {
 
     /// Writes one file of `len` bytes.
     pub(crate) fn one_file(parent: PathBuf, len: usize) -> Result<Payload> {
-        let name = "one file.bin";
+        Payload::named_file(parent, "one file.bin", len)
+    }
+
+    /// Writes one file of this name.
+    pub(crate) fn named_file(parent: PathBuf, name: &str, len: usize) -> Result<Payload> {
         let hash = write_random(&parent.join(name), len, &mut fastrand::Rng::with_seed(len as u64))?;
         let files = vec![(PathBuf::from(name), hash)];
         Ok(Payload { parent, name: name.to_owned(), len: len as u64, single: true, files })
@@ -99,6 +103,18 @@ impl Payload {
         Ok(Torrent { path, bytes: made.bytes, info_hash: made.metainfo.info_hash() })
     }
 
+    /// Compares what lies in `dir` with the files whose names end like this, by SHA-256: all of them have to be there,
+    /// and nothing else but hidden files beside them.
+    pub(crate) fn verify_only(&self, dir: &Path, end: &str) -> Result {
+        let chosen: Vec<_> = self.files.iter().filter(|(path, _)| ends_with(path, end)).cloned().collect();
+        let some = Payload { parent: self.parent.clone(), name: self.name.clone(), files: chosen, ..*self };
+        some.verify(dir)?;
+        let mut there = Vec::new();
+        walk(&dir.join(&self.name), &mut there)?;
+        let others: Vec<_> = there.iter().filter(|path| !ends_with(path, end)).collect();
+        if others.is_empty() { Ok(()) } else { Err(Failure::new(format!("not wanted: {others:?}"))) }
+    }
+
     /// Compares what lies in `dir` with what was generated: every file, by SHA-256.
     pub(crate) fn verify(&self, dir: &Path) -> Result {
         self.compare(dir, true)
@@ -132,6 +148,23 @@ impl Payload {
             wrong[..shown].join("\n")
         )))
     }
+}
+
+fn ends_with(path: &Path, end: &str) -> bool {
+    path.to_string_lossy().ends_with(end)
+}
+
+/// All files below a folder.
+fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            walk(&path, files)?;
+        } else {
+            files.push(path);
+        }
+    }
+    Ok(())
 }
 
 fn write_random(path: &Path, len: usize, rng: &mut fastrand::Rng) -> Result<[u8; 32]> {

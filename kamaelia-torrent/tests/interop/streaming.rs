@@ -2,16 +2,17 @@
 
 use std::io::Read;
 use std::net::Ipv4Addr;
-use std::process::Stdio;
+use std::path::Path;
+use std::process::{Child, ChildStdout, Stdio};
 
 use sha2::{Digest, Sha256};
 
 use crate::bench::{Bench, Failure, Result, free_port, text};
-use crate::client::{Client, Role};
+use crate::client::{Client, Role, start, wait_complete};
 use crate::kind::Kind;
 use crate::libtorrent::Libtorrent;
 use crate::ours::program;
-use crate::payload::Payload;
+use crate::payload::{Payload, Torrent};
 use crate::tracker::Place;
 
 #[test]
@@ -27,29 +28,90 @@ fn the_beginning_of_a_file_comes_before_the_rest_from_libtorrent() -> Result {
     tracker.wait_seeds(torrent.info_hash, 1, &bench.deadline)?;
 
     let target = bench.folder("target")?;
-    let listen = free_port(Ipv4Addr::LOCALHOST)?.to_string();
-    let mut cat = program()
-        .args(["cat", text(&torrent.path)?, "--dir", text(&target)?, "--listen", &listen])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()?;
-    let mut output = cat.stdout.take().ok_or_else(|| Failure::new("no output"))?;
-    let mut start = vec![0; 1 << 20];
-    output.read_exact(&mut start)?;
+    let mut cat = Cat::start(&torrent, &target, &[])?;
     let sent = seed.state()?.uploaded;
-    println!("the first {} bytes came when {sent} of {} were sent", start.len(), payload.len);
+    println!("the first {} bytes came when {sent} of {} were sent", cat.start.len(), payload.len);
     assert!(sent < payload.len / 8, "{sent} bytes were sent before the first million");
 
     seed.lift_limit()?;
-    let mut hash = Sha256::new();
-    hash.update(&start);
-    let mut rest = Vec::new();
-    output.read_to_end(&mut rest)?;
-    hash.update(&rest);
-    let status = cat.wait()?;
-    assert!(status.success(), "{status}");
-    let written: [u8; 32] = hash.finalize().into();
-    let expected: [u8; 32] = Sha256::digest(std::fs::read(payload.root())?).into();
-    assert_eq!(written, expected, "{} bytes were written", start.len() + rest.len());
+    cat.verify_rest(&payload)?;
     payload.verify(&target)
+}
+
+/// Reads a file while it comes from `kind`.
+fn stream_from(kind: Kind) -> Result {
+    let Some(bench) = Bench::new(90, &[Kind::Opentracker, kind])? else { return Ok(()) };
+    let payload = Payload::one_file(bench.folder("source")?, 32 << 20)?;
+    let place = Place::new()?;
+    let torrent = payload.torrent(&bench, &place.announce_url())?;
+    let mut tracker = place.opentracker(&bench, &[torrent.info_hash])?;
+    let mut seed = start(kind, &bench)?;
+    seed.add(&torrent, &payload, &payload.parent, Role::Seed)?;
+    wait_complete(seed.as_mut(), &bench.deadline)?;
+    tracker.wait_seeds(torrent.info_hash, 1, &bench.deadline)?;
+
+    let target = bench.folder("target")?;
+    // The limit is ours here: not all clients have one that can be lifted.
+    let mut cat = Cat::start(&torrent, &target, &["--down-limit", "6MiB"])?;
+    let sent = seed.state()?.uploaded;
+    println!("the first {} bytes came when {sent} of {} were sent", cat.start.len(), payload.len);
+    assert!(sent < payload.len / 2, "{sent} bytes were sent before the first million");
+    cat.verify_rest(&payload)?;
+    payload.verify(&target)
+}
+
+#[test]
+fn a_file_is_read_while_it_comes_from_aria2() -> Result {
+    stream_from(Kind::Aria2)
+}
+
+#[test]
+fn a_file_is_read_while_it_comes_from_rqbit() -> Result {
+    stream_from(Kind::Rqbit)
+}
+
+/// A running `cat` of which the first million bytes have been read.
+struct Cat {
+    child: Child,
+    output: ChildStdout,
+    start: Vec<u8>,
+}
+
+impl Cat {
+    fn start(torrent: &Torrent, target: &Path, more: &[&str]) -> Result<Cat> {
+        let listen = free_port(Ipv4Addr::LOCALHOST)?.to_string();
+        let mut child = program()
+            .args(["cat", text(&torrent.path)?, "--dir", text(target)?, "--listen", &listen])
+            .args(more)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let output = child.stdout.take().ok_or_else(|| Failure::new("no output"))?;
+        let mut cat = Cat { child, output, start: vec![0; 1 << 20] };
+        cat.output.read_exact(&mut cat.start)?;
+        Ok(cat)
+    }
+
+    /// Reads the rest and compares all of it by SHA-256.
+    fn verify_rest(&mut self, payload: &Payload) -> Result {
+        let mut hash = Sha256::new();
+        hash.update(&self.start);
+        let mut rest = Vec::new();
+        self.output.read_to_end(&mut rest)?;
+        hash.update(&rest);
+        let status = self.child.wait()?;
+        assert!(status.success(), "{status}");
+        let written: [u8; 32] = hash.finalize().into();
+        let expected: [u8; 32] = Sha256::digest(std::fs::read(payload.root())?).into();
+        assert_eq!(written, expected, "{} bytes were written", self.start.len() + rest.len());
+        Ok(())
+    }
+}
+
+impl Drop for Cat {
+    fn drop(&mut self) {
+        // Both only fail if it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }

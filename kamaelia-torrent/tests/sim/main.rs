@@ -3,9 +3,11 @@
 //! Nothing here sleeps or opens a socket; a seed names a run.
 
 mod ahead;
+mod doubt;
 mod hostile;
 mod limits;
 mod scripts;
+mod selection;
 mod streaming;
 mod swarm;
 mod world;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use kamaelia_torrent::proto::{
-    BLOCK_LEN, Bitfield, BlockRequest, Geometry, InfoHash, PieceIndex,
+    BLOCK_LEN, Bitfield, BlockRequest, Geometry, InfoHash, PieceIndex, Priority,
     buffer::{BufferPool, PartBuf},
     handshake::{Handshake, PeerId, Reserved},
     limit::{Limiter, Limits},
@@ -576,8 +576,17 @@ impl World {
         }
     }
 
+    /// Changes what a node wants.
+    pub(crate) fn select(&mut self, node: usize, priority: impl Fn(u32) -> u8) {
+        let pieces = self.payload.geometry.piece_count();
+        let priorities: Vec<_> = (0..pieces).map(|i| Priority::new(priority(i)).unwrap()).collect();
+        let now = self.now;
+        self.node_mut(node).torrent.set_priorities(now, &priorities);
+        self.settle(node);
+    }
+
     /// Does what a node wants done, until it wants nothing.
-    fn settle(&mut self, id: usize) {
+    pub(crate) fn settle(&mut self, id: usize) {
         if matches!(self.actors[id], Actor::Script(_)) {
             return;
         }
@@ -653,6 +662,9 @@ impl World {
                 TorrentOutput::Ban(ip) => node.banned.push(SocketAddr::new(ip, 6881)),
                 TorrentOutput::Verified(_) => {}
                 TorrentOutput::Completed => node.completed = Some(now),
+                TorrentOutput::Abandon(piece) => {
+                    node.unwritten.remove(&piece);
+                }
                 TorrentOutput::DiskFailed(_) => {}
             }
         }

@@ -3,7 +3,7 @@
 use axon::{Cx, Message, Service};
 
 use super::{NOT_YOURS, ServicePorts, TorrentService, close};
-use crate::components::ipc::{RemoveTorrent, RequestTag, RestoreTorrents, TorrentEvent};
+use crate::components::ipc::{NewsKinds, RemoveTorrent, RequestTag, RestoreTorrents, TorrentEvent};
 use crate::engine::TorrentId;
 
 impl TorrentService {
@@ -17,7 +17,7 @@ impl TorrentService {
         match message.downcast::<RestoreTorrents>() {
             Ok(restore) => {
                 if self.has_client(cx, reply) {
-                    let tag = Some(self.expect_answer(reply.clone(), restore.tag));
+                    let tag = Some(self.expect_answer(reply.clone(), restore.tag, NewsKinds::NONE));
                     let _ = cx.outbox.send(Message::new(RestoreTorrents { tag }));
                 }
                 None

@@ -18,7 +18,8 @@ use portable as back_end;
 use unix as back_end;
 
 pub(crate) use back_end::{
-    Dir, allocate, is_out_of_files, is_symlink_refusal, lock, next_data, read_vectored_at, write_at,
+    Dir, allocate, allocated, is_out_of_files, is_symlink_refusal, lock, next_data, read_cached_at,
+    read_vectored_at, write_at,
 };
 
 /// How a file is opened.
@@ -28,6 +29,24 @@ pub(crate) enum Access {
     Read,
     /// To be read and written; the file and the folders above it are made when missing.
     Write,
+}
+
+/// A folder that cannot be made because a file has its name: "exists" is a riddle to whoever named it.
+fn not_a_folder(e: io::Error) -> io::Error {
+    if e.kind() == io::ErrorKind::AlreadyExists { io::ErrorKind::NotADirectory.into() } else { e }
+}
+
+/// What stands under a name.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// A regular file, not a link.
+    pub(crate) is_file: bool,
+    /// What the system knows it by, whatever its name.
+    pub(crate) id: Option<(u64, u64)>,
+    /// Length, bytes.
+    pub(crate) len: u64,
+    /// Time of the last change, seconds since 1970 and nanoseconds.
+    pub(crate) mtime: (i64, i64),
 }
 
 /// Fills all slices from `offset` on, or reports where the file ended.

@@ -8,7 +8,7 @@ use std::io::{self, IoSliceMut, Read, Seek, SeekFrom, Write};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Mutex;
 
-use super::Access;
+use super::{Access, Found};
 
 /// A folder; names are resolved beneath it.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ impl Dir {
     /// Opens a folder named by the user. Makes it if `create`.
     pub(crate) fn open(path: &Path, create: bool) -> io::Result<Dir> {
         if create {
-            std::fs::create_dir_all(path)?;
+            std::fs::create_dir_all(path).map_err(super::not_a_folder)?;
         }
         if !std::fs::metadata(path)?.is_dir() {
             return Err(io::ErrorKind::NotADirectory.into());
@@ -50,6 +50,55 @@ impl Dir {
         file.write_all(contents)?;
         file.sync_all()?;
         std::fs::rename(new, self.path.join(name))
+    }
+
+    /// Such a system is not asked how much room is left.
+    pub(crate) fn free_bytes(&self) -> Option<u64> {
+        None
+    }
+
+    /// What stands at `path`, without following a link; `None` if nothing does.
+    pub(crate) fn look(&self, path: &Path) -> io::Result<Option<Found>> {
+        match std::fs::symlink_metadata(self.path.join(path)) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(e),
+            Ok(meta) => {
+                let since = meta.modified()?.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+                let mtime = (since.as_secs() as i64, since.subsec_nanos().into());
+                Ok(Some(Found { is_file: meta.is_file(), id: None, len: meta.len(), mtime }))
+            }
+        }
+    }
+
+    /// Whether both are one folder.
+    pub(crate) fn is_same(&self, other: &Dir) -> bool {
+        let real = |dir: &Dir| std::fs::canonicalize(&dir.path);
+        matches!((real(self), real(other)), (Ok(a), Ok(b)) if a == b)
+    }
+
+    /// Gives a file a second name in `to`, making folders on the way. Never replaces anything.
+    pub(crate) fn link(&self, path: &Path, to: &Dir, new: &Path) -> io::Result<()> {
+        std::fs::hard_link(self.checked(path, false)?, to.checked(new, true)?)
+    }
+
+    /// Renames a file, making folders on the way. The caller looks before whether the new name is free.
+    pub(crate) fn rename(&self, path: &Path, to: &Dir, new: &Path) -> io::Result<()> {
+        std::fs::rename(self.checked(path, false)?, to.checked(new, true)?)
+    }
+
+    /// Removes a file (or link).
+    pub(crate) fn remove(&self, path: &Path) -> io::Result<()> {
+        std::fs::remove_file(self.path.join(path))
+    }
+
+    /// Removes a folder that is empty.
+    pub(crate) fn remove_folder(&self, path: &Path) -> io::Result<()> {
+        std::fs::remove_dir(self.path.join(path))
+    }
+
+    /// Folders cannot be synced here.
+    pub(crate) fn sync_folder_of(&self, _: &Path) -> io::Result<()> {
+        Ok(())
     }
 
     /// Renames are as durable here as the system makes them.
@@ -102,6 +151,11 @@ pub(crate) fn read_vectored_at(file: &File, slices: &mut [IoSliceMut<'_>], offse
     file.read_vectored(slices)
 }
 
+/// The standard library cannot ask for what is in memory.
+pub(crate) fn read_cached_at(_file: &File, _slices: &mut [IoSliceMut<'_>], _offset: u64) -> usize {
+    0
+}
+
 /// Writes at an offset.
 pub(crate) fn write_at(file: &File, data: &[u8], offset: u64) -> io::Result<usize> {
     let _seek = SEEK.lock().unwrap_or_else(|e| e.into_inner());
@@ -123,6 +177,11 @@ pub(crate) fn next_data(_: &File, offset: u64) -> io::Result<Option<u64>> {
 /// Reserves the length; room is up to the file system.
 pub(crate) fn allocate(file: &File, len: u64) -> io::Result<()> {
     file.set_len(len)
+}
+
+/// Bytes that a file takes up, as far as is known here.
+pub(crate) fn allocated(meta: &std::fs::Metadata) -> u64 {
+    meta.len()
 }
 
 /// The position belongs to the file, not to the call, so one call at a time.

@@ -8,10 +8,10 @@ use std::path::{Component, Path, PathBuf};
 #[cfg(target_os = "linux")]
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::Access;
+use super::{Access, Found};
 
 /// A handle of a folder; names are resolved beneath it.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ impl Dir {
     /// Opens a folder named by the user; links in the user's own path are followed. Makes it if `create`.
     pub(crate) fn open(path: &Path, create: bool) -> io::Result<Dir> {
         if create {
-            std::fs::create_dir_all(path)?;
+            std::fs::create_dir_all(path).map_err(super::not_a_folder)?;
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(Dir { fd: rustix::fs::open(path, flags, Mode::empty())? })
@@ -63,6 +63,84 @@ impl Dir {
         rustix::fs::renameat(&self.fd, &new, &self.fd, name)?;
         // The rename itself is durable only when the folder is.
         Ok(rustix::fs::fsync(&self.fd)?)
+    }
+
+    /// Bytes that an ordinary user may still write here, if the file system tells.
+    pub(crate) fn free_bytes(&self) -> Option<u64> {
+        let stat = rustix::fs::fstatvfs(&self.fd).ok()?;
+        Some(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
+    /// What stands at `path`, without following a link; `None` if nothing does.
+    #[allow(clippy::unnecessary_cast, reason = "the types are not the same on all systems")]
+    pub(crate) fn look(&self, path: &Path) -> io::Result<Option<Found>> {
+        let (parent, name) = match self.parent(path, false) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            other => other?,
+        };
+        match rustix::fs::statat(self.at(&parent), name, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) => Ok(None),
+            Err(e) => Err(e.into()),
+            Ok(stat) => Ok(Some(Found {
+                is_file: rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file(),
+                id: Some((stat.st_dev as u64, stat.st_ino as u64)),
+                len: stat.st_size as u64,
+                mtime: (stat.st_mtime as i64, stat.st_mtime_nsec as i64),
+            })),
+        }
+    }
+
+    /// Whether both are one folder.
+    pub(crate) fn is_same(&self, other: &Dir) -> bool {
+        let id = |dir: &Dir| rustix::fs::fstat(&dir.fd).map(|stat| (stat.st_dev, stat.st_ino));
+        matches!((id(self), id(other)), (Ok(a), Ok(b)) if a == b)
+    }
+
+    /// Gives a file a second name in `to`, making folders on the way. Never replaces anything.
+    pub(crate) fn link(&self, path: &Path, to: &Dir, new: &Path) -> io::Result<()> {
+        let (from_parent, from_name) = self.parent(path, false)?;
+        let (to_parent, to_name) = to.parent(new, true)?;
+        let (from_at, to_at) = (self.at(&from_parent), to.at(&to_parent));
+        Ok(rustix::fs::linkat(from_at, from_name, to_at, to_name, AtFlags::empty())?)
+    }
+
+    /// Renames a file, making folders on the way. Does not replace anything where the system can promise that; the
+    /// caller looks before.
+    pub(crate) fn rename(&self, path: &Path, to: &Dir, new: &Path) -> io::Result<()> {
+        let (from_parent, from_name) = self.parent(path, false)?;
+        let (to_parent, to_name) = to.parent(new, true)?;
+        let (from_at, to_at) = (self.at(&from_parent), to.at(&to_parent));
+        #[cfg(target_os = "linux")]
+        {
+            let flags = rustix::fs::RenameFlags::NOREPLACE;
+            match rustix::fs::renameat_with(from_at, from_name, to_at, to_name, flags) {
+                Err(Errno::INVAL | Errno::NOSYS) => {}
+                other => return Ok(other?),
+            }
+        }
+        Ok(rustix::fs::renameat(from_at, from_name, to_at, to_name)?)
+    }
+
+    /// Removes a file (or link).
+    pub(crate) fn remove(&self, path: &Path) -> io::Result<()> {
+        let (parent, name) = self.parent(path, false)?;
+        Ok(rustix::fs::unlinkat(self.at(&parent), name, AtFlags::empty())?)
+    }
+
+    /// Removes a folder that is empty.
+    pub(crate) fn remove_folder(&self, path: &Path) -> io::Result<()> {
+        let (parent, name) = self.parent(path, false)?;
+        Ok(rustix::fs::unlinkat(self.at(&parent), name, AtFlags::REMOVEDIR)?)
+    }
+
+    /// Brings the names in the folder that holds `path` to the medium.
+    pub(crate) fn sync_folder_of(&self, path: &Path) -> io::Result<()> {
+        let (parent, _) = self.parent(path, false)?;
+        Ok(rustix::fs::fsync(self.at(&parent))?)
+    }
+
+    fn at<'d>(&'d self, parent: &'d Option<OwnedFd>) -> BorrowedFd<'d> {
+        parent.as_ref().map_or(self.fd.as_fd(), |fd| fd.as_fd())
     }
 
     /// Makes renames in this folder durable.
@@ -143,6 +221,20 @@ pub(crate) fn read_vectored_at(file: &File, slices: &mut [IoSliceMut<'_>], offse
     Ok(rustix::io::preadv(file, slices, offset)?)
 }
 
+/// Reads into several slices what is in memory already, without ever waiting for the medium; 0 if nothing is, or if the
+/// file system cannot tell.
+#[cfg(target_os = "linux")]
+pub(crate) fn read_cached_at(file: &File, slices: &mut [IoSliceMut<'_>], offset: u64) -> usize {
+    // Whoever reads it properly learns of errors.
+    rustix::io::preadv2(file, slices, offset, rustix::io::ReadWriteFlags::NOWAIT).unwrap_or(0)
+}
+
+/// Other systems cannot be asked for what is in memory.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn read_cached_at(_file: &File, _slices: &mut [IoSliceMut<'_>], _offset: u64) -> usize {
+    0
+}
+
 /// Writes at an offset with one call.
 pub(crate) fn write_at(file: &File, data: &[u8], offset: u64) -> io::Result<usize> {
     file.write_at(data, offset)
@@ -170,14 +262,24 @@ pub(crate) fn next_data(file: &File, offset: u64) -> io::Result<Option<u64>> {
     }
 }
 
-/// Reserves room for the whole file; file systems that cannot are left alone.
+/// Reserves room for the whole file, also where it has holes; what it holds stays. File systems that cannot are left
+/// alone, and so are systems without the call: the file has its length then and holes.
 pub(crate) fn allocate(file: &File, len: u64) -> io::Result<()> {
     #[cfg(target_os = "linux")]
-    match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, len) {
+    match rustix::io::retry_on_intr(|| {
+        rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, len)
+    }) {
         Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => {}
         Err(e) => return Err(e.into()),
     }
     file.set_len(len)
+}
+
+/// Bytes that a file takes up.
+pub(crate) fn allocated(meta: &std::fs::Metadata) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    // The unit is 512 bytes whatever the file system's blocks are.
+    meta.blocks().saturating_mul(512)
 }
 
 fn is_link(at: BorrowedFd<'_>, name: &std::ffi::OsStr) -> bool {

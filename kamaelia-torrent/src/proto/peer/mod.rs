@@ -18,7 +18,7 @@ use super::{
     handshake::{PeerId, Reserved},
     pipeline::Pipeline,
     rate::Rate,
-    torrent::{Direction, PeerError, PeerKey, PeerStats, SourceId},
+    torrent::{Direction, LEAST_READS, PeerError, PeerKey, PeerStats, SourceId},
     wire::{Decoder, Message},
 };
 
@@ -89,6 +89,8 @@ pub(crate) struct Peer {
     pub(crate) queue: VecDeque<BlockRequest>,
     /// Reads at the disk or on their way to the network.
     pub(crate) reading: u32,
+    /// How many of them there may be.
+    pub(crate) reads: u32,
     pub(crate) paused: bool,
     /// Since when it is not read because of a limit.
     pub(crate) held: Option<Instant>,
@@ -224,6 +226,7 @@ impl Peer {
             disorderly: false,
             queue: VecDeque::new(),
             reading: 0,
+            reads: LEAST_READS,
             paused: false,
             held: None,
             asks_leave: false,

@@ -183,6 +183,13 @@ impl Candidates {
         self.known.values().filter(|known| known.state == State::Waiting).count()
     }
 
+    /// Those that did nothing wrong may be dialled now, however lately they were connected.
+    pub(super) fn recall(&mut self, now: Instant) {
+        let willing = |known: &&mut Known| known.state == State::Waiting && known.fails == 0;
+        self.known.values_mut().filter(willing).for_each(|known| known.due = known.due.min(now));
+        self.due(now);
+    }
+
     /// Looks at all addresses afresh at the next chance: there is room for a connection again.
     pub(super) fn due(&mut self, at: Instant) {
         self.next = Some(self.next.map_or(at, |next| next.min(at)));

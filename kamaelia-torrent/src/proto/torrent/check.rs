@@ -35,7 +35,7 @@ impl Torrent {
             });
         }
         for piece in self.cfg.geometry.pieces() {
-            let state = match self.by_piece.contains_key(&piece) {
+            let state = match self.by_piece.contains_key(&piece) || self.is_doubted(piece) {
                 _ if self.have.get(piece) => PieceState::Have,
                 true => PieceState::Active,
                 false if self.is_urgent(piece) => PieceState::Active,

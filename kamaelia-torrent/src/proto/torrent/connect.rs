@@ -12,7 +12,7 @@ use crate::proto::{
 impl Torrent {
     /// Whether more connections are wanted, and there is nobody left to dial: time to ask a tracker.
     pub fn wants_connections(&self) -> bool {
-        !self.is_seed() && self.peers.len() < self.cfg.max_peers / 2 && self.candidates.waiting() == 0
+        !self.wants_nothing() && self.peers.len() < self.cfg.max_peers / 2 && self.candidates.waiting() == 0
     }
 
     /// Learns addresses. Those known, banned or unusable are dropped.
@@ -28,7 +28,7 @@ impl Torrent {
     /// [`connect_failed`](Torrent::connect_failed). Paced: after `None`, ask again at the
     /// [`deadline`](Torrent::deadline).
     pub fn next_connect(&mut self, now: Instant) -> Option<SocketAddr> {
-        if self.wants_to_dial() { self.candidates.next(now, self.is_seed()) } else { None }
+        if self.wants_to_dial() { self.candidates.next(now, self.wants_nothing()) } else { None }
     }
 
     /// A dial, or the handshake after it, failed.

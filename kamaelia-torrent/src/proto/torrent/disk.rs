@@ -23,12 +23,7 @@ impl Torrent {
                 self.picker.set_state(piece, PieceState::Wanted);
                 self.urgent_afresh(piece);
                 self.news += 1;
-                if self.disk_rests.is_none() {
-                    let until = now + DISK_RESTS;
-                    self.disk_rests = Some(until);
-                    self.wake_at(until);
-                    self.outputs.push_back(TorrentOutput::DiskFailed(error));
-                }
+                self.disk_failed(now, error);
             }
         }
     }
@@ -42,20 +37,15 @@ impl Torrent {
 
     /// Goes on downloading after [`TorrentOutput::DiskFailed`].
     pub fn retry_disk(&mut self, now: Instant) {
-        if self.disk_rests.take().is_some() {
-            self.news += 1;
-            self.wake_at(now);
-        }
+        self.news += 1;
+        self.wake_at(now);
+        self.disk_rests = None;
     }
 
     fn verified(&mut self, now: Instant, piece: PieceIndex, senders: &[SourceId]) {
-        if !self.have.set(piece) {
+        if self.have.get(piece) {
             return;
         }
-        self.verified += u64::from(self.cfg.geometry.piece_size(piece));
-        self.picker.set_state(piece, PieceState::Have);
-        self.urgent_done(now, piece);
-        self.outputs.push_back(TorrentOutput::Verified(piece));
         if let Some(one) = only(senders)
             && let Some(source) = self.sources.get_mut(one)
         {
@@ -64,23 +54,7 @@ impl Torrent {
         if self.sources.wants_hashes(piece) {
             self.outputs.push_back(TorrentOutput::WantBlockHashes(piece));
         }
-        let slots: Vec<usize> = self.peers.iter().map(|(slot, _)| slot).collect();
-        for slot in &slots {
-            let Some(peer) = self.peers.get_mut(*slot) else { continue };
-            if peer.has.get(piece) {
-                peer.wanted = peer.wanted.saturating_sub(1);
-                if peer.wanted == 0 {
-                    self.update_interest(now, *slot);
-                }
-            }
-        }
-        self.tell(now, piece);
-        if self.have.is_full() {
-            // Those from whom we part should know why.
-            self.tell_all(now);
-            self.outputs.push_back(TorrentOutput::Completed);
-            slots.into_iter().for_each(|slot| self.part_if_both_complete(now, slot));
-        }
+        self.regain(now, piece);
     }
 
     fn bad(&mut self, now: Instant, piece: PieceIndex, senders: Vec<SourceId>, hashes: Vec<[u8; 20]>) {
@@ -98,7 +72,7 @@ impl Torrent {
     }
 
     /// Ends a partial. With `purge`, requests for its blocks are taken back: the piece will be asked for afresh.
-    fn drop_partial(&mut self, now: Instant, at: usize, purge: bool) {
+    pub(super) fn drop_partial(&mut self, now: Instant, at: usize, purge: bool) {
         let Some(partial) = self.partials.try_remove(at) else { return };
         self.free_blocks -= partial.free();
         let piece = partial.piece;
@@ -122,9 +96,9 @@ impl Torrent {
         }
     }
 
-    /// Two that have everything have nothing to say to each other.
+    /// One that has all it wants and one that has everything have nothing to say to each other.
     pub(super) fn part_if_both_complete(&mut self, now: Instant, slot: usize) {
-        if self.is_seed() && self.peers.get(slot).is_some_and(|peer| peer.has.is_full()) {
+        if self.wants_nothing() && self.peers.get(slot).is_some_and(|peer| peer.has.is_full()) {
             self.disconnect(now, slot, PeerError::Useless);
         }
     }

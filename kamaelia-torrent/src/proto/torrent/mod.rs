@@ -10,12 +10,14 @@ mod candidates;
 mod check;
 mod connect;
 mod disk;
+mod doubt;
 mod haves;
 mod landing;
 mod messages;
 mod pace;
 mod partial;
 mod requests;
+mod select;
 mod slots;
 mod sources;
 mod timers;
@@ -39,6 +41,7 @@ pub use types::{
     CheckResult, Direction, PeerError, PeerKey, PeerSource, PeerStats, Refusal, TorrentConfig, TorrentOutput,
     TorrentStats, Waste,
 };
+pub(crate) use upload::LEAST_READS;
 use urgent::Urgent;
 
 use super::{
@@ -84,6 +87,8 @@ pub struct Torrent {
     /// Those of them that are not read because of that, in the order in which they stopped.
     thirsty: VecDeque<PeerKey>,
     disk_rests: Option<Instant>,
+    /// Pieces that were verified and are not there now; rare.
+    lost: Option<Box<doubt::Lost>>,
 
     choker: Choker,
     slots: usize,
@@ -113,7 +118,7 @@ impl Torrent {
     ///
     /// # Panics
     ///
-    /// If `cfg.have` is not for as many pieces as `cfg.geometry`.
+    /// If `cfg.have` or `cfg.priorities` is not for as many pieces as `cfg.geometry`.
     pub fn new(mut cfg: TorrentConfig, now: Instant) -> Torrent {
         let pieces = cfg.geometry.piece_count();
         assert_eq!(cfg.have.len(), pieces, "bitfield and geometry of different torrents");
@@ -121,6 +126,11 @@ impl Torrent {
         let have = std::mem::replace(&mut cfg.have, Bitfield::new(0));
         let mut choker = Choker::new(cfg.upload_slots, rng.fork());
         let verified = have.iter_ones().map(|piece| u64::from(cfg.geometry.piece_size(piece))).sum();
+        let mut picker = Picker::new(&have, rng.fork());
+        let priorities = std::mem::take(&mut cfg.priorities);
+        if !priorities.is_empty() {
+            picker.set_priorities(&priorities);
+        }
         Torrent {
             everything: Arc::new(Bitfield::full(pieces)),
             nothing: Arc::new(Bitfield::new(pieces)),
@@ -128,7 +138,7 @@ impl Torrent {
             by_key: HashMap::new(),
             candidates: Candidates::new(now),
             sources: Sources::default(),
-            picker: Picker::new(&have, rng.fork()),
+            picker,
             partials: Slab::new(),
             by_piece: HashMap::new(),
             free_blocks: 0,
@@ -140,6 +150,7 @@ impl Torrent {
             ahead: 0,
             thirsty: VecDeque::new(),
             disk_rests: None,
+            lost: None,
             slots: choker.slots(&[]),
             choker,
             interested: 0,

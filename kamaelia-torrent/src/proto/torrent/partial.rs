@@ -102,6 +102,17 @@ impl Partial {
         self.parts_left == 0
     }
 
+    /// Whether any part went to the disk.
+    pub(super) fn was_handed_out(&self) -> bool {
+        (self.parts_left as usize) < self.parts.len()
+    }
+
+    /// Bytes that have come.
+    pub(super) fn received_bytes(&self) -> u64 {
+        let blocks = (0..).zip(&self.blocks).filter(|(_, block)| block.received);
+        blocks.map(|(n, _)| u64::from(self.block(n).len)).sum()
+    }
+
     /// Bytes that are not here yet, about.
     pub(super) fn left(&self) -> u32 {
         self.parts.iter().map(|part| u32::from(part.missing) * BLOCK_LEN).sum()

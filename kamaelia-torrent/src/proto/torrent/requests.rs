@@ -262,7 +262,9 @@ impl Torrent {
         last: Option<PieceIndex>,
         fits: impl Fn(PieceIndex) -> bool,
     ) -> Option<usize> {
-        let wanted = |piece: &PieceIndex| fits(*piece) && self.picker.state(*piece) == PieceState::Wanted;
+        let wanted = |piece: &PieceIndex| {
+            fits(*piece) && self.picker.state(*piece) == PieceState::Wanted && self.picker.is_wanted(*piece)
+        };
         let again = self.retry.iter().position(wanted);
         let piece = if let Some(at) = again {
             self.retry.swap_remove(at)

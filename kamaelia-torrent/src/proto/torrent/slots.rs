@@ -29,7 +29,7 @@ impl Torrent {
         let mut served: Vec<usize> =
             self.peers.iter().filter(|(_, peer)| !peer.choked).map(|(slot, _)| slot).collect();
         if served.len() > self.slots {
-            let seeding = self.is_seed();
+            let seeding = self.wants_nothing();
             // Who gives least goes; at a seed, who had its turn for longest.
             served.sort_by(|a, b| {
                 let (a, b) = (&self.peers[*a], &self.peers[*b]);

@@ -9,6 +9,7 @@ use crate::proto::{
     geometry::{BlockRequest, Geometry, PieceIndex},
     handshake::{PeerId, Reserved},
     info_hash::InfoHash,
+    selection::Priority,
     wire::WireError,
 };
 
@@ -66,6 +67,8 @@ pub struct TorrentConfig {
     pub sequential: bool,
     /// Whether connections to addresses that were handed over are opened at all.
     pub dial: bool,
+    /// How soon each piece is fetched; empty if all are of the usual priority.
+    pub priorities: Vec<Priority>,
 }
 
 impl TorrentConfig {
@@ -84,6 +87,7 @@ impl TorrentConfig {
             min_requests: 64,
             sequential: false,
             dial: true,
+            priorities: Vec::new(),
         }
     }
 }
@@ -158,6 +162,9 @@ pub enum PeerError {
     /// Another peer takes its place.
     #[error("replaced by a better peer")]
     Replaced,
+    /// It was told of pieces that are not there any more.
+    #[error("what it was told of our pieces is no longer true")]
+    Outdated,
 }
 
 /// What became of a piece at the disk.
@@ -217,8 +224,10 @@ pub enum TorrentOutput {
     Ban(IpAddr),
     /// A piece is verified and written.
     Verified(PieceIndex),
-    /// All pieces are verified and written.
+    /// All pieces that are wanted are verified and written.
     Completed,
+    /// The piece is not wanted any more though parts of it were handed out: forget them, and give their buffers back.
+    Abandon(PieceIndex),
     /// The disk does not take data; downloading rests for 10 minutes or until
     /// [`Torrent::retry_disk`](super::Torrent::retry_disk).
     DiskFailed(String),
@@ -268,7 +277,7 @@ pub struct Waste {
     pub bad: u64,
     /// Blocks that were here already, or that nobody had asked for.
     pub unwanted: u64,
-    /// Blocks of pieces that were given up before they were complete, for want of memory.
+    /// Blocks of pieces that were given up before they were complete: for want of memory, or not wanted any more.
     pub given_up: u64,
     /// Parts of blocks whose connection ended.
     pub cut_off: u64,

@@ -31,6 +31,21 @@ impl Torrent {
         self.serve(now, slot);
     }
 
+    /// The disk has read the blocks of one [`TorrentOutput::Read`]; so many before them are not sent yet. Costs nothing to
+    /// leave out where reading takes no time.
+    ///
+    /// If there are none, the connection ran dry while the disk was at it: then more is read ahead.
+    pub fn blocks_read(&mut self, now: Instant, key: PeerKey, waiting: usize) {
+        let Some(&slot) = self.by_key.get(&key) else { return };
+        let Some(peer) = self.peers.get_mut(slot) else { return };
+        if waiting >= LEAST_READS as usize {
+            peer.reads = (peer.reads - 1).max(LEAST_READS);
+        } else if waiting == 0 && peer.reading >= peer.reads && !peer.queue.is_empty() {
+            peer.reads = (peer.reads + 1).min(MOST_READS);
+            self.serve(now, slot);
+        }
+    }
+
     /// One [`TorrentOutput::Read`] failed. The peer is told (BEP 6) or cut.
     pub fn read_failed(&mut self, now: Instant, key: PeerKey, blocks: &[BlockRequest]) {
         let Some(&slot) = self.by_key.get(&key) else { return };
@@ -118,7 +133,7 @@ impl Torrent {
         // A slow peer gets short runs: two of them wait in memory for it.
         let most = (peer.up.at(now) as u64).clamp(SHORT_RUN.into(), PART_LEN.into()) as u32;
         let most = most.min(leave);
-        while peer.reading < READS
+        while peer.reading < peer.reads
             && handed < u64::from(leave)
             && let Some(first) = peer.queue.pop_front()
         {
@@ -192,7 +207,7 @@ impl Torrent {
     /// One round of the choker; answers when the next is due.
     pub(super) fn choke_round(&mut self, now: Instant) -> Option<Instant> {
         let candidates = self.choke_candidates(now);
-        let served = self.choker.round(now, self.have.is_full(), &candidates);
+        let served = self.choker.round(now, self.wants_nothing(), &candidates);
         self.slots = self.choker.slots(&candidates);
         let slots: Vec<(usize, bool)> = self.peers.iter().map(|(slot, peer)| (slot, peer.choked)).collect();
         let mut active = !candidates.is_empty();
@@ -267,7 +282,10 @@ fn follows(geometry: &crate::proto::geometry::Geometry, last: &BlockRequest, nex
 }
 
 /// Reads of one peer that may be under way at a time: one is being sent while the next is being read.
-pub(super) const READS: u32 = 2;
+pub(crate) const LEAST_READS: u32 = 2;
+
+/// So many if the peer takes them faster than one after the other comes from the disk; 2 MiB at most.
+const MOST_READS: u32 = 8;
 
 /// Bytes of a `piece` message besides the block.
 const BLOCK_HEADER_LEN: u64 = 13;

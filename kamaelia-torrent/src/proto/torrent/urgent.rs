@@ -30,6 +30,8 @@ pub(super) struct Urgent {
     asked: BTreeSet<(Instant, PieceIndex)>,
     /// Those of `open` that are not begun.
     unstarted: usize,
+    /// Those that would not be fetched at all without the deadline.
+    unwanted: usize,
     /// What the fastest peer sent when they were last compared, bytes per second.
     fastest: f64,
     /// How long a piece usually takes from its last request on, seconds.
@@ -60,7 +62,8 @@ impl Torrent {
     /// False if that has no effect: the piece is there already, there is no such piece, or 1,024 pieces have earlier
     /// deadlines.
     pub fn set_deadline(&mut self, now: Instant, piece: PieceIndex, at: Instant) -> bool {
-        if piece.0 >= self.have.len() || self.have.get(piece) {
+        // Of a piece in doubt it is not known whether it has to be fetched.
+        if piece.0 >= self.have.len() || self.have.get(piece) || self.is_doubted(piece) {
             return false;
         }
         self.news += 1;
@@ -95,6 +98,7 @@ impl Torrent {
         urgent.pieces.insert(piece, Due { at, started, asked_at: None, best: None, unwanted });
         urgent.open.insert((at, piece));
         urgent.unstarted += usize::from(!started);
+        urgent.unwanted += usize::from(unwanted);
         true
     }
 
@@ -166,6 +170,29 @@ impl Torrent {
     /// Whether a piece is kept for those who are in time.
     pub(super) fn is_urgent(&self, piece: PieceIndex) -> bool {
         self.urgent.as_ref().is_some_and(|urgent| urgent.pieces.contains_key(&piece))
+    }
+
+    /// Pieces that are missing and would not be fetched without their deadlines.
+    pub(super) fn urgent_unwanted(&self) -> usize {
+        self.urgent.as_ref().map_or(0, |urgent| urgent.unwanted)
+    }
+
+    /// Whether a piece is fetched for its deadline alone.
+    pub(super) fn is_only_urgent(&self, piece: PieceIndex) -> bool {
+        let urgent = self.urgent.as_ref().and_then(|urgent| urgent.pieces.get(&piece));
+        urgent.is_some_and(|due| due.unwanted)
+    }
+
+    /// All priorities have changed: pieces with deadlines are fetched all the same.
+    pub(super) fn urgent_reprioritised(&mut self) {
+        let Some(urgent) = self.urgent.as_mut() else { return };
+        for (piece, due) in &mut urgent.pieces {
+            due.unwanted = !self.picker.is_wanted(*piece);
+            if due.unwanted {
+                self.picker.set_priority(*piece, NORMAL);
+            }
+        }
+        urgent.unwanted = urgent.pieces.values().filter(|due| due.unwanted).count();
     }
 
     /// A block of the earliest piece that this peer has and can send in time.
@@ -429,6 +456,7 @@ impl Torrent {
         urgent.open.remove(&(due.at, piece));
         urgent.asked.remove(&(due.at, piece));
         urgent.unstarted -= usize::from(!due.started);
+        urgent.unwanted -= usize::from(due.unwanted);
         if let Some(partial) = self.by_piece.get(&piece).and_then(|at| self.partials.get_mut(*at)) {
             partial.urgent = false;
         }
@@ -445,6 +473,10 @@ impl Torrent {
         let after = self.picker.is_wanted(piece);
         if before == after {
             return;
+        }
+        if after && self.picker.missing() == 1 {
+            // Those who have everything were of no use before, and were parted from.
+            self.candidates.recall(now);
         }
         let slots: Vec<usize> = self.peers.iter().map(|(slot, _)| slot).collect();
         for slot in slots {
@@ -469,11 +501,13 @@ impl Torrent {
             let partial = self.by_piece.get(piece).and_then(|at| self.partials.get(*at));
             assert_eq!(partial.is_some(), due.started, "piece {piece} is begun");
             assert!(partial.is_none_or(|partial| partial.urgent));
+            assert!(self.picker.is_wanted(*piece) || self.is_doubted(*piece), "piece {piece} is fetched");
             let waits = partial.is_none_or(|partial| partial.free() > 0);
             assert!(!waits || urgent.open.contains(&key), "piece {piece} has free blocks");
             unstarted += usize::from(!due.started);
         }
         assert_eq!(urgent.unstarted, unstarted);
+        assert_eq!(urgent.unwanted, urgent.pieces.values().filter(|due| due.unwanted).count());
     }
 }
 

@@ -1,0 +1,97 @@
+//! Small pieces, written together where they are neighbours.
+//!
+//! A call for each 16 KiB costs as much as the copying itself, and two workers that write into one file wait for each
+//! other. What is taken together is only what waits already: nothing is held back.
+
+use std::sync::Arc;
+
+use sha1::{Digest, Sha1};
+
+use super::hasher::block_hashes;
+use super::worker::{PieceJob, Worker};
+use super::{DiskAnswer, PieceResult, Storage};
+use crate::proto::buffer::{PART_LEN, PartBuf};
+use crate::proto::geometry::PieceIndex;
+
+/// A piece in a run: where its bytes begin, and whether they are right.
+struct Small {
+    piece: PieceIndex,
+    buf: PartBuf,
+    start: usize,
+    good: bool,
+}
+
+/// Whether `buf` is all of a piece that may be written with its neighbours.
+pub(crate) fn is_small(storage: &Storage, piece: PieceIndex, buf: &PartBuf) -> bool {
+    let geometry = storage.geometry();
+    group(geometry.piece_len()) > 1 && buf.len() == geometry.piece_size(piece) as usize
+}
+
+/// Pieces of this length that are written together at most.
+pub(crate) fn group(piece_len: u32) -> u32 {
+    (PART_LEN / piece_len.max(1)).max(1)
+}
+
+impl Worker {
+    /// Hashes a piece and those behind it that wait, and writes what is right with as few calls as possible. Answers
+    /// with the job behind them, if one was taken from the queue.
+    pub(super) fn small_pieces(
+        &mut self,
+        storage: &Arc<Storage>,
+        piece: PieceIndex,
+        buf: PartBuf,
+    ) -> Option<PieceJob> {
+        let most = group(storage.geometry().piece_len()) as usize;
+        let mut run = std::mem::take(&mut self.run);
+        let mut pieces = vec![hashed(storage, piece, buf, &mut run)];
+        let mut beyond = None;
+        while pieces.len() < most {
+            let wanted = piece.0.checked_add(pieces.len() as u32);
+            match self.pieces.try_recv() {
+                Ok(PieceJob::Part { storage: other, piece: next, offset: 0, buf, .. })
+                    if Arc::ptr_eq(storage, &other)
+                        && Some(next.0) == wanted
+                        && is_small(storage, next, &buf) =>
+                {
+                    pieces.push(hashed(storage, next, buf, &mut run));
+                }
+                Ok(job) => {
+                    beyond = Some(job);
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+        let base = storage.geometry().piece_offset(piece);
+        let mut results = Vec::with_capacity(pieces.len());
+        for group in pieces.chunk_by(|one, next| one.good && next.good) {
+            let (first, last) = (&group[0], &group[group.len() - 1]);
+            let bytes = &run[first.start..last.start + last.buf.len()];
+            let together = group.len() > 1 && storage.write(base + first.start as u64, bytes).is_ok();
+            results.extend(group.iter().map(|small| match small.good {
+                false => PieceResult::Bad { blocks: block_hashes(&small.buf) },
+                true if together => PieceResult::Good,
+                // Alone, or each for itself, so that those are kept that can be.
+                true => match storage.write(base + small.start as u64, &small.buf) {
+                    Ok(()) => PieceResult::Good,
+                    Err(e) => PieceResult::Failed(e),
+                },
+            }));
+        }
+        run.clear();
+        self.run = run;
+        let key = storage.key();
+        for (Small { piece, buf, .. }, result) in pieces.into_iter().zip(results) {
+            self.answers.send(DiskAnswer::Written { key, piece, bufs: vec![buf], result: Some(result) });
+        }
+        beyond
+    }
+}
+
+/// Adds a piece to a run. It is hashed there: the copy has brought it to this core.
+fn hashed(storage: &Storage, piece: PieceIndex, buf: PartBuf, run: &mut Vec<u8>) -> Small {
+    let start = run.len();
+    run.extend_from_slice(&buf);
+    let hash: [u8; 20] = Sha1::digest(&run[start..]).into();
+    Small { piece, buf, start, good: hash == storage.metainfo().piece_hash(piece) }
+}

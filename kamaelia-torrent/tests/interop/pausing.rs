@@ -1,0 +1,94 @@
+//! Pauses and turns, as a real client sees them.
+
+use kamaelia_torrent::engine::{AddTorrent, Event};
+use kamaelia_torrent::proto::metainfo::Metainfo;
+
+use crate::bench::{Bench, Failure, Result};
+use crate::client::Role;
+use crate::kind::Kind;
+use crate::libtorrent::Libtorrent;
+use crate::node::{Node, settings};
+use crate::ours::Ours;
+use crate::payload::Payload;
+use crate::tracker::{Count, Place};
+use crate::web::count;
+
+#[test]
+fn libtorrent_sees_a_paused_download_leave_and_come_back() -> Result {
+    let Some(bench) = Bench::new(60, &[Kind::Opentracker, Kind::Libtorrent])? else { return Ok(()) };
+    let payload = Payload::one_file(bench.folder("source")?, 32 << 20)?;
+    let place = Place::new()?;
+    let torrent = payload.torrent(&bench, &place.announce_url())?;
+    let mut tracker = place.opentracker(&bench, &[torrent.info_hash])?;
+    let mut seed = Libtorrent::start(&bench)?;
+    seed.add_limited(&torrent, &payload.parent, Role::Seed, 8 << 20)?;
+    tracker.wait_seeds(torrent.info_hash, 1, &bench.deadline)?;
+
+    let target = bench.folder("target")?;
+    let mut node = Node::start(settings());
+    let id = node.add(AddTorrent::new(Metainfo::parse(&torrent.bytes)?, &target));
+    node.wait("a piece", |e| matches!(e, Event::PieceVerified { .. }));
+    bench.deadline.wait("libtorrent to have a peer", || Ok(count(&seed.state_of(&torrent)?, "peers")? == 1))?;
+
+    node.call(move |engine| engine.pause(id))?;
+    bench.deadline.wait("libtorrent to be alone", || Ok(count(&seed.state_of(&torrent)?, "peers")? == 0))?;
+    bench.deadline.wait("the tracker to count the seed alone", || {
+        Ok(tracker.scrape(torrent.info_hash)? == Count { seeds: 1, leeches: 0 })
+    })?;
+    let before = node.status(id);
+    assert!(before.left > 0 && before.peers == 0, "{before:?}");
+
+    node.call(move |engine| engine.resume(id))?;
+    tracker.wait_leeches(torrent.info_hash, 1, &bench.deadline)?;
+    bench.deadline.wait("libtorrent to have a peer", || Ok(count(&seed.state_of(&torrent)?, "peers")? == 1))?;
+    node.wait_completed(id);
+    payload.verify(&target)?;
+    let status = node.status(id);
+    assert_eq!((status.downloaded - status.wasted, status.figures.waste.bad), (payload.len, 0));
+    Ok(())
+}
+
+#[test]
+fn one_torrent_after_the_other_comes_from_libtorrent() -> Result {
+    let Some(bench) = Bench::new(60, &[Kind::Opentracker, Kind::Libtorrent])? else { return Ok(()) };
+    let source = bench.folder("source")?;
+    let place = Place::new()?;
+    let (mut payloads, mut torrents) = (Vec::new(), Vec::new());
+    for n in 0..3 {
+        let payload = Payload::named_file(source.clone(), &format!("file {n}.bin"), 12 << 20)?;
+        torrents.push(payload.torrent(&bench, &place.announce_url())?);
+        payloads.push(payload);
+    }
+    let hashes: Vec<_> = torrents.iter().map(|torrent| torrent.info_hash).collect();
+    let mut tracker = place.opentracker(&bench, &hashes)?;
+    let mut seed = Libtorrent::start(&bench)?;
+    for torrent in &torrents {
+        seed.add_limited(torrent, &source, Role::Seed, 4 << 20)?;
+        tracker.wait_seeds(torrent.info_hash, 1, &bench.deadline)?;
+    }
+
+    let target = bench.folder("target")?;
+    let mut ours = Ours::get_all(&bench, &torrents, &target, &["--max-active", "1"])?;
+    // Which of them libtorrent was in the middle of, each time that one could see it.
+    let mut seen = [false; 3];
+    let len = payloads[0].len;
+    bench.deadline.wait("all to be sent", || {
+        ours.process.check_running().or_else(|failure| {
+            if ours.events()?.iter().filter(|event| event["event"] == "complete").count() == 3 {
+                Ok(())
+            } else {
+                Err(failure)
+            }
+        })?;
+        let sent = seed.uploaded(&torrents)?;
+        let open: Vec<usize> = (0..3).filter(|n| (1..len).contains(&sent[*n])).collect();
+        if open.len() > 1 {
+            return Err(Failure::new(format!("several at a time: {sent:?}")));
+        }
+        open.iter().for_each(|n| seen[*n] = true);
+        Ok(sent.iter().all(|sent| *sent >= len))
+    })?;
+    ours.wait_complete(&bench.deadline)?;
+    assert_eq!(seen, [true; 3], "libtorrent was never seen in the middle of some of them");
+    payloads.iter().try_for_each(|payload| payload.verify(&target))
+}
