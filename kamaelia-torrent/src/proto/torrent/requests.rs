@@ -1,8 +1,9 @@
 //! Which blocks to ask of whom, and taking them in.
 //!
 //! A peer works on one piece at a time and keeps it to itself while it is fast enough: runs of blocks are good for
-//! disks, and a bad piece has one sender. Every block asked for has its place in a buffer already; while the budget
-//! is used up, peers share the pieces that have buffers, so the half-filled are always finished first.
+//! disks, and a bad piece has one sender. Every block asked for has its place in a buffer already, but for those that
+//! fast peers are asked for [ahead](super::ahead); while the budget is used up, the other peers share the pieces that
+//! have buffers, so the half-filled are always finished first.
 
 use std::time::{Duration, Instant};
 
