@@ -5,6 +5,7 @@ use std::time::Duration;
 use kamaelia_torrent::proto::buffer::DEFAULT_BUDGET;
 use proptest::prelude::*;
 
+use crate::scripts::Seed;
 use crate::world::{NodeConfig, Payload, World};
 
 fn complete(w: &World, id: usize) -> bool {
@@ -120,5 +121,30 @@ fn a_hundred_slow_peers_and_little_memory_come_to_an_end() {
         w.introduce(l, &all);
         w.run(Duration::from_secs(3600), |w| complete(w, l));
         check(&w, l);
+    }
+}
+
+#[test]
+fn a_fast_peer_that_loses_requests_does_not_jam_the_memory() {
+    // Its parts stay half-filled, and it is not read while they have all the memory.
+    thread_local!(static COUNT: std::cell::Cell<u32> = const { std::cell::Cell::new(0) });
+    for parts in [2, 5] {
+        COUNT.set(0);
+        let mut w = World::new(Payload::new(24 << 20, 1 << 18), 33);
+        let l = w.add(NodeConfig { budget: parts << 18, ..NodeConfig::default() });
+        let mut seed = Seed::new(|_| false);
+        seed.answer = |_| {
+            COUNT.set(COUNT.get() + 1);
+            COUNT.get() < 300 || !COUNT.get().is_multiple_of(40)
+        };
+        let seed = w.add_script(seed);
+        w.connect(l, seed);
+        let mut most = 0;
+        w.run(Duration::from_secs(4 * 3600), |w| {
+            most = most.max(w.node(l).torrent.stats(w.now).requests);
+            complete(w, l)
+        });
+        check(&w, l);
+        assert!(most > 16 * parts, "only {most} requests: nothing was asked for ahead");
     }
 }

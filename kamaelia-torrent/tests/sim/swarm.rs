@@ -85,7 +85,6 @@ fn a_long_fat_line_is_filled_as_far_as_the_peer_takes_requests() {
             bandwidth: 320e6,
             latency: Duration::from_millis(25),
             disk: Duration::from_micros(200),
-            budget: 48 << 20,
             have,
             ..NodeConfig::default()
         };

@@ -144,7 +144,13 @@ impl Partial {
 
     /// Takes the next free block to ask for, in order; its part gets a buffer if that leaves `reserve` bytes. Parts
     /// that a peer was asked for without a buffer are left to it.
-    pub(super) fn take_free(&mut self, now: Instant, pool: &mut BufferPool, reserve: usize) -> Take {
+    pub(super) fn take_free(
+        &mut self,
+        now: Instant,
+        peer: usize,
+        pool: &mut BufferPool,
+        reserve: usize,
+    ) -> Take {
         if self.free == 0 {
             return Take::NoneFree;
         }
@@ -167,7 +173,8 @@ impl Partial {
                     continue;
                 }
                 self.parts[part as usize].buffer = buffer;
-                self.parts[part as usize].asker = NOBODY;
+                // It may go on with it when there is no memory for the next.
+                self.parts[part as usize].asker = peer as u32;
             }
             self.ask(n);
             self.touched = now;
@@ -463,7 +470,7 @@ mod tests {
     fn parts_leave_as_soon_as_they_are_full() {
         let (mut p, mut pool, now) = setup(600_000, 600_000);
         let mut out = vec![];
-        while let Take::Block(block) = p.take_free(now, &mut pool, 0) {
+        while let Take::Block(block) = p.take_free(now, 1, &mut pool, 0) {
             out.extend(fill(&mut p, block.begin / BLOCK_LEN, 1));
         }
         let shape: Vec<_> = out.iter().map(|f| (f.offset, f.data.len(), f.last)).collect();
@@ -480,19 +487,19 @@ mod tests {
         let (mut p, _, now) = setup(1 << 20, 1 << 20);
         let mut pool = BufferPool::new(PART_LEN as usize);
         let mut asked = 0;
-        while let Take::Block(_) = p.take_free(now, &mut pool, 0) {
+        while let Take::Block(_) = p.take_free(now, 1, &mut pool, 0) {
             asked += 1;
         }
-        assert_eq!((asked, p.take_free(now, &mut pool, 0)), (16, Take::NoMemory));
+        assert_eq!((asked, p.take_free(now, 1, &mut pool, 0)), (16, Take::NoMemory));
         // A released block of the part that has a buffer can be had.
         p.release(5);
-        assert_eq!(p.take_free(now, &mut pool, 0), Take::Block(p.block(5)));
+        assert_eq!(p.take_free(now, 1, &mut pool, 0), Take::Block(p.block(5)));
     }
 
     #[test]
     fn two_peers_never_write_to_one_block() {
         let (mut p, mut pool, now) = setup(100_000, 100_000);
-        let Take::Block(_) = p.take_free(now, &mut pool, 0) else { panic!() };
+        let Take::Block(_) = p.take_free(now, 1, &mut pool, 0) else { panic!() };
         p.ask(0);
         assert!(p.begin(0, 1) && !p.begin(0, 2));
         assert!(!p.write(0, 2, 0, &[1]));
@@ -506,7 +513,7 @@ mod tests {
     #[test]
     fn a_writer_cannot_leave_its_part() {
         let (mut p, mut pool, now) = setup(20_000, 20_000);
-        while let Take::Block(_) = p.take_free(now, &mut pool, 0) {}
+        while let Take::Block(_) = p.take_free(now, 1, &mut pool, 0) {}
         assert!(p.begin(1, 1));
         assert!(!p.write(1, 1, 3_000, &[0; 1_000]));
     }
@@ -514,11 +521,11 @@ mod tests {
     #[test]
     fn idle_parts_and_distrusted_blocks_are_fetched_again() {
         let (mut p, mut pool, now) = setup(100_000, 100_000);
-        while let Take::Block(_) = p.take_free(now, &mut pool, 0) {}
+        while let Take::Block(_) = p.take_free(now, 1, &mut pool, 0) {}
         fill(&mut p, 0, 1);
         fill(&mut p, 1, 2);
         assert_eq!(p.discard(SourceId(1)), 16_384);
-        assert_eq!((p.free(), p.take_free(now, &mut pool, 0)), (1, Take::Block(p.block(0))));
+        assert_eq!((p.free(), p.take_free(now, 1, &mut pool, 0)), (1, Take::Block(p.block(0))));
         assert_eq!(p.give_up_idle_parts(&mut pool), 0);
         (0..7).filter(|n| *n != 1).for_each(|n| p.release(n));
         assert_eq!(p.give_up_idle_parts(&mut pool), 16_384);

@@ -1,8 +1,9 @@
 //! Which blocks to ask of whom, and taking them in.
 //!
 //! A peer works on one piece at a time and keeps it to itself while it is fast enough: runs of blocks are good for
-//! disks, and a bad piece has one sender. Every block asked for has its place in a buffer already; while the budget
-//! is used up, peers share the pieces that have buffers, so the half-filled are always finished first.
+//! disks, and a bad piece has one sender. Every block asked for has its place in a buffer already, but for those that
+//! fast peers are asked for [ahead](super::ahead); while the budget is used up, the other peers share the pieces that
+//! have buffers, so the half-filled are always finished first.
 
 use std::time::{Duration, Instant};
 
@@ -157,7 +158,7 @@ impl Torrent {
                     && p.allows(slot)
                     && (!peer.choking_us || peer.allowed_us.contains(&p.piece))
             })
-            && let Some(found) = self.take_from(now, current, pool)
+            && let Some(found) = self.take_from(now, slot, current, pool)
         {
             return Some(found);
         }
@@ -172,11 +173,12 @@ impl Torrent {
     pub(super) fn take_from(
         &mut self,
         now: Instant,
+        slot: usize,
         partial: usize,
         pool: &mut BufferPool,
     ) -> Option<(usize, BlockRequest)> {
         let reserve = self.reserve(pool);
-        match self.partials.get_mut(partial)?.take_free(now, pool, reserve) {
+        match self.partials.get_mut(partial)?.take_free(now, slot, pool, reserve) {
             Take::Block(block) => {
                 self.block_taken(now);
                 Some((partial, block))
@@ -223,7 +225,7 @@ impl Torrent {
                 self.partials.iter().filter(|(_, p)| joins(p)).map(|(at, p)| (p.left(), at)).collect();
             found.sort_unstable();
             for (_, at) in found {
-                if let Some(block) = self.take_from(now, at, pool) {
+                if let Some(block) = self.take_from(now, slot, at, pool) {
                     self.adopt(at, slot);
                     return Some(block);
                 }
@@ -233,7 +235,7 @@ impl Torrent {
             if !self.has_room(pool, self.cfg.geometry.piece_len()) {
                 self.go_hungry(now);
             } else if let Some(at) = self.start_piece(now, slot, parole, &has, last, fits) {
-                return self.take_from(now, at, pool);
+                return self.take_from(now, slot, at, pool);
             }
         }
         if self.free_blocks == 0 {
@@ -243,7 +245,7 @@ impl Torrent {
         let anything = |p: &Partial| usable(p) && (!parole || p.owner.is_none());
         let found: Vec<usize> = self.partials.iter().filter(|(_, p)| anything(p)).map(|(at, _)| at).collect();
         for at in found {
-            if let Some(block) = self.take_from(now, at, pool) {
+            if let Some(block) = self.take_from(now, slot, at, pool) {
                 self.adopt(at, slot);
                 return Some(block);
             }

@@ -240,7 +240,7 @@ impl Torrent {
             }
         }
         let block = found.and_then(|piece| match self.by_piece.get(&piece).copied() {
-            Some(at) => self.take_from(now, at, pool),
+            Some(at) => self.take_from(now, slot, at, pool),
             None => self.start_urgent(now, slot, parole, piece, pool),
         });
         if block.is_none()
@@ -279,7 +279,7 @@ impl Torrent {
         {
             urgent.unstarted -= 1;
         }
-        self.take_from(now, at, pool)
+        self.take_from(now, slot, at, pool)
     }
 
     /// When to look after them again.
