@@ -4,6 +4,8 @@
 //! handed to the disk as soon as it is full. Of most peers a buffer is taken *before* its blocks are asked for, so a
 //! block that was asked for always has a place, and running out of memory never stops such a peer from being read.
 //! Fast ones are asked for more than there are buffers; of these a part gets its buffer when it begins to arrive.
+//! While there are such peers, neither of the two uses can have more than three quarters of the budget, so that each
+//! goes on however slow the other is.
 
 use std::{
     fmt, mem,
@@ -23,6 +25,8 @@ pub struct PartBuf {
     data: Vec<u8>,
     len: usize,
     charge: Charge,
+    /// Counted as taken when its data came.
+    arrived: Option<Charge>,
 }
 
 /// Hands out buffers as long as the budget lasts, and keeps a few that came back.
@@ -30,16 +34,31 @@ pub struct PartBuf {
 /// The limit holds for buffers in use and buffers kept together.
 pub struct BufferPool {
     used: Arc<AtomicUsize>,
+    /// Of these, taken when the data came.
+    arrived: Arc<AtomicUsize>,
+    /// Shared with everybody who was asked for what has no buffer yet.
+    awaited: Arc<()>,
     budget: usize,
     free: [Vec<PartBuf>; CLASSES],
     kept: usize,
     refused: bool,
 }
 
+/// Somebody was asked for more than there are buffers: as long as this lives, memory is kept for what comes of it.
+#[derive(Clone, Debug)]
+pub struct Awaiting {
+    _shared: Arc<()>,
+}
+
 impl PartBuf {
     /// A buffer that belongs to no budget, for tests and for data that does not come from a peer.
     pub fn unpooled(data: Vec<u8>) -> PartBuf {
-        PartBuf { len: data.len(), data, charge: Charge { used: Arc::default(), bytes: 0 } }
+        PartBuf { len: data.len(), data, charge: Charge { used: Arc::default(), bytes: 0 }, arrived: None }
+    }
+
+    /// Whether it was taken [when its data came](BufferPool::take_on_arrival).
+    pub fn is_late(&self) -> bool {
+        self.arrived.is_some()
     }
 }
 
@@ -74,6 +93,8 @@ impl BufferPool {
     pub fn new(budget: usize) -> BufferPool {
         BufferPool {
             used: Arc::default(),
+            arrived: Arc::default(),
+            awaited: Arc::default(),
             budget: budget.max(PART_LEN as usize),
             free: Default::default(),
             kept: 0,
@@ -81,19 +102,48 @@ impl BufferPool {
         }
     }
 
-    /// As [`take`](BufferPool::take), but only if `reserve` bytes are left for others.
-    pub fn take_leaving(&mut self, len: usize, reserve: usize) -> Option<PartBuf> {
-        if reserve > 0 && !self.has_room(len, reserve) {
-            self.refused = true;
-            return None;
-        }
-        self.take(len)
-    }
-
-    /// A buffer of `len` bytes (at most [`PART_LEN`]), or `None` while the budget is used up.
+    /// A buffer of `len` bytes (at most [`PART_LEN`]) for data that is not asked for yet, or `None` while the budget is
+    /// used up.
     ///
     /// Its contents are whatever it held before: every byte is written before it is read.
     pub fn take(&mut self, len: usize) -> Option<PartBuf> {
+        if !self.has_room(len) {
+            self.refused = true;
+            return None;
+        }
+        self.take_any(len)
+    }
+
+    /// A buffer for data that was asked for without one and comes now.
+    pub fn take_on_arrival(&mut self, len: usize) -> Option<PartBuf> {
+        let bytes = class_len(class_of(len)?);
+        if self.arrived() + bytes > self.most_for_one() {
+            self.refused = true;
+            return None;
+        }
+        let mut buffer = self.take_any(len)?;
+        self.arrived.fetch_add(bytes, Ordering::Relaxed);
+        buffer.arrived = Some(Charge { used: Arc::clone(&self.arrived), bytes });
+        Some(buffer)
+    }
+
+    /// Counts a buffer as taken beforehand; false if those have had their share.
+    pub fn settle(&mut self, buffer: &mut PartBuf) -> bool {
+        let Some(arrived) = &buffer.arrived else { return true };
+        if self.is_awaited() && self.taken_before() + arrived.bytes > self.most_for_one() {
+            self.refused = true;
+            return false;
+        }
+        buffer.arrived = None;
+        true
+    }
+
+    /// Keeps memory for what comes without a buffer, until the answer is dropped.
+    pub fn await_more(&self) -> Awaiting {
+        Awaiting { _shared: Arc::clone(&self.awaited) }
+    }
+
+    fn take_any(&mut self, len: usize) -> Option<PartBuf> {
         let class = class_of(len)?;
         if let Some(mut buffer) = self.free[class].pop() {
             self.kept -= buffer.charge.bytes;
@@ -108,12 +158,13 @@ impl BufferPool {
         }
         self.used.fetch_add(bytes, Ordering::Relaxed);
         let charge = Charge { used: Arc::clone(&self.used), bytes };
-        Some(PartBuf { data: vec![0; bytes], len, charge })
+        Some(PartBuf { data: vec![0; bytes], len, charge, arrived: None })
     }
 
     /// Takes a buffer back for later use. A buffer of another pool is dropped.
-    pub fn give(&mut self, buffer: PartBuf) {
+    pub fn give(&mut self, mut buffer: PartBuf) {
         self.refused = false;
+        buffer.arrived = None;
         if !Arc::ptr_eq(&buffer.charge.used, &self.used) {
             return;
         }
@@ -144,9 +195,32 @@ impl BufferPool {
         self.budget
     }
 
-    /// Whether a [`take`](BufferPool::take) of `len` bytes would succeed and leave `reserve` bytes.
-    pub fn has_room(&self, len: usize, reserve: usize) -> bool {
-        class_of(len).is_some_and(|class| self.in_use() + class_len(class) + reserve <= self.budget)
+    /// Whether a [`take`](BufferPool::take) of `len` bytes would succeed.
+    pub fn has_room(&self, len: usize) -> bool {
+        let most = if self.is_awaited() { self.most_for_one() } else { self.budget };
+        class_of(len)
+            .map(class_len)
+            .is_some_and(|bytes| self.in_use() + bytes <= self.budget && self.taken_before() + bytes <= most)
+    }
+
+    /// Whether there are peers that were asked for more than there are buffers.
+    fn is_awaited(&self) -> bool {
+        Arc::strong_count(&self.awaited) > 1
+    }
+
+    /// Bytes in buffers that were taken when their data came.
+    fn arrived(&self) -> usize {
+        self.arrived.load(Ordering::Relaxed)
+    }
+
+    /// Bytes in buffers that were taken before their data was asked for.
+    fn taken_before(&self) -> usize {
+        self.in_use().saturating_sub(self.arrived())
+    }
+
+    /// What one of the two uses can have.
+    fn most_for_one(&self) -> usize {
+        (self.budget - self.budget / 4).max(PART_LEN as usize)
     }
 
     /// Whether somebody was refused since the last buffer came back: who holds buffers without using them should
@@ -221,10 +295,32 @@ mod tests {
     fn dropped_buffers_return_their_share() {
         let mut pool = BufferPool::new(1 << 18);
         let buffer = pool.take(PART_LEN as usize).unwrap();
-        assert!(!pool.has_room(1, 0));
+        assert!(!pool.has_room(1));
         drop(buffer);
         assert_eq!(pool.used(), 0);
         assert!(pool.take(PART_LEN as usize).is_some());
+    }
+
+    #[test]
+    fn each_use_leaves_a_quarter_to_the_other() {
+        let part = PART_LEN as usize;
+        let mut pool = BufferPool::new(8 * part);
+        let awaiting = pool.await_more();
+        let before: Vec<_> = std::iter::from_fn(|| pool.take(part)).collect();
+        let mut then: Vec<_> = std::iter::from_fn(|| pool.take_on_arrival(part)).collect();
+        assert_eq!((before.len(), then.len(), pool.is_short()), (6, 2, true));
+        drop(before);
+        then.extend(std::iter::from_fn(|| pool.take_on_arrival(part)));
+        assert_eq!((then.len(), pool.has_room(part)), (6, true));
+        // Six of the one use become buffers of the other, not more.
+        let before: Vec<_> = std::iter::from_fn(|| pool.take(part)).collect();
+        assert_eq!(before.len(), 2);
+        assert_eq!(then.iter_mut().filter_map(|b| pool.settle(b).then_some(())).count(), 4);
+        then.into_iter().chain(before).for_each(|buffer| pool.give(buffer));
+        assert_eq!((pool.in_use(), pool.arrived()), (0, 0));
+        // When nobody is awaited, all is free for the first use.
+        drop(awaiting);
+        assert_eq!(std::iter::from_fn(|| pool.take(part)).count(), 8);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use flood::TokenBucket;
 
 use super::{
     bitfield::Bitfield,
+    buffer::Awaiting,
     geometry::{BLOCK_LEN, BlockRequest, PieceIndex},
     handshake::{PeerId, Reserved},
     pipeline::Pipeline,
@@ -79,7 +80,7 @@ pub(crate) struct Peer {
     pub(crate) retry_at: Option<Instant>,
     pub(crate) allowed_us: Vec<PieceIndex>,
     /// Not all that it was asked for has a buffer.
-    pub(crate) ahead: bool,
+    pub(crate) ahead: Option<Awaiting>,
     /// Since when it is not read for want of a buffer.
     pub(crate) thirsty: Option<Instant>,
     /// It sent a block before its turn when there was no memory for it.
@@ -221,7 +222,7 @@ impl Peer {
             rejects: 0,
             retry_at: None,
             allowed_us: Vec::new(),
-            ahead: false,
+            ahead: None,
             thirsty: None,
             disorderly: false,
             queue: VecDeque::new(),

@@ -1,21 +1,23 @@
 //! Asking for more than there is memory for.
 //!
 //! On a long fast line more is under way than the budget for buffers holds. A peer that is fast enough is asked *ahead*:
-//! for whole parts without a buffer, one after the other, each of this peer alone. A part gets its buffer when its first
-//! block is next to be read; if there is none, the connection is not read until one comes back from the disk. So nothing
-//! that came is dropped.
+//! for whole parts without a buffer, each of this peer alone. A part gets its buffer when its first block is next to be
+//! read; if there is none, the connection is not read until one comes back from the disk: its peer is *thirsty*. So
+//! nothing is dropped of what comes in order, and the system's TCP slows the peer down.
 //!
-//! Why all goes on: a part that is begun is at the head of its peer's requests and needs no second buffer. All other
-//! requests go for parts that have buffers, never behind those made ahead (but for deadlines and the end game); and while
-//! anything is asked for ahead, they leave a quarter of the memory alone. What the peer does nevertheless (blocks in
-//! another order, requests lost) can jam it; then what lies idle longest is [given up](Torrent::break_jam).
+//! Why nobody is thirsty for ever: thirst is for the buffers that are [taken when data
+//! comes](BufferPool::take_on_arrival), which nothing else uses. Each is at the disk, or belongs to a part of which only
+//! one peer was asked for anything, and what that peer was asked for and has its buffer comes first among its requests:
+//! so the peer is read, and goes on, or is late and loses the part. To be asked of a second peer, or behind something
+//! without a buffer, a part needs a buffer of the [other kind](Partial::share).
 
 use std::time::{Duration, Instant};
 
-use super::{PeerKey, Torrent, TorrentOutput, requests::RECLAIM};
+use super::{PeerKey, Torrent, TorrentOutput, partial::Partial};
 use crate::proto::{
     buffer::{BufferPool, PART_LEN},
     geometry::{BLOCK_LEN, BlockRequest, PieceIndex},
+    peer::Asked,
     wire::BLOCK_HEADER_LEN,
 };
 
@@ -25,7 +27,7 @@ impl Torrent {
     /// [`tick`](Torrent::tick). Call it before every read.
     pub fn room(&mut self, now: Instant, key: PeerKey, pool: &mut BufferPool) -> usize {
         let Some(&slot) = self.by_key.get(&key) else { return usize::MAX };
-        if self.peers.get(slot).is_none_or(|peer| !peer.ahead) {
+        if self.peers.get(slot).is_none_or(|peer| peer.ahead.is_none()) {
             return usize::MAX;
         }
         let room = self.bind_next(slot, pool);
@@ -51,15 +53,27 @@ impl Torrent {
             let partial = self.partials.get_mut(asked.partial as usize);
             if let Some(partial) = partial.filter(|p| p.piece == asked.block.piece)
                 && !partial.is_received(asked.number())
-                && !partial.bind(asked.number(), pool)
+                && !partial.bind(asked.number(), slot, pool)
             {
                 return room;
             }
             room += BLOCK_HEADER_LEN + asked.block.len as usize;
         }
         // All that was asked for has its place.
-        self.leave_ahead(slot);
+        peer.ahead = None;
+        peer.nothing_at = None;
         usize::MAX
+    }
+
+    /// A block came before its turn and its part got a buffer: what else has one is expected next, too.
+    pub(super) fn expect_bound(&mut self, slot: usize) {
+        let Some(peer) = self.peers.get_mut(slot) else { return };
+        let partials = &self.partials;
+        let is_bound = |asked: &Asked| {
+            let partial = partials.get(asked.partial as usize).filter(|p| p.piece == asked.block.piece);
+            partial.is_none_or(|partial| partial.is_bound(asked.number()))
+        };
+        peer.asked.make_contiguous().sort_by_key(|asked| !is_bound(asked));
     }
 
     /// Lets peers be read again for whose next blocks there are buffers now, those first that wait longest.
@@ -91,124 +105,76 @@ impl Torrent {
             || self.sources.on_parole(peer.source)
             // Each of them may have begun two parts.
             || givers * 2 * PART_LEN as usize > pool.budget()
+            || peer.down.at(now) < FAST
         {
             return 0;
         }
-        let rate = peer.down.at(now);
-        if rate < FAST {
-            return 0;
-        }
-        // Saturates; the rate is finite and not negative.
-        let by_rate = (rate * WINDOW.as_secs_f64() / f64::from(BLOCK_LEN)) as u32;
-        by_rate.min(MOST_AHEAD / givers as u32)
+        MOST_AHEAD / givers as u32
     }
 
     /// The next block of a part that the peer has for itself.
-    pub(super) fn ahead_block(&mut self, now: Instant, slot: usize) -> Option<(usize, BlockRequest)> {
+    pub(super) fn ahead_block(
+        &mut self,
+        now: Instant,
+        slot: usize,
+        pool: &BufferPool,
+    ) -> Option<(usize, BlockRequest)> {
         let peer = self.peers.get(slot)?;
         let current = peer.current.filter(|at| {
             self.partials.get(*at).is_some_and(|p| Some(p.piece) == peer.last_piece && p.allows(slot))
         });
-        let (has, last) = (peer.has.clone(), peer.last_piece);
-        if let Some(at) = current
-            && let Some(found) = self.take_ahead(now, at, slot)
-        {
+        if let Some(found) = current.and_then(|at| self.take_ahead(now, at, slot, pool)) {
             return Some(found);
         }
+        let peer = self.peers.get(slot)?;
+        let (has, last) = (peer.has.clone(), peer.last_piece);
         let fits = |piece: PieceIndex| has.get(piece);
-        let mut left = Vec::new();
+        let mut open = Vec::new();
         if self.free_blocks > 0 {
-            let open = self.partials.iter().filter(|(_, p)| {
-                p.owner.is_none_or(|owner| owner == slot) && !p.urgent && fits(p.piece) && p.allows(slot)
-            });
-            left.extend(open.filter(|(_, p)| p.may_take_ahead(slot)).map(|(at, _)| at));
+            let usable = |p: &Partial| {
+                p.owner.is_none_or(|o| o == slot) && !p.urgent && fits(p.piece) && p.allows(slot)
+            };
+            let usable = self.partials.iter().filter(|(_, p)| usable(p) && p.may_take_ahead(slot));
+            open.extend(usable.map(|(at, _)| at));
         }
-        let mut found = None;
-        for at in left {
-            found = self.take_ahead(now, at, slot);
-            if found.is_some() {
-                break;
-            }
-        }
+        let mut found = open.into_iter().find_map(|at| self.take_ahead(now, at, slot, pool));
         if found.is_none() && self.picker.pickable() > 0 {
             let at = self.start_piece(now, slot, false, &has, last, fits)?;
-            found = self.take_ahead(now, at, slot);
+            found = self.take_ahead(now, at, slot, pool);
         }
-        let found = found?;
-        let at = found.0;
+        let (at, block) = found?;
         self.adopt(at, slot);
         if let Some(peer) = self.peers.get_mut(slot) {
             peer.current = Some(at);
-            peer.last_piece = Some(found.1.piece);
+            peer.last_piece = Some(block.piece);
         }
-        Some(found)
-    }
-
-    fn take_ahead(&mut self, now: Instant, at: usize, slot: usize) -> Option<(usize, BlockRequest)> {
-        let block = self.partials.get_mut(at)?.take_ahead(now, slot)?;
-        self.block_taken(now);
         Some((at, block))
     }
 
-    /// What a peer is asked for has no buffer yet.
-    pub(super) fn go_ahead(&mut self, slot: usize) {
-        if let Some(peer) = self.peers.get_mut(slot) {
-            self.ahead += usize::from(!std::mem::replace(&mut peer.ahead, true));
+    fn take_ahead(
+        &mut self,
+        now: Instant,
+        at: usize,
+        slot: usize,
+        pool: &BufferPool,
+    ) -> Option<(usize, BlockRequest)> {
+        let peer = self.peers.get_mut(slot)?;
+        let partial = self.partials.get_mut(at)?;
+        // Nothing without a buffer may come between the blocks of a part that has one.
+        let last = peer.asked.back().filter(|last| last.block.piece == partial.piece);
+        let last = last.map(|last| last.block.begin / PART_LEN);
+        let all_bound = peer.ahead.is_none();
+        let block = partial.take_ahead(now, slot, |part| all_bound || last == Some(part))?;
+        if !partial.is_bound(block.begin / BLOCK_LEN) {
+            peer.ahead.get_or_insert_with(|| pool.await_more());
         }
-    }
-
-    /// All that a peer was asked for has its buffer, or it is asked for nothing.
-    pub(super) fn leave_ahead(&mut self, slot: usize) {
-        if let Some(peer) = self.peers.get_mut(slot)
-            && std::mem::replace(&mut peer.ahead, false)
-        {
-            self.ahead -= 1;
-            peer.nothing_at = None;
-        }
-    }
-
-    /// Memory that is left for what was asked for ahead, bytes.
-    pub(super) fn reserve(&self, pool: &BufferPool) -> usize {
-        if self.ahead > 0 { pool.budget() / 4 } else { 0 }
-    }
-
-    /// Whether a part may get a buffer before its blocks are asked for.
-    pub(super) fn has_room(&self, pool: &BufferPool, len: u32) -> bool {
-        pool.has_room(len.min(PART_LEN) as usize, self.reserve(pool))
-    }
-
-    /// Peers that could go on wait for memory, and it lies with parts on which nothing happens: gives up the one that
-    /// was idle longest. It is asked for again, and only a peer that sends something else than it was asked for, or
-    /// nothing, brings it to that.
-    pub(super) fn break_jam(&mut self, now: Instant, pool: &mut BufferPool) {
-        let first = self.thirsty.front().and_then(|key| self.by_key.get(key));
-        let since = first.and_then(|slot| self.peers.get(*slot)).and_then(|peer| peer.thirsty);
-        let Some(since) = since else { return };
-        let held: u64 = self.partials.iter().map(|(_, partial)| partial.buffered()).sum();
-        // What is at the disk comes back by itself, however slow the disk is.
-        let patience = if 2 * held as usize > pool.in_use() { RECLAIM } else { JAM };
-        if now.saturating_duration_since(since) < patience {
-            return;
-        }
-        let idle =
-            |p: &super::Partial| p.buffered() > 0 && now.saturating_duration_since(p.touched) >= RECLAIM;
-        let oldest = self.partials.iter_mut().filter(|(_, p)| idle(p)).min_by_key(|(_, p)| p.touched);
-        let Some((_, partial)) = oldest else { return };
-        let before = partial.free();
-        self.waste.given_up += partial.give_up_parts(pool);
-        let piece = partial.piece;
-        self.free_blocks += partial.free() - before;
-        self.news += 1;
-        self.urgent_again(piece);
-        log::debug!("gave up what was there of piece {piece}: peers wait for memory");
+        self.block_taken(now);
+        Some((at, block))
     }
 }
 
 /// A peer is asked ahead if it fills a part (256 KiB) in a twentieth of a second.
 const FAST: f64 = 5.0 * 1024.0 * 1024.0;
-
-/// Requests made ahead cover this much time at the present rate. The rate lags behind while a connection is young.
-const WINDOW: Duration = Duration::from_secs(1);
 
 /// Blocks asked for ahead, all peers of a torrent together: 64 MiB.
 const MOST_AHEAD: u32 = 64 * 1024 * 1024 / BLOCK_LEN;
@@ -219,6 +185,3 @@ const FORESEEN: usize = PART_LEN as usize + 4 * BLOCK_LEN as usize;
 
 /// How often it is looked whether there are buffers, apart from when some came back.
 pub(super) const LOOK: Duration = Duration::from_secs(1);
-
-/// Peers wait this long for memory that others have.
-const JAM: Duration = Duration::from_secs(30);

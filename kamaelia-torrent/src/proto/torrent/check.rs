@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::Torrent;
-use crate::proto::{geometry::BLOCK_LEN, picker::PieceState};
+use crate::proto::{geometry::BLOCK_LEN, peer::Asked, picker::PieceState};
 
 impl Torrent {
     /// Compares everything that is counted with what there is to count. Slow: for tests.
@@ -55,13 +55,19 @@ impl Torrent {
             let served = peer.reading > 0 || peer.asks_leave;
             assert!(served || peer.queue.is_empty(), "requests lie about");
         }
-        assert_eq!(self.ahead, self.peers.iter().filter(|(_, peer)| peer.ahead).count());
         for (slot, peer) in &self.peers {
-            let bound = |asked: &crate::proto::peer::Asked| {
-                let partial = self.partials.get(asked.partial as usize);
-                partial.is_none_or(|p| asked.released || p.is_bound(asked.number()))
+            let place = |asked: &Asked| {
+                let partial = self.partials.get(asked.partial as usize)?;
+                (partial.piece == asked.block.piece).then(|| partial.place(asked.number()))
             };
-            assert!(peer.ahead || peer.asked.iter().all(bound), "peer {slot} was asked ahead unnoticed");
+            let places = peer.asked.iter().filter(|asked| !asked.released).filter_map(place);
+            let mut unbound = false;
+            for (asker, late) in places {
+                unbound |= late.is_none();
+                assert!(late.is_some() || peer.ahead.is_some(), "peer {slot} was asked ahead unnoticed");
+                assert!(late == Some(false) || asker == slot, "peer {slot} was asked for what another began");
+                assert!(late != Some(true) || !unbound, "peer {slot} holds memory and may wait for it");
+            }
             assert!(peer.thirsty.is_none() || self.thirsty.contains(&peer.key), "peer {slot} waits for ever");
         }
         self.assert_urgent_consistent();

@@ -173,18 +173,13 @@ impl Torrent {
     /// Forgets a peer.
     pub(super) fn remove(&mut self, now: Instant, slot: usize) -> Option<Peer> {
         self.release_all(slot);
-        self.leave_ahead(slot);
         let peer = self.peers.try_remove(slot)?;
         // What is kept of a block that did not come whole is asked for again.
         self.waste.cut_off += peer.arriving.map_or(0, |arriving| u64::from(arriving.offset));
         self.by_key.remove(&peer.key);
         self.interested -= usize::from(peer.interested);
         self.choker.forget(slot);
-        for (_, partial) in &mut self.partials {
-            if partial.owner == Some(slot) {
-                (partial.owner, partial.exclusive) = (None, false);
-            }
-        }
+        self.partials.iter_mut().for_each(|(_, partial)| partial.leave(slot));
         if peer.has.is_full() {
             self.picker.seed(false);
         } else {

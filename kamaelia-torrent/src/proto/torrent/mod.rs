@@ -82,9 +82,7 @@ pub struct Torrent {
     /// Peers that send to us, for their share of memory.
     givers: usize,
     hungry: bool,
-    /// Peers that were asked for more than there is memory for.
-    ahead: usize,
-    /// Those of them that are not read because of that, in the order in which they stopped.
+    /// Peers that are not read for want of buffers, in the order in which they stopped.
     thirsty: VecDeque<PeerKey>,
     disk_rests: Option<Instant>,
     /// Pieces that were verified and are not there now; rare.
@@ -147,7 +145,6 @@ impl Torrent {
             urgent: None,
             givers: 0,
             hungry: false,
-            ahead: 0,
             thirsty: VecDeque::new(),
             disk_rests: None,
             lost: None,

@@ -44,7 +44,7 @@ struct Part {
     buffer: Option<PartBuf>,
     missing: u16,
     requests: u16,
-    /// Who was asked for it before it had a buffer.
+    /// Who began it: nobody else is asked for it while it has no buffer, or one that it got when the data came.
     asker: u32,
 }
 
@@ -142,39 +142,36 @@ impl Partial {
         self.blocks.get(n as usize).map_or(0, |block| block.requests)
     }
 
-    /// Takes the next free block to ask for, in order; its part gets a buffer if that leaves `reserve` bytes. Parts
-    /// that a peer was asked for without a buffer are left to it.
-    pub(super) fn take_free(
-        &mut self,
-        now: Instant,
-        peer: usize,
-        pool: &mut BufferPool,
-        reserve: usize,
-    ) -> Take {
+    /// Takes the next free block to ask for, in order; its part gets a buffer. Parts that a peer was asked for without a
+    /// buffer are left to it.
+    pub(super) fn take_free(&mut self, now: Instant, peer: usize, pool: &mut BufferPool) -> Take {
         if self.free == 0 {
             return Take::NoneFree;
         }
         self.skip_taken();
         let mut refused = None;
         for n in self.first_free..self.blocks.len() as u32 {
-            let part = n / BLOCKS_PER_PART;
-            if refused == Some(part) || !self.blocks[n as usize].is_free() {
+            let number = n / BLOCKS_PER_PART;
+            if refused == Some(number) || !self.blocks[n as usize].is_free() {
                 continue;
             }
-            if self.parts[part as usize].buffer.is_none() {
-                if self.parts[part as usize].requests > 0 {
-                    continue;
-                }
+            let len = self.part_len(number);
+            let part = &mut self.parts[number as usize];
+            let has_place = match &mut part.buffer {
+                Some(buffer) => pool.settle(buffer),
+                None if part.requests > 0 => continue,
                 // One refusal is enough: later parts can only be served if they have their buffer already.
-                let buffer =
-                    if refused.is_none() { pool.take_leaving(self.part_len(part), reserve) } else { None };
-                if buffer.is_none() {
-                    refused = Some(part);
-                    continue;
+                None if refused.is_some() => false,
+                None => {
+                    part.buffer = pool.take(len);
+                    // It may go on with it when there is no memory for the next.
+                    part.asker = peer as u32;
+                    part.buffer.is_some()
                 }
-                self.parts[part as usize].buffer = buffer;
-                // It may go on with it when there is no memory for the next.
-                self.parts[part as usize].asker = peer as u32;
+            };
+            if !has_place {
+                refused = Some(number);
+                continue;
             }
             self.ask(n);
             self.touched = now;
@@ -183,18 +180,24 @@ impl Partial {
         if refused.is_some() { Take::NoMemory } else { Take::NoneFree }
     }
 
-    /// Takes the next free block of a part that has no buffer, or had none when it was begun, and of which nobody but
-    /// this peer was asked for anything.
-    pub(super) fn take_ahead(&mut self, now: Instant, peer: usize) -> Option<BlockRequest> {
+    /// Takes the next free block of a part that has no buffer and of which nobody but this peer was asked for anything;
+    /// or, if it `goes_on` with it, of one that it began and that has its buffer by now.
+    pub(super) fn take_ahead(
+        &mut self,
+        now: Instant,
+        peer: usize,
+        goes_on: impl Fn(u32) -> bool,
+    ) -> Option<BlockRequest> {
         if self.free == 0 {
             return None;
         }
         self.skip_taken();
         let fits = |n: &u32| {
-            let part = &self.parts[(n / BLOCKS_PER_PART) as usize];
-            // What it began it goes on with, though the first blocks may be here by now.
-            let own = part.asker == peer as u32 || (part.buffer.is_none() && part.requests == 0);
-            own && self.blocks[*n as usize].is_free()
+            let number = n / BLOCKS_PER_PART;
+            let part = &self.parts[number as usize];
+            self.blocks[*n as usize].is_free()
+                && part.is_for(peer)
+                && (part.buffer.is_none() || goes_on(number))
         };
         let n = (self.first_free..self.blocks.len() as u32).find(fits)?;
         self.parts[(n / BLOCKS_PER_PART) as usize].asker = peer as u32;
@@ -203,13 +206,9 @@ impl Partial {
         Some(self.block(n))
     }
 
-    /// Whether there is a part for [`take_ahead`](Partial::take_ahead), as far as that is seen without its blocks.
+    /// Whether there may be a part for [`take_ahead`](Partial::take_ahead), as far as that is seen without its blocks.
     pub(super) fn may_take_ahead(&self, peer: usize) -> bool {
-        let fits = |part: &Part| {
-            let untouched = part.buffer.is_none() && part.requests == 0;
-            part.missing > part.requests && (untouched || part.asker == peer as u32)
-        };
-        self.free > 0 && self.parts.iter().any(fits)
+        self.free > 0 && self.parts.iter().any(|part| part.missing > part.requests && part.is_for(peer))
     }
 
     /// Whether the part of a block has a buffer.
@@ -217,16 +216,38 @@ impl Partial {
         self.parts.get((n / BLOCKS_PER_PART) as usize).is_some_and(|part| part.buffer.is_some())
     }
 
-    /// Gives a buffer to the part of a block that is not here, if it has none; false if none is to be had.
-    pub(super) fn bind(&mut self, n: u32, pool: &mut BufferPool) -> bool {
-        let part = n / BLOCKS_PER_PART;
-        if !self.is_bound(n)
-            && let Some(unbound) = self.parts.get_mut(part as usize)
-        {
-            let len = PART_LEN.min(self.size.saturating_sub(part * PART_LEN));
-            unbound.buffer = pool.take(len as usize);
+    /// Gives a buffer to the part of a block that a peer sends; false if none is to be had. A part that somebody else
+    /// was asked for without a buffer is left as it is.
+    pub(super) fn bind(&mut self, n: u32, peer: usize, pool: &mut BufferPool) -> bool {
+        let number = n / BLOCKS_PER_PART;
+        let len = self.part_len(number);
+        let Some(part) = self.parts.get_mut(number as usize) else { return true };
+        if part.buffer.is_some() || !part.is_for(peer) {
+            return true;
         }
-        self.is_bound(n)
+        part.buffer = pool.take_on_arrival(len);
+        part.buffer.is_some()
+    }
+
+    /// Gives the part of a block a buffer, so that more peers can be asked for it; false if there is none.
+    pub(super) fn share(&mut self, n: u32, pool: &mut BufferPool) -> bool {
+        let number = n / BLOCKS_PER_PART;
+        let len = self.part_len(number);
+        let Some(part) = self.parts.get_mut(number as usize) else { return false };
+        match &mut part.buffer {
+            Some(buffer) => return pool.settle(buffer),
+            None if part.missing > 0 => part.buffer = pool.take(len),
+            None => {}
+        }
+        part.buffer.is_some()
+    }
+
+    /// A peer does not go on with what it began.
+    pub(super) fn leave(&mut self, peer: usize) {
+        if self.owner == Some(peer) {
+            (self.owner, self.exclusive) = (None, false);
+        }
+        self.parts.iter_mut().filter(|part| part.asker == peer as u32).for_each(|part| part.asker = NOBODY);
     }
 
     fn skip_taken(&mut self) {
@@ -364,21 +385,6 @@ impl Partial {
         lost
     }
 
-    /// Gives up all parts that are not complete, and what has arrived of them. Answers the bytes lost.
-    pub(super) fn give_up_parts(&mut self, pool: &mut BufferPool) -> u64 {
-        let mut lost = 0;
-        for number in 0..self.parts.len() as u32 {
-            let Some(buffer) = self.parts[number as usize].buffer.take() else { continue };
-            pool.give(buffer);
-            lost += self.forget(number, |_| true);
-            let start = (number * BLOCKS_PER_PART) as usize;
-            // The rest of a block whose start is lost is of no use.
-            let blocks = self.blocks.iter_mut().skip(start).take(BLOCKS_PER_PART as usize);
-            blocks.for_each(|block| block.writer = NOBODY);
-        }
-        lost
-    }
-
     /// Takes out blocks of a sender that is not to be trusted, as far as they are still here. Answers the bytes lost.
     pub(super) fn discard(&mut self, sender: SourceId) -> u64 {
         (0..self.parts.len() as u32)
@@ -387,6 +393,12 @@ impl Partial {
             .into_iter()
             .map(|number| self.forget(number, |block| block.source == sender))
             .sum()
+    }
+
+    /// Who began the part of a block, and whether its buffer was taken when the data came, if it has one; for tests.
+    pub(super) fn place(&self, n: u32) -> (usize, Option<bool>) {
+        let part = &self.parts[(n / BLOCKS_PER_PART) as usize];
+        (part.asker as usize, part.buffer.as_ref().map(PartBuf::is_late))
     }
 
     /// Compares the counts with what there is; `asked` tells how often a block was asked for.
@@ -438,6 +450,13 @@ impl Partial {
     }
 }
 
+impl Part {
+    /// Whether a peer may have it for itself: it began it, or nobody did.
+    fn is_for(&self, peer: usize) -> bool {
+        self.asker == peer as u32 || (self.buffer.is_none() && self.requests == 0)
+    }
+}
+
 impl Block {
     fn is_free(&self) -> bool {
         self.requests == 0 && !self.received
@@ -470,7 +489,7 @@ mod tests {
     fn parts_leave_as_soon_as_they_are_full() {
         let (mut p, mut pool, now) = setup(600_000, 600_000);
         let mut out = vec![];
-        while let Take::Block(block) = p.take_free(now, 1, &mut pool, 0) {
+        while let Take::Block(block) = p.take_free(now, 1, &mut pool) {
             out.extend(fill(&mut p, block.begin / BLOCK_LEN, 1));
         }
         let shape: Vec<_> = out.iter().map(|f| (f.offset, f.data.len(), f.last)).collect();
@@ -487,19 +506,19 @@ mod tests {
         let (mut p, _, now) = setup(1 << 20, 1 << 20);
         let mut pool = BufferPool::new(PART_LEN as usize);
         let mut asked = 0;
-        while let Take::Block(_) = p.take_free(now, 1, &mut pool, 0) {
+        while let Take::Block(_) = p.take_free(now, 1, &mut pool) {
             asked += 1;
         }
-        assert_eq!((asked, p.take_free(now, 1, &mut pool, 0)), (16, Take::NoMemory));
+        assert_eq!((asked, p.take_free(now, 1, &mut pool)), (16, Take::NoMemory));
         // A released block of the part that has a buffer can be had.
         p.release(5);
-        assert_eq!(p.take_free(now, 1, &mut pool, 0), Take::Block(p.block(5)));
+        assert_eq!(p.take_free(now, 1, &mut pool), Take::Block(p.block(5)));
     }
 
     #[test]
     fn two_peers_never_write_to_one_block() {
         let (mut p, mut pool, now) = setup(100_000, 100_000);
-        let Take::Block(_) = p.take_free(now, 1, &mut pool, 0) else { panic!() };
+        let Take::Block(_) = p.take_free(now, 1, &mut pool) else { panic!() };
         p.ask(0);
         assert!(p.begin(0, 1) && !p.begin(0, 2));
         assert!(!p.write(0, 2, 0, &[1]));
@@ -513,7 +532,7 @@ mod tests {
     #[test]
     fn a_writer_cannot_leave_its_part() {
         let (mut p, mut pool, now) = setup(20_000, 20_000);
-        while let Take::Block(_) = p.take_free(now, 1, &mut pool, 0) {}
+        while let Take::Block(_) = p.take_free(now, 1, &mut pool) {}
         assert!(p.begin(1, 1));
         assert!(!p.write(1, 1, 3_000, &[0; 1_000]));
     }
@@ -521,11 +540,11 @@ mod tests {
     #[test]
     fn idle_parts_and_distrusted_blocks_are_fetched_again() {
         let (mut p, mut pool, now) = setup(100_000, 100_000);
-        while let Take::Block(_) = p.take_free(now, 1, &mut pool, 0) {}
+        while let Take::Block(_) = p.take_free(now, 1, &mut pool) {}
         fill(&mut p, 0, 1);
         fill(&mut p, 1, 2);
         assert_eq!(p.discard(SourceId(1)), 16_384);
-        assert_eq!((p.free(), p.take_free(now, 1, &mut pool, 0)), (1, Take::Block(p.block(0))));
+        assert_eq!((p.free(), p.take_free(now, 1, &mut pool)), (1, Take::Block(p.block(0))));
         assert_eq!(p.give_up_idle_parts(&mut pool), 0);
         (0..7).filter(|n| *n != 1).for_each(|n| p.release(n));
         assert_eq!(p.give_up_idle_parts(&mut pool), 16_384);

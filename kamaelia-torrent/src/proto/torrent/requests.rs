@@ -48,12 +48,12 @@ impl Torrent {
 
     /// Asks a peer for as many blocks as its pipeline has room for.
     pub(super) fn ask(&mut self, now: Instant, slot: usize, pool: &mut BufferPool) {
-        if self.peers.get(slot).is_some_and(|peer| peer.ahead && peer.asked.is_empty()) {
-            self.leave_ahead(slot);
-        }
         let share = self.share(pool).min(self.paced_share(slot));
         let ahead = self.ahead_share(now, slot, pool);
         let Some(peer) = self.peers.get_mut(slot) else { return };
+        if peer.asked.is_empty() {
+            peer.ahead = None;
+        }
         let waits = peer.retry_at.is_some_and(|at| at > now) || peer.nothing_at == Some(self.news);
         if !peer.may_ask() || waits || self.disk_rests.is_some() {
             return;
@@ -76,12 +76,8 @@ impl Torrent {
             }
         }
         for n in open..depth {
-            let from = match ahead {
-                0 => Place::Memory,
-                _ if n >= share => Place::Ahead,
-                _ => Place::Either,
-            };
-            let Some((partial, block)) = self.next_block(now, slot, from, pool) else { break };
+            let found = self.next_block(now, slot, (n < share, ahead > 0), pool);
+            let Some((partial, block)) = found else { break };
             self.request(now, slot, partial, block);
         }
         let idle = self.peers.get(slot).is_some_and(|peer| peer.asked.is_empty());
@@ -116,20 +112,17 @@ impl Torrent {
 
     pub(super) fn request(&mut self, now: Instant, slot: usize, partial: usize, block: BlockRequest) {
         self.send(now, slot, &Message::Request(block));
-        let number = block.begin / BLOCK_LEN;
-        if self.partials.get(partial).is_some_and(|partial| !partial.is_bound(number)) {
-            self.go_ahead(slot);
-        }
         if let Some(peer) = self.peers.get_mut(slot) {
             peer.asked.push_back(Asked { block, partial: partial as u32, released: false });
         }
     }
 
+    /// The next block to ask a peer for: with a buffer (`bound`), or `ahead` without.
     fn next_block(
         &mut self,
         now: Instant,
         slot: usize,
-        from: Place,
+        (bound, ahead): (bool, bool),
         pool: &mut BufferPool,
     ) -> Option<(usize, BlockRequest)> {
         if self.urgent.is_some()
@@ -137,21 +130,14 @@ impl Torrent {
         {
             return Some(found);
         }
-        let peer = self.peers.get(slot)?;
-        match from {
-            // What has a buffer must not wait behind what has none.
-            Place::Memory if peer.ahead => return None,
-            Place::Memory => {}
-            Place::Ahead => return self.ahead_block(now, slot),
-            Place::Either if peer.ahead => return self.ahead_block(now, slot),
-            Place::Either if !self.has_room(pool, self.cfg.geometry.piece_len()) => {
-                if let Some(found) = self.ahead_block(now, slot) {
-                    return Some(found);
-                }
-            }
-            Place::Either => {}
+        if ahead && let Some(found) = self.ahead_block(now, slot, pool) {
+            return Some(found);
         }
         let peer = self.peers.get(slot)?;
+        if !bound || peer.ahead.is_some() {
+            // What has a buffer must not wait behind what has none.
+            return None;
+        }
         if let Some(current) = peer.current
             && self.partials.get(current).is_some_and(|p| {
                 Some(p.piece) == peer.last_piece
@@ -177,8 +163,7 @@ impl Torrent {
         partial: usize,
         pool: &mut BufferPool,
     ) -> Option<(usize, BlockRequest)> {
-        let reserve = self.reserve(pool);
-        match self.partials.get_mut(partial)?.take_free(now, slot, pool, reserve) {
+        match self.partials.get_mut(partial)?.take_free(now, slot, pool) {
             Take::Block(block) => {
                 self.block_taken(now);
                 Some((partial, block))
@@ -232,7 +217,7 @@ impl Torrent {
             }
         }
         if self.picker.pickable() > 0 {
-            if !self.has_room(pool, self.cfg.geometry.piece_len()) {
+            if !pool.has_room(self.cfg.geometry.piece_len().min(PART_LEN) as usize) {
                 self.go_hungry(now);
             } else if let Some(at) = self.start_piece(now, slot, parole, &has, last, fits) {
                 return self.take_from(now, slot, at, pool);
@@ -310,14 +295,13 @@ impl Torrent {
     }
 
     /// End game: asks an idle peer for blocks that another was asked for and will be the last to deliver.
-    fn duplicate(&mut self, now: Instant, slot: usize, pool: &BufferPool) {
+    fn duplicate(&mut self, now: Instant, slot: usize, pool: &mut BufferPool) {
         let Some(peer) = self.peers.get(slot) else { return };
         let (has, parole) = (peer.has.clone(), self.sources.on_parole(peer.source));
         if peer.choking_us || parole {
             return;
         }
         // Peers that never sent anything must not use up the chances of one that does.
-        let has_room = self.has_room(pool, self.cfg.geometry.piece_len());
         let most = if peer.down.total() > 0 { MOST_ASKED } else { 2 };
         let free = |asked: &Asked| {
             self.partials.get(asked.partial as usize).is_some_and(|p| {
@@ -326,7 +310,6 @@ impl Torrent {
                     && p.allows(slot)
                     && !p.is_received(asked.number())
                     && p.requests(asked.number()) < most
-                    && (has_room || p.is_bound(asked.number()))
             })
         };
         let wait = |asked: usize, rate: f64| asked as f64 / (rate + 1.0);
@@ -335,14 +318,12 @@ impl Torrent {
             wait(a.asked.len(), a.down.at(now)).total_cmp(&wait(b.asked.len(), b.down.at(now)))
         });
         let Some((_, slowest)) = slowest else { return };
-        let mut blocks: Vec<Asked> =
+        let blocks: Vec<Asked> =
             slowest.asked.iter().rev().filter(|asked| free(asked)).take(DUPLICATES).copied().collect();
-        let is_bound = |asked: &Asked| {
-            self.partials.get(asked.partial as usize).is_some_and(|p| p.is_bound(asked.number()))
-        };
-        blocks.sort_by_key(|asked| !is_bound(asked));
         for asked in blocks {
-            if let Some(partial) = self.partials.get_mut(asked.partial as usize) {
+            if let Some(partial) = self.partials.get_mut(asked.partial as usize)
+                && partial.share(asked.number(), pool)
+            {
                 partial.ask(asked.number());
                 self.request(now, slot, asked.partial as usize, asked.block);
             }
@@ -372,16 +353,22 @@ impl Torrent {
         let number = block.begin / BLOCK_LEN;
         let partial =
             self.partials.get_mut(at).filter(|p| p.piece == block.piece && p.block(number) == block);
-        let mut out_of_turn = false;
+        let (mut bound_now, mut dropped) = (false, false);
         if let Some(partial) = partial {
             arriving.counted = asked.is_some_and(|asked| !asked.released);
-            // It has its buffer, unless it comes out of turn.
-            out_of_turn = asked.is_some() && !partial.is_received(number) && !partial.bind(number, pool);
+            if asked.is_some() && !partial.is_received(number) && !partial.is_bound(number) {
+                // Not what came next by the order of the requests.
+                dropped = !partial.bind(number, slot, pool);
+                bound_now = partial.is_bound(number);
+            }
             arriving.keep = (asked.is_some() || partial.allows(slot)) && partial.begin(number, slot);
         }
         if let Some(peer) = self.peers.get_mut(slot) {
             peer.arriving = Some(arriving);
-            peer.disorderly |= out_of_turn;
+            peer.disorderly |= dropped;
+        }
+        if bound_now {
+            self.expect_bound(slot);
         }
         Ok(())
     }
@@ -546,11 +533,7 @@ impl Torrent {
 
     /// What a peer worked on is open to all.
     pub(super) fn leave_partials(&mut self, slot: usize) {
-        for (_, partial) in &mut self.partials {
-            if partial.owner == Some(slot) {
-                (partial.owner, partial.exclusive) = (None, false);
-            }
-        }
+        self.partials.iter_mut().for_each(|(_, partial)| partial.leave(slot));
         if let Some(peer) = self.peers.get_mut(slot) {
             peer.current = None;
         }
@@ -574,19 +557,7 @@ impl Torrent {
             }
         }
         free_again.into_iter().for_each(|piece| self.urgent_again(piece));
-        self.break_jam(now, pool);
     }
-}
-
-/// Where the place for a block may come from.
-#[derive(Copy, Clone, Debug)]
-enum Place {
-    /// There is one now.
-    Memory,
-    /// There will be one when it comes.
-    Ahead,
-    /// The one if possible, else the other.
-    Either,
 }
 
 /// Until so many pieces are there, pieces are picked at random and all peers finish them together.

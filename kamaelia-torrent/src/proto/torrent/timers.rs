@@ -29,14 +29,14 @@ impl Torrent {
         if self.disk_rests.is_some_and(|until| until <= now) {
             self.retry_disk(now);
         }
-        if pool.is_short() || self.hungry {
+        if pool.is_short() || self.wants_buffers() {
             self.reclaim(now, pool);
             self.hungry = false;
             self.news += 1;
         }
         self.quench(now, pool);
         if self.urgent.is_some() {
-            self.look_after_urgent(now);
+            self.look_after_urgent(now, pool);
         }
         if self.is_end_game() {
             // Blocks change hands until all have come.
@@ -48,7 +48,9 @@ impl Torrent {
         self.ask_all(now, pool);
         let deadlines = self.peers.iter().map(|(_, peer)| peer.deadline()).min();
         let reclaim = self.hungry.then(|| now + RECLAIM);
-        let holds = pool.is_short() && self.partials.iter().any(|(_, partial)| partial.buffered() > 0);
+        // Without peers nothing else would make it look whether others need its memory.
+        let holds = (pool.is_short() || self.peers.is_empty())
+            && self.partials.iter().any(|(_, partial)| partial.buffered() > 0);
         let share = holds.then(|| now + RECLAIM);
         let end_game = (self.is_end_game() && self.givers > 0).then(|| now + END_GAME);
         let urgent = self.urgent_look();

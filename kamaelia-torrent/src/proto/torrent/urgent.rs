@@ -14,7 +14,7 @@ use std::{
 
 use super::{Message, PieceIndex, Torrent, partial::Partial};
 use crate::proto::{
-    buffer::BufferPool,
+    buffer::{BufferPool, PART_LEN},
     geometry::{BLOCK_LEN, BlockRequest},
     peer::Asked,
     picker::{NORMAL, PieceState},
@@ -259,7 +259,7 @@ impl Torrent {
         piece: PieceIndex,
         pool: &mut BufferPool,
     ) -> Option<(usize, BlockRequest)> {
-        if !self.has_room(pool, self.cfg.geometry.piece_size(piece)) {
+        if !pool.has_room(self.cfg.geometry.piece_size(piece).min(PART_LEN) as usize) {
             self.go_hungry(now);
             return None;
         }
@@ -288,7 +288,7 @@ impl Torrent {
     }
 
     /// Makes room for what is needed at once, compares the peers, and asks others for what is late.
-    pub(super) fn look_after_urgent(&mut self, now: Instant) {
+    pub(super) fn look_after_urgent(&mut self, now: Instant, pool: &mut BufferPool) {
         let Some(urgent) = self.urgent.as_mut() else { return };
         if urgent.look_at.is_some_and(|at| at > now) {
             return;
@@ -305,7 +305,7 @@ impl Torrent {
         if std::mem::take(&mut urgent.preempt) {
             self.preempt(now);
         }
-        self.hasten(now);
+        self.hasten(now, pool);
         // Who was too slow for a deadline may be fast enough for the one that is the first now.
         self.news += 1;
         let pause = if self.givers > 0 { LOOK } else { IDLE_LOOK };
@@ -351,7 +351,7 @@ impl Torrent {
     }
 
     /// Asks a second peer for blocks of pieces whose time has come and that do not come.
-    fn hasten(&mut self, now: Instant) {
+    fn hasten(&mut self, now: Instant, pool: &mut BufferPool) {
         let Some(urgent) = self.urgent.as_ref() else { return };
         let usual = seconds(urgent.usual.unwrap_or(0.0));
         let patience = match self.pace {
@@ -393,7 +393,7 @@ impl Torrent {
         let mut left = LATE_BLOCKS;
         for piece in late {
             self.open_to_all(piece);
-            left -= self.ask_helpers(now, piece, &helpers, left);
+            left -= self.ask_helpers(now, piece, &helpers, left, pool);
             if let Some(due) = self.urgent.as_mut().and_then(|urgent| urgent.pieces.get_mut(&piece)) {
                 due.asked_at = Some(now);
             }
@@ -407,6 +407,7 @@ impl Torrent {
         piece: PieceIndex,
         helpers: &[(f64, usize)],
         most: usize,
+        pool: &mut BufferPool,
     ) -> usize {
         let Some(&at) = self.by_piece.get(&piece) else { return 0 };
         let mut done = 0;
@@ -428,9 +429,12 @@ impl Torrent {
                 })
             };
             let Some(&(_, helper)) = helpers.iter().find(|(_, slot)| !busy(*slot)) else { continue };
-            if let Some(partial) = self.partials.get_mut(at) {
-                partial.ask(number);
+            let Some(partial) = self.partials.get_mut(at) else { return done };
+            if !partial.share(number, pool) {
+                self.go_hungry(now);
+                return done;
             }
+            partial.ask(number);
             self.request(now, helper, at, block);
             done += 1;
         }
