@@ -40,20 +40,40 @@ fn meaning(chunks: &[&[u8]]) -> (Vec<u8>, bool) {
     (again, true)
 }
 
-/// Bytes of a peer, by way of a buffer or straight to where they are expected.
-fn deliver(torrent: &mut Torrent, now: Instant, key: PeerKey, bytes: &[u8], pool: &mut BufferPool, step: u8) {
+/// Bytes of a peer, by way of a buffer or straight to where they are expected, as far as there is room; what there is
+/// no room for is left.
+fn deliver(
+    torrent: &mut Torrent,
+    now: Instant,
+    key: PeerKey,
+    mut bytes: &[u8],
+    pool: &mut BufferPool,
+    step: u8,
+) -> Vec<u8> {
     let mut landing = Landing::default();
-    let _ = if step & 32 != 0 && torrent.land(key, &mut landing) {
-        let mut rest = bytes;
-        landing.for_each_slice(|place| {
-            let (here, tail) = rest.split_at(rest.len().min(place.len()));
-            place[..here.len()].copy_from_slice(here);
-            rest = tail;
-        });
-        torrent.landed(now, key, &mut landing, bytes.len(), rest, pool)
-    } else {
-        torrent.receive(now, key, bytes, pool)
-    };
+    while !bytes.is_empty() {
+        let room = torrent.room(now, key, pool);
+        if room == 0 {
+            break;
+        }
+        let (here, behind) = bytes.split_at(bytes.len().min(room));
+        bytes = behind;
+        let result = if step & 32 != 0 && torrent.land(key, &mut landing) {
+            let mut rest = here;
+            landing.for_each_slice(|place| {
+                let (here, tail) = rest.split_at(rest.len().min(place.len()));
+                place[..here.len()].copy_from_slice(here);
+                rest = tail;
+            });
+            torrent.landed(now, key, &mut landing, here.len(), rest, pool)
+        } else {
+            torrent.receive(now, key, here, pool)
+        };
+        if result.is_err() {
+            return Vec::new();
+        }
+    }
+    bytes.to_vec()
 }
 
 /// A torrent with three connections, driven by a list of steps: whatever happens, in whatever order, the
@@ -62,8 +82,12 @@ pub(crate) fn peer(data: &[u8]) {
     let mut data = data.iter().copied();
     let mut now = Instant::now();
     let mode = data.next().unwrap_or(0);
-    // Pieces of two parts, or of three blocks; three pieces.
-    let (total, piece_len) = if mode & 4 != 0 { (700_000, 300_000) } else { (100_000, 40_000) };
+    // Pieces of two parts, or of three blocks, or so long that a peer is asked for more than there is memory; three.
+    let (total, piece_len, little) = match mode & 12 {
+        0 => (100_000, 40_000, 1 << 18),
+        4 => (700_000, 300_000, 1 << 18),
+        _ => (5_000_000, 2_000_000, 1 << 19),
+    };
     let geometry = Geometry::new(total, piece_len).expect("valid");
     let mut cfg = TorrentConfig::new(InfoHash([1; 20]), PeerId([1; 20]), geometry);
     if mode & 1 != 0 {
@@ -71,7 +95,7 @@ pub(crate) fn peer(data: &[u8]) {
     }
     (cfg.max_peers, cfg.upload_slots, cfg.min_requests) = (3, Some(2), 4);
     let mut torrent = Torrent::new(cfg, now);
-    let mut pool = BufferPool::new(if mode & 2 != 0 { 1 << 18 } else { 1 << 20 });
+    let mut pool = BufferPool::new(if mode & 2 != 0 { little } else { 1 << 20 });
     let mut writing: Vec<(PieceIndex, bool, PartBuf)> = Vec::new();
     let mut reading: Vec<(PeerKey, Vec<BlockRequest>)> = Vec::new();
     let mut asked: Vec<(PeerKey, BlockRequest)> = Vec::new();
@@ -124,17 +148,21 @@ pub(crate) fn peer(data: &[u8]) {
             // A peer sends what it was asked for, in one go or in part.
             6..=9 => {
                 let rest = &mut rest[key.0 as usize];
-                if !rest.is_empty() {
-                    deliver(&mut torrent, now, key, &std::mem::take(rest), &mut pool, step);
-                } else if let Some(at) = asked.iter().position(|(other, _)| *other == key) {
-                    let (_, block) = asked.remove(at);
-                    let mut bytes = block_header(&block).to_vec();
-                    bytes.resize(bytes.len() + block.len as usize, step);
+                let mut bytes = std::mem::take(rest);
+                if bytes.is_empty() {
+                    let many = if step >> 6 == 2 { 16 } else { 1 };
+                    for _ in 0..many {
+                        let Some(at) = asked.iter().position(|(other, _)| *other == key) else { break };
+                        let (_, block) = asked.remove(at);
+                        bytes.extend_from_slice(&block_header(&block));
+                        bytes.resize(bytes.len() + block.len as usize, step);
+                    }
                     if step >> 6 == 3 {
                         *rest = bytes.split_off(bytes.len() / 2);
                     }
-                    deliver(&mut torrent, now, key, &bytes, &mut pool, step);
                 }
+                let left = deliver(&mut torrent, now, key, &bytes, &mut pool, step);
+                rest.splice(0..0, left);
             }
             10..=13 => {
                 let message = match data.next().unwrap_or(0) % 10 {
@@ -153,12 +181,13 @@ pub(crate) fn peer(data: &[u8]) {
                 };
                 let mut bytes = std::mem::take(&mut rest[key.0 as usize]);
                 message.encode(&mut bytes);
-                deliver(&mut torrent, now, key, &bytes, &mut pool, step);
+                rest[key.0 as usize] = deliver(&mut torrent, now, key, &bytes, &mut pool, step);
             }
             14 => {
                 let len = usize::from(data.next().unwrap_or(0));
-                let bytes: Vec<u8> = data.by_ref().take(len).collect();
-                deliver(&mut torrent, now, key, &bytes, &mut pool, step);
+                let mut bytes = std::mem::take(&mut rest[key.0 as usize]);
+                bytes.extend(data.by_ref().take(len));
+                rest[key.0 as usize] = deliver(&mut torrent, now, key, &bytes, &mut pool, step);
             }
             _ => {
                 torrent.retry_disk(now);

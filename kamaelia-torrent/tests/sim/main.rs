@@ -4,6 +4,7 @@
 
 mod ahead;
 mod doubt;
+mod habits;
 mod hostile;
 mod limits;
 mod scripts;

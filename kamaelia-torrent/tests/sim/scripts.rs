@@ -47,7 +47,7 @@ impl Script for Says {
         std::mem::take(&mut self.open)
     }
 
-    fn every(&mut self) -> Option<(Duration, Vec<u8>)> {
+    fn every(&mut self, _payload: &Payload) -> Option<(Duration, Vec<u8>)> {
         self.again.clone()
     }
 }
@@ -153,7 +153,7 @@ impl Script for Leech {
         if self.fast { Reserved::OURS } else { Reserved::default() }
     }
 
-    fn every(&mut self) -> Option<(Duration, Vec<u8>)> {
+    fn every(&mut self, _payload: &Payload) -> Option<(Duration, Vec<u8>)> {
         Some((Duration::from_secs(60), encode(&[Message::KeepAlive])))
     }
 

@@ -42,7 +42,7 @@ fn nothing_is_fetched_that_is_not_wanted() {
             .sum();
         let stats = w.node(l).torrent.stats(w.now);
         assert_eq!((stats.downloaded, stats.verified, stats.wasted), (wanted, wanted, 0));
-        assert_eq!((stats.requests, w.node(l).pool.in_use()), (0, 0));
+        assert_eq!((stats.requests, w.node(l).pool.borrow().in_use()), (0, 0));
         // The seed has nothing more to give, and is not kept waiting.
         assert!(w.node(l).lost.iter().any(|(_, why)| *why == PeerError::Useless));
         w.node(l).torrent.assert_consistent();
@@ -77,7 +77,7 @@ fn a_change_of_mind_gives_up_what_is_under_way_and_takes_it_up_again() {
         assert!(finished(&w, &[l]));
         w.run(MINUTE, |_| false);
         let stats = w.node(l).torrent.stats(w.now);
-        assert_eq!((stats.requests, stats.buffered, w.node(l).pool.in_use()), (0, 0, 0));
+        assert_eq!((stats.requests, stats.buffered, w.node(l).pool.borrow().in_use()), (0, 0, 0));
         w.node_mut(l).completed = None;
         w.select(l, |_| 4);
         assert!(!finished(&w, &[l]));

@@ -30,7 +30,7 @@ fn finish(world: &mut World, node: usize) {
     world.run(Duration::from_secs(3600), |w| w.node(node).completed.is_some());
     let node = world.node(node);
     assert!(node.completed.is_some(), "{:?}", node.torrent.stats(world.now));
-    assert!(node.data == world.payload.data && node.pool.in_use() == 0);
+    assert!(node.data == world.payload.data && node.pool.borrow().in_use() == 0);
     assert_eq!(node.torrent.deadlines().count(), 0);
 }
 

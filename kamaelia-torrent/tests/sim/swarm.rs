@@ -22,7 +22,7 @@ fn check(world: &World, nodes: &[usize]) {
         let node = world.node(*id);
         assert!(node.completed.is_some(), "node {id}: {:?}", node.torrent.stats(world.now));
         assert!(node.data == world.payload.data, "node {id} has wrong data");
-        assert_eq!(node.pool.in_use(), 0, "node {id} keeps buffers");
+        assert_eq!(node.pool.borrow().in_use(), 0, "node {id} keeps buffers");
     }
 }
 
@@ -204,7 +204,7 @@ fn parts_of_peers_that_went_do_not_hold_the_budget() {
         .collect();
     bad.iter().for_each(|peer| w.connect(l, *peer));
     w.run(Duration::from_secs(10), |_| false);
-    assert_eq!(w.node(l).pool.in_use(), 1 << 20);
+    assert_eq!(w.node(l).pool.borrow().in_use(), 1 << 20);
     bad.iter().for_each(|peer| w.unplug(*peer));
     // One that has the others cannot fill what is begun.
     let s = w.add(NodeConfig {

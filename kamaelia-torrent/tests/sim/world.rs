@@ -1,9 +1,11 @@
 //! A world in one thread: nodes, lines and disks under virtual time. The same seed gives the same run.
 
 use std::{
+    cell::RefCell,
     cmp::Reverse,
     collections::{BinaryHeap, HashMap, VecDeque},
     net::SocketAddr,
+    rc::Rc,
     time::{Duration, Instant},
 };
 
@@ -56,7 +58,7 @@ pub(crate) trait Script {
         Vec::new()
     }
     /// Bytes sent at this interval.
-    fn every(&mut self) -> Option<(Duration, Vec<u8>)> {
+    fn every(&mut self, _payload: &Payload) -> Option<(Duration, Vec<u8>)> {
         None
     }
 }
@@ -69,6 +71,8 @@ pub(crate) struct NodeConfig {
     /// One disk write in so many fails; 0 for none.
     pub(crate) disk_faults: u32,
     pub(crate) budget: usize,
+    /// Memory shared with other nodes, instead of that budget.
+    pub(crate) memory: Option<Memory>,
     pub(crate) have: bool,
     pub(crate) limits: Limits,
     pub(crate) tweak: fn(&mut TorrentConfig),
@@ -82,6 +86,7 @@ impl Default for NodeConfig {
             disk: Duration::from_millis(2),
             disk_faults: 0,
             budget: 16 << 20,
+            memory: None,
             have: false,
             limits: Limits::NONE,
             tweak: |_| {},
@@ -89,10 +94,19 @@ impl Default for NodeConfig {
     }
 }
 
+/// Memory for pieces.
+pub(crate) type Memory = Rc<RefCell<BufferPool>>;
+
+pub(crate) fn memory(budget: usize) -> Memory {
+    Rc::new(RefCell::new(BufferPool::new(budget)))
+}
+
 pub(crate) struct Node {
     pub(crate) cfg: NodeConfig,
     pub(crate) torrent: Torrent,
-    pub(crate) pool: BufferPool,
+    pub(crate) pool: Memory,
+    /// How often it could not read for want of a buffer.
+    pub(crate) thirsts: usize,
     pub(crate) data: Vec<u8>,
     pub(crate) completed: Option<Instant>,
     pub(crate) lost: Vec<(SocketAddr, PeerError)>,
@@ -230,7 +244,8 @@ impl World {
         }
         let node = Node {
             torrent: Torrent::new(torrent, self.now),
-            pool: BufferPool::new(cfg.budget),
+            pool: cfg.memory.clone().unwrap_or_else(|| memory(cfg.budget)),
+            thirsts: 0,
             data,
             completed: None,
             lost: Vec::new(),
@@ -324,7 +339,7 @@ impl World {
             self.settle(actor);
             if let Actor::Script(script) = &mut self.actors[actor] {
                 let data = script.open();
-                let again = script.every();
+                let again = script.every(&self.payload);
                 self.transmit(conn, end, data, None);
                 if let Some((again, data)) = again {
                     self.at(again, Event::Script { conn, end, data, again });
@@ -379,7 +394,7 @@ impl World {
             Event::Tick(id) => {
                 let node = self.node_mut(id);
                 node.tick_at = None;
-                node.torrent.tick(now, &mut node.pool);
+                node.torrent.tick(now, &mut node.pool.borrow_mut());
                 self.settle(id);
             }
             Event::Deal(id) => {
@@ -433,7 +448,7 @@ impl World {
                 };
                 let node = self.node_mut(id);
                 if let Some(buffer) = node.in_flight_writes[slot].take() {
-                    node.pool.give(buffer);
+                    node.pool.borrow_mut().give(buffer);
                 }
                 if faulty {
                     node.disk_errors += 1;
@@ -448,9 +463,7 @@ impl World {
                     };
                     node.torrent.piece_checked(now, piece, result);
                 }
-                if node.torrent.wants_buffers() {
-                    node.torrent.fill(now, &mut node.pool);
-                }
+                self.feed(id);
                 self.settle(id);
             }
             Event::Hashes { node: id, piece } => {
@@ -466,12 +479,28 @@ impl World {
                     self.transmit(conn, end, data, None);
                     let actor = self.conns[conn].ends[end].actor;
                     let next = match &mut self.actors[actor] {
-                        Actor::Script(script) => script.every(),
+                        Actor::Script(script) => script.every(&self.payload),
                         Actor::Node(_) => None,
                     };
                     let (again, data) = next.unwrap_or((again, Vec::new()));
                     self.at(again, Event::Script { conn, end, data, again });
                 }
+            }
+        }
+    }
+
+    /// Offers buffers that came back to all whose memory they are, each first in its turn.
+    fn feed(&mut self, id: usize) {
+        let (now, pool) = (self.now, Rc::clone(&self.node(id).pool));
+        let shares = |actor: &Actor| matches!(actor, Actor::Node(node) if Rc::ptr_eq(&node.pool, &pool));
+        let mut nodes: Vec<usize> = (0..self.actors.len()).filter(|id| shares(&self.actors[*id])).collect();
+        let first = self.planned as usize % nodes.len();
+        nodes.rotate_left(first);
+        for id in nodes {
+            let node = self.node_mut(id);
+            if node.torrent.wants_buffers() {
+                node.torrent.fill(now, &mut pool.borrow_mut());
+                self.settle(id);
             }
         }
     }
@@ -500,8 +529,9 @@ impl World {
                     node.torrent.hold(now, key, node.down.pace(0));
                     return self.settle(actor);
                 }
-                let room = node.torrent.room(now, key, &mut node.pool);
+                let room = node.torrent.room(now, key, &mut node.pool.borrow_mut());
                 if room == 0 {
+                    node.thirsts += 1;
                     there.paused = true;
                     there.held.push_back(data);
                     return self.settle(actor);
@@ -518,9 +548,16 @@ impl World {
                         rest = &rest[here..];
                     });
                     self.landed += 1;
-                    node.torrent.landed(now, key, &mut self.landing, data.len(), rest, &mut node.pool)
+                    node.torrent.landed(
+                        now,
+                        key,
+                        &mut self.landing,
+                        data.len(),
+                        rest,
+                        &mut node.pool.borrow_mut(),
+                    )
                 } else {
-                    node.torrent.receive(now, key, &data, &mut node.pool)
+                    node.torrent.receive(now, key, &data, &mut node.pool.borrow_mut())
                 };
                 if let Err(error) = result {
                     let other = self.conns[conn].ends[1 - end].actor;
@@ -601,7 +638,7 @@ impl World {
         let check = self.settled.is_multiple_of(64);
         loop {
             let node = self.node_mut(id);
-            assert!(node.pool.used() <= node.pool.budget());
+            assert!(node.pool.borrow().used() <= node.pool.borrow().budget());
             if check {
                 node.torrent.assert_consistent();
             }
@@ -711,8 +748,10 @@ impl World {
                 continue;
             }
             let Actor::Node(node) = &mut self.actors[id] else { return };
-            let most = (grant.bytes as usize).min(node.torrent.room(now, grant.key, &mut node.pool));
+            let most =
+                (grant.bytes as usize).min(node.torrent.room(now, grant.key, &mut node.pool.borrow_mut()));
             if most == 0 {
+                node.thirsts += 1;
                 there.paused = true;
                 continue;
             }
@@ -729,7 +768,7 @@ impl World {
             }
             let node = self.node_mut(id);
             node.down.charge(now, 0, data.len() as u64);
-            let result = node.torrent.receive(now, grant.key, &data, &mut node.pool);
+            let result = node.torrent.receive(now, grant.key, &data, &mut node.pool.borrow_mut());
             if let Err(error) = result {
                 let other = self.conns[conn].ends[1 - end].actor;
                 self.node_mut(id).lost.push((address(other), error));

@@ -160,7 +160,7 @@ impl Torrent {
     ) -> Option<(usize, BlockRequest)> {
         let peer = self.peers.get_mut(slot)?;
         let partial = self.partials.get_mut(at)?;
-        // Nothing without a buffer may come between the blocks of a part that has one.
+        // Nothing without a buffer may come between the blocks of a part: they get theirs together.
         let last = peer.asked.back().filter(|last| last.block.piece == partial.piece);
         let last = last.map(|last| last.block.begin / PART_LEN);
         let all_bound = peer.ahead.is_none();

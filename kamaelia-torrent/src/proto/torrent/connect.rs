@@ -179,7 +179,7 @@ impl Torrent {
         self.by_key.remove(&peer.key);
         self.interested -= usize::from(peer.interested);
         self.choker.forget(slot);
-        self.partials.iter_mut().for_each(|(_, partial)| partial.leave(slot));
+        self.partials.iter_mut().for_each(|(_, partial)| partial.forget_peer(slot));
         if peer.has.is_full() {
             self.picker.seed(false);
         } else {

@@ -180,8 +180,8 @@ impl Partial {
         if refused.is_some() { Take::NoMemory } else { Take::NoneFree }
     }
 
-    /// Takes the next free block of a part that has no buffer and of which nobody but this peer was asked for anything;
-    /// or, if it `goes_on` with it, of one that it began and that has its buffer by now.
+    /// Takes the next free block of a part that has no buffer and that nobody was asked for; or of one that this peer
+    /// began, if it `goes_on` with it.
     pub(super) fn take_ahead(
         &mut self,
         now: Instant,
@@ -195,9 +195,8 @@ impl Partial {
         let fits = |n: &u32| {
             let number = n / BLOCKS_PER_PART;
             let part = &self.parts[number as usize];
-            self.blocks[*n as usize].is_free()
-                && part.is_for(peer)
-                && (part.buffer.is_none() || goes_on(number))
+            let usable = part.is_new() || (part.asker == peer as u32 && goes_on(number));
+            usable && self.blocks[*n as usize].is_free()
         };
         let n = (self.first_free..self.blocks.len() as u32).find(fits)?;
         self.parts[(n / BLOCKS_PER_PART) as usize].asker = peer as u32;
@@ -242,8 +241,8 @@ impl Partial {
         part.buffer.is_some()
     }
 
-    /// A peer does not go on with what it began.
-    pub(super) fn leave(&mut self, peer: usize) {
+    /// A peer is gone, and its place may be another's soon.
+    pub(super) fn forget_peer(&mut self, peer: usize) {
         if self.owner == Some(peer) {
             (self.owner, self.exclusive) = (None, false);
         }
@@ -381,6 +380,10 @@ impl Partial {
             let Some(buffer) = part.buffer.take() else { continue };
             pool.give(buffer);
             lost += self.forget(number, |_| true);
+            let start = (number * BLOCKS_PER_PART) as usize;
+            // A block may be coming that was given to others to ask for; the rest of it is of no use without its start.
+            let blocks = self.blocks.iter_mut().skip(start).take(BLOCKS_PER_PART as usize);
+            blocks.for_each(|block| block.writer = NOBODY);
         }
         lost
     }
@@ -451,9 +454,14 @@ impl Partial {
 }
 
 impl Part {
+    /// Whether it has no buffer and nobody was asked for it.
+    fn is_new(&self) -> bool {
+        self.buffer.is_none() && self.requests == 0
+    }
+
     /// Whether a peer may have it for itself: it began it, or nobody did.
     fn is_for(&self, peer: usize) -> bool {
-        self.asker == peer as u32 || (self.buffer.is_none() && self.requests == 0)
+        self.asker == peer as u32 || self.is_new()
     }
 }
 

@@ -533,7 +533,11 @@ impl Torrent {
 
     /// What a peer worked on is open to all.
     pub(super) fn leave_partials(&mut self, slot: usize) {
-        self.partials.iter_mut().for_each(|(_, partial)| partial.leave(slot));
+        for (_, partial) in &mut self.partials {
+            if partial.owner == Some(slot) {
+                (partial.owner, partial.exclusive) = (None, false);
+            }
+        }
         if let Some(peer) = self.peers.get_mut(slot) {
             peer.current = None;
         }
