@@ -22,6 +22,7 @@ mod restore;
 mod rules;
 mod selection;
 mod settings;
+mod sleep;
 mod slot;
 mod stats;
 mod stream;
@@ -303,10 +304,10 @@ impl Engine {
     pub fn add_peers(&mut self, id: TorrentId, peers: &[SocketAddr]) {
         let now = Instant::now();
         if let Some(&t) = self.by_id.get(&id) {
-            let slot = &mut self.torrents[t];
-            match &mut slot.swarm {
+            match self.wake_swarm(now, t) {
                 Some(swarm) => swarm.add_candidates(now, peers, PeerSource::User),
                 None => {
+                    let slot = &mut self.torrents[t];
                     let room = MAX_EARLY_PEERS.saturating_sub(slot.settings.peers.len());
                     slot.settings.peers.extend(peers.iter().take(room));
                 }
@@ -323,7 +324,7 @@ impl Engine {
 
     /// The connections of a torrent.
     pub fn peers(&self, id: TorrentId) -> Vec<PeerStats> {
-        let swarm = self.by_id.get(&id).and_then(|t| self.torrents[*t].swarm.as_ref());
+        let swarm = self.by_id.get(&id).and_then(|t| self.torrents[*t].swarm.as_deref());
         swarm.map_or_else(Vec::new, |swarm: &Torrent| swarm.peers(Instant::now()).collect())
     }
 
@@ -417,6 +418,7 @@ impl Engine {
             self.go_on_resting(now, t);
             self.go_on_stopping(now, t);
             self.note_demand(now, t);
+            self.doze(now, t);
             self.schedule(now, t);
         }
         self.announce_waiting(now);
