@@ -88,9 +88,8 @@ fn a_block_of_a_piece_that_a_pause_cuts_short_is_counted_as_given_up() {
     let all = Arc::new(AtomicBool::new(false));
     let open = Arc::clone(&all);
     // Of most pieces the first half only.
-    let (addr, served) = seed_of(&torrent, move |piece, begin| {
-        piece < 5 || begin == 0 || open.load(Ordering::SeqCst)
-    });
+    let (addr, served) =
+        seed_of(&torrent, move |piece, begin| piece < 5 || begin == 0 || open.load(Ordering::SeqCst));
     let dir = tempfile::tempdir().unwrap();
     let mut node = Node::start(settings());
     let id = add(&node, &torrent, vec![addr], dir.path());
@@ -114,20 +113,18 @@ fn a_block_of_a_piece_that_a_pause_cuts_short_is_counted_as_given_up() {
 fn pause_before_the_disk(refuse: bool) -> (Node, TorrentStatus, tempfile::TempDir, TestTorrent) {
     let torrent = single("f", 4 * PIECE as usize, PIECE, 1);
     let data = torrent.payload();
+    let lied = AtomicBool::new(false);
     let script: Script = Arc::new(move |piece, begin, len| {
         let at = piece as usize * PIECE as usize + begin as usize;
         let mut block = data[at..at + len as usize].to_vec();
-        block[0] ^= u8::from(piece == 2);
+        block[0] ^= u8::from(piece == 2 && !lied.swap(true, Ordering::SeqCst));
         Some(block)
     });
     let (addr, _) = scripted_seed(torrent.metainfo.info_hash().0, 4, script);
     let gate = Arc::new(Gate::default());
     let dir = tempfile::tempdir().unwrap();
-    let mut node = Node::start(Settings {
-        disk_workers: Some(1),
-        disk_hook: Some(gate.hook()),
-        ..settings()
-    });
+    let mut node =
+        Node::start(Settings { disk_workers: Some(1), disk_hook: Some(gate.hook()), ..settings() });
     // In order, so that the worker waits with the first and the bad one is behind it.
     let id = node.add(AddTorrent {
         peers: vec![addr],
@@ -154,12 +151,8 @@ fn pause_before_the_disk(refuse: bool) -> (Node, TorrentStatus, tempfile::TempDi
 fn pieces_that_the_disk_judges_after_a_pause_are_kept_or_counted() {
     let (mut node, status, dir, torrent) = pause_before_the_disk(false);
     assert_eq!((status.pieces_have, status.figures.waste.given_up), (3, 0));
-    let (honest, _) = seed_of(&torrent, |_, _| true);
     let id = status.id;
-    node.call(move |engine| {
-        engine.resume(id).unwrap();
-        engine.add_peers(id, &[honest]);
-    });
+    node.call(move |engine| engine.resume(id)).unwrap();
     node.wait_completed(id);
     torrent.verify(dir.path());
     assert_adds_up(&node.status(id));
@@ -240,7 +233,7 @@ fn the_sum_is_right_after_whatever_happened() {
     let seed = seed.unwrap_or_else(|| fastrand::u64(..1_000_000));
     println!("SEED={seed}");
     let mut rng = fastrand::Rng::with_seed(seed);
-    for _ in 0..12 {
+    for _ in 0..6 {
         anything(&mut rng);
     }
 }
@@ -270,7 +263,8 @@ fn anything(rng: &mut fastrand::Rng) {
     let left = Arc::clone(&refuses);
     let hook = DiskHook::new(move |access, bytes| {
         std::thread::sleep(Duration::from_nanos(bytes * 5));
-        let refuse = || left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
+        let refuse =
+            || left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
         if access == HookedAccess::Write && bytes > 1000 && refuse() {
             return Err(Error::new(ErrorKind::StorageFull, "refused"));
         }

@@ -9,9 +9,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use super::Engine;
 use super::event::{Event, RequestError, TorrentId};
 use super::slot::Phase;
-use super::Engine;
 use crate::disk::{DiskError, MoveHandle, Snapshot, Storage, StorageKey, Writes};
 use crate::proto::bitfield::Bitfield;
 use crate::proto::buffer::PartBuf;
