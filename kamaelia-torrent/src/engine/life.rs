@@ -328,6 +328,7 @@ impl Engine {
         for key in std::mem::take(&mut slot.links) {
             self.close(now, index_of(key), reason);
         }
+        self.give_up_unfinished(t);
         let slot = &mut self.torrents[t];
         if let Some(doubt) = slot.doubt.take() {
             // Looked at before it goes on.
@@ -383,6 +384,7 @@ impl Engine {
             let now = Instant::now();
             self.stand_up(t);
             self.queue.remove(self.torrents[t].rank);
+            self.give_up_late(t);
             let slot = self.torrents.remove(t);
             self.session.removed += slot.figures(now);
             self.forget_limits(t);

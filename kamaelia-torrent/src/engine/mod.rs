@@ -10,6 +10,7 @@ mod crowd;
 mod descriptors;
 mod event;
 mod files;
+mod late;
 mod life;
 mod limits;
 mod links;
@@ -49,7 +50,7 @@ use crate::net::listen;
 use crate::proto::buffer::BufferPool;
 use crate::proto::handshake::PeerId;
 use crate::proto::info_hash::InfoHash;
-use crate::proto::torrent::{Landing, PeerKey, PeerSource, PeerStats, Torrent, TorrentStats};
+use crate::proto::torrent::{Landing, PeerKey, PeerSource, PeerStats, Torrent};
 
 use links::Link;
 use queue::Queue;
@@ -124,6 +125,8 @@ pub struct Engine {
     events: VecDeque<Event>,
     /// Torrents to which something happened since somebody asked.
     changed: Vec<TorrentId>,
+    /// Pieces that were at the disk when their swarm ended.
+    late: late::Late,
     /// Torrents brought back by the call under way.
     restored: usize,
     /// Who reads files while they come.
@@ -212,6 +215,7 @@ impl Engine {
             last_token: 0,
             events: VecDeque::new(),
             changed: Vec::new(),
+            late: late::Late::default(),
             restored: 0,
             streams: stream::Streams::default(),
             queue: Queue::new(settings.queue_limits()),

@@ -9,9 +9,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use super::Engine;
 use super::event::{Event, RequestError, TorrentId};
 use super::slot::Phase;
-use super::{Engine, TorrentStats};
 use crate::disk::{DiskError, MoveHandle, Snapshot, Storage, StorageKey, Writes};
 use crate::proto::bitfield::Bitfield;
 use crate::proto::buffer::PartBuf;
@@ -291,9 +291,6 @@ impl Engine {
                 }
             }
             Phase::Failed => {
-                let totals = slot.totals(&slot.last_stats);
-                slot.before = totals;
-                slot.last_stats = TorrentStats::default();
                 (slot.error, slot.announcer) = (None, None);
                 slot.phase = Phase::Loading;
                 self.start_check(now, t, Bitfield::new(all.len()), all);

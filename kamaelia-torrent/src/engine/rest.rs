@@ -261,6 +261,8 @@ impl Engine {
         if !matches!(slot.phase, Phase::Resting { settled: true }) || busy {
             return self.touch(t);
         }
+        self.give_up_late(t);
+        let slot = &mut self.torrents[t];
         let have = slot.have.take().unwrap_or_else(|| Bitfield::new(slot.metainfo.geometry().piece_count()));
         let Some(wanted) = slot.to_check.take() else { return self.start(now, t, have) };
         let (id, total) = (slot.id, wanted.count());

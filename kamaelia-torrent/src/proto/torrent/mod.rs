@@ -13,6 +13,7 @@ mod dormant;
 mod doubt;
 mod haves;
 mod landing;
+mod leave;
 mod messages;
 mod pace;
 mod partial;
@@ -105,6 +106,8 @@ pub struct Torrent {
     down: Rate,
     up: Rate,
     waste: Waste,
+    /// Payload received that became verified pieces, bytes.
+    kept: u64,
     failed_pieces: u64,
     verified: u64,
 }
@@ -158,6 +161,7 @@ impl Torrent {
             down: Rate::new(now),
             up: Rate::new(now),
             waste: Waste::default(),
+            kept: 0,
             failed_pieces: 0,
             verified,
             have,
