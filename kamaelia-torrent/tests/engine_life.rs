@@ -267,3 +267,28 @@ fn hundreds_of_torrents_do_not_ask_a_tracker_all_at_once_and_all_say_goodbye() {
     let most = most.load(std::sync::atomic::Ordering::SeqCst);
     assert!((2..=20).contains(&most), "{most} requests at a time");
 }
+
+#[test]
+fn a_server_that_does_not_answer_costs_one_request_and_others_are_asked_meanwhile() {
+    // Takes connections and never says anything.
+    let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let dead = format!("http://{}/announce", silent.local_addr().unwrap());
+    let (alive, requests, _) = busy_tracker();
+    let dir = tempfile::tempdir().unwrap();
+    let mut node =
+        Node::start(Settings { stop_timeout: std::time::Duration::from_millis(100), ..settings() });
+    for n in 0..300 {
+        let url = if n < 200 { &dead } else { &alive };
+        let torrent = with_tracker(Box::leak(format!("f{n}").into_boxed_str()), 1000, 16_384, url);
+        node.add(AddTorrent::new(torrent.metainfo, dir.path()));
+    }
+    // Two hundred keep waiting for what would be the time-out at least.
+    for _ in 0..100 {
+        let answer = node.wait("an answer", |e| matches!(e, Event::Tracker { .. }));
+        assert!(matches!(answer, Event::Tracker { result: Ok(0), .. }), "{answer:?}");
+        assert!(requests.recv_timeout(LIMIT).unwrap().contains("event=started"));
+    }
+    silent.set_nonblocking(true).unwrap();
+    assert_eq!(std::iter::from_fn(|| silent.accept().ok()).count(), 1);
+    node.stop();
+}
