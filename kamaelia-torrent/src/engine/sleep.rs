@@ -6,10 +6,10 @@
 
 use std::time::Instant;
 
+use super::Engine;
 use super::slot::Slot;
-use super::{Engine, TorrentStats};
 use crate::proto::bitfield::Bitfield;
-use crate::proto::torrent::{PeerSource, Torrent, TorrentConfig};
+use crate::proto::torrent::{PeerSource, Torrent, TorrentConfig, TorrentStats};
 
 impl Engine {
     /// Gives a torrent that starts its swarm, or lets it sleep at once.

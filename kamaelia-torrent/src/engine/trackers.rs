@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use super::Engine;
 use super::event::{Event, TorrentId};
-use super::slot::Phase;
 use crate::net::http::{HttpRequest, Want};
 use crate::proto::announce::{AnnounceOutcome, Server, Step, Turn};
 use crate::proto::torrent::{PeerSource, Torrent};
