@@ -91,7 +91,10 @@ fn an_idle_torrent_costs_little_more_than_its_hashes_and_a_visitor_leaves_nothin
     engine.take_changed();
     let each = (LIVE.load(Relaxed) - before) / ids.len();
     println!("{each} bytes for each torrent, {HASHES} of them hashes");
-    assert!((HASHES..HASHES + MOST).contains(&each), "{each} bytes for each torrent, {HASHES} of them hashes");
+    assert!(
+        (HASHES..HASHES + MOST).contains(&each),
+        "{each} bytes for each torrent, {HASHES} of them hashes"
+    );
 
     let visit = |engine: &mut Engine, n: usize| {
         let (id, info_hash) = (ids[n], metainfo(n).info_hash());

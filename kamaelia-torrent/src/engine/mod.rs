@@ -47,6 +47,7 @@ use slab::Slab;
 use crate::disk::{Disk, DiskConfig};
 use crate::net::http::{HttpDone, HttpPool};
 use crate::net::listen;
+use crate::proto::announce::Turns;
 use crate::proto::buffer::BufferPool;
 use crate::proto::handshake::PeerId;
 use crate::proto::info_hash::InfoHash;
@@ -117,10 +118,8 @@ pub struct Engine {
     http_answers: Receiver<HttpDone>,
     /// Requests to trackers under way.
     asking: HashMap<u64, Asking>,
-    /// Torrents that would ask if there were fewer of them.
-    waiting_to_announce: VecDeque<usize>,
-    /// Servers that did not answer, and until when nobody asks them.
-    silent: HashMap<String, Instant>,
+    /// Which torrent may ask next.
+    turns: Turns<TorrentId>,
     last_token: u64,
     events: VecDeque<Event>,
     /// Torrents to which something happened since somebody asked.
@@ -210,8 +209,7 @@ impl Engine {
             http,
             http_answers,
             asking: HashMap::new(),
-            waiting_to_announce: VecDeque::new(),
-            silent: HashMap::new(),
+            turns: Turns::new(HTTP_THREADS),
             last_token: 0,
             events: VecDeque::new(),
             changed: Vec::new(),

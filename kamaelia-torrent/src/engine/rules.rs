@@ -168,7 +168,9 @@ impl Engine {
                     (*since, *before) = (now, down + up);
                 }
                 at_latest(end);
-            } else if slot.swarm.as_ref().is_some_and(|swarm| swarm.rate(now) >= rate as f64) && down + up > *before {
+            } else if slot.swarm.as_ref().is_some_and(|swarm| swarm.rate(now) >= rate as f64)
+                && down + up > *before
+            {
                 // Looked at only when something happens: a torrent that is slow and idle costs nothing.
                 (*since, *before) = (now, down + up);
                 turn = Some((activity, true));

@@ -6,8 +6,8 @@
 
 use std::time::Instant;
 
-use super::slot::Slot;
 use super::Engine;
+use super::slot::Slot;
 use crate::proto::bitfield::Bitfield;
 use crate::proto::torrent::{PeerSource, Torrent, TorrentConfig, TorrentStats};
 
