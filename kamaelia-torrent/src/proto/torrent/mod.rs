@@ -10,9 +10,11 @@ mod candidates;
 mod check;
 mod connect;
 mod disk;
+mod dormant;
 mod doubt;
 mod haves;
 mod landing;
+mod leave;
 mod messages;
 mod pace;
 mod partial;
@@ -107,6 +109,8 @@ pub struct Torrent {
     down: Rate,
     up: Rate,
     waste: Waste,
+    /// Payload received that became verified pieces, bytes.
+    kept: u64,
     failed_pieces: u64,
     verified: u64,
 }
@@ -161,6 +165,7 @@ impl Torrent {
             down: Rate::new(now),
             up: Rate::new(now),
             waste: Waste::default(),
+            kept: 0,
             failed_pieces: 0,
             verified,
             have,
