@@ -25,6 +25,7 @@ mod names;
 mod parts;
 mod relocate;
 mod restore;
+pub(crate) mod sha;
 mod small;
 mod storage;
 mod store;
