@@ -19,14 +19,19 @@ impl Engine {
                     returned |= !bufs.is_empty();
                     bufs.into_iter().for_each(|buf| self.pool.give(buf));
                     let Some(t) = self.job_done(key) else { continue };
-                    self.keep_late_piece(t, piece, &result);
+                    let Some(result) = result else { continue };
+                    if self.torrents[t].swarm.is_none() {
+                        self.take_late_piece(t, piece, &result);
+                    }
                     let result = match result {
-                        None => continue,
-                        Some(PieceResult::Good) => CheckResult::Good,
-                        Some(PieceResult::Bad { blocks }) => CheckResult::Bad(blocks),
-                        Some(PieceResult::Failed(e)) => match self.write_failed(now, t, &e) {
+                        PieceResult::Good => CheckResult::Good,
+                        PieceResult::Bad { blocks } => CheckResult::Bad(blocks),
+                        PieceResult::Failed(e) => match self.write_failed(now, t, &e) {
                             Some(error) => CheckResult::Failed(error),
-                            None => continue,
+                            None => {
+                                self.take_late_piece(t, piece, &PieceResult::Failed(e));
+                                continue;
+                            }
                         },
                     };
                     if let Some(swarm) = &mut self.torrents[t].swarm {
@@ -124,20 +129,6 @@ impl Engine {
         }
         if returned && !self.hungry.is_empty() {
             self.feed(now);
-        }
-    }
-
-    /// A piece that was being written when its torrent was told to rest is worth keeping. The last one is fetched again,
-    /// so that the end of a download is always seen.
-    fn keep_late_piece(&mut self, t: usize, piece: PieceIndex, result: &Option<PieceResult>) {
-        let slot = &mut self.torrents[t];
-        if let (Some(PieceResult::Good), Phase::Resting { .. }) = (result, &slot.phase)
-            && let Some(have) = &mut slot.have
-            && have.count() + 1 < have.len()
-            && have.set(piece)
-        {
-            let id = slot.id;
-            self.emit(Event::PieceVerified { id, piece });
         }
     }
 

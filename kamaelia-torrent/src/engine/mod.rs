@@ -10,6 +10,7 @@ mod crowd;
 mod descriptors;
 mod event;
 mod files;
+mod late;
 mod life;
 mod limits;
 mod links;
@@ -22,6 +23,7 @@ mod restore;
 mod rules;
 mod selection;
 mod settings;
+mod sleep;
 mod slot;
 mod stats;
 mod stream;
@@ -49,7 +51,7 @@ use crate::proto::announce::Turns;
 use crate::proto::buffer::BufferPool;
 use crate::proto::handshake::PeerId;
 use crate::proto::info_hash::InfoHash;
-use crate::proto::torrent::{Landing, PeerKey, PeerSource, PeerStats, Torrent, TorrentStats};
+use crate::proto::torrent::{Landing, PeerKey, PeerSource, PeerStats, Torrent};
 
 use links::Link;
 use queue::Queue;
@@ -122,6 +124,8 @@ pub struct Engine {
     events: VecDeque<Event>,
     /// Torrents to which something happened since somebody asked.
     changed: Vec<TorrentId>,
+    /// Pieces that were at the disk when their swarm ended.
+    late: late::Late,
     /// Torrents brought back by the call under way.
     restored: usize,
     /// Who reads files while they come.
@@ -209,6 +213,7 @@ impl Engine {
             last_token: 0,
             events: VecDeque::new(),
             changed: Vec::new(),
+            late: late::Late::default(),
             restored: 0,
             streams: stream::Streams::default(),
             queue: Queue::new(settings.queue_limits()),
@@ -301,10 +306,10 @@ impl Engine {
     pub fn add_peers(&mut self, id: TorrentId, peers: &[SocketAddr]) {
         let now = Instant::now();
         if let Some(&t) = self.by_id.get(&id) {
-            let slot = &mut self.torrents[t];
-            match &mut slot.swarm {
+            match self.wake_swarm(now, t) {
                 Some(swarm) => swarm.add_candidates(now, peers, PeerSource::User),
                 None => {
+                    let slot = &mut self.torrents[t];
                     let room = MAX_EARLY_PEERS.saturating_sub(slot.settings.peers.len());
                     slot.settings.peers.extend(peers.iter().take(room));
                 }
@@ -321,7 +326,7 @@ impl Engine {
 
     /// The connections of a torrent.
     pub fn peers(&self, id: TorrentId) -> Vec<PeerStats> {
-        let swarm = self.by_id.get(&id).and_then(|t| self.torrents[*t].swarm.as_ref());
+        let swarm = self.by_id.get(&id).and_then(|t| self.torrents[*t].swarm.as_deref());
         swarm.map_or_else(Vec::new, |swarm: &Torrent| swarm.peers(Instant::now()).collect())
     }
 
@@ -415,6 +420,7 @@ impl Engine {
             self.go_on_resting(now, t);
             self.go_on_stopping(now, t);
             self.note_demand(now, t);
+            self.doze(now, t);
             self.schedule(now, t);
         }
         self.announce_waiting(now);

@@ -9,9 +9,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use super::Engine;
 use super::event::{Event, RequestError, TorrentId};
 use super::slot::Phase;
-use super::{Engine, TorrentStats};
 use crate::disk::{DiskError, MoveHandle, Snapshot, Storage, StorageKey, Writes};
 use crate::proto::bitfield::Bitfield;
 use crate::proto::buffer::PartBuf;
@@ -291,9 +291,6 @@ impl Engine {
                 }
             }
             Phase::Failed => {
-                let totals = slot.totals(&slot.last_stats);
-                slot.before = totals;
-                slot.last_stats = TorrentStats::default();
                 (slot.error, slot.announcer) = (None, None);
                 slot.phase = Phase::Loading;
                 self.start_check(now, t, Bitfield::new(all.len()), all);
@@ -309,7 +306,7 @@ impl Engine {
             return None;
         }
         let have = slot.have()?.clone();
-        let written = slot.swarm.as_ref().is_none_or(Torrent::is_written);
+        let written = slot.swarm.as_deref().is_none_or(Torrent::is_written);
         let ended = have.is_full() || written || slot.ops.is_some();
         let writes = if ended { Writes::Ended } else { Writes::GoOn };
         let totals = slot.totals(&slot.stats(now));

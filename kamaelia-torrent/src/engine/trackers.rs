@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use super::Engine;
 use super::event::{Event, TorrentId};
-use super::slot::Phase;
 use crate::net::http::{HttpRequest, Want};
 use crate::proto::announce::{AnnounceOutcome, Server, Step, Turn};
 use crate::proto::torrent::{PeerSource, Torrent};
@@ -27,7 +26,7 @@ impl Engine {
     pub(super) fn announce(&mut self, now: Instant, t: usize) {
         let Some(slot) = self.torrents.get_mut(t) else { return };
         let Some(announcer) = &mut slot.announcer else { return };
-        if slot.swarm.as_ref().is_some_and(Torrent::wants_connections) {
+        if slot.swarm.as_deref().is_some_and(Torrent::wants_connections) {
             announcer.want_peers(now);
         }
         // Figures cost something to gather, and most of the time nothing is due.
@@ -105,7 +104,9 @@ impl Engine {
         let (url, result) = match announcer.response(now, request, answer.as_deref().map_err(Clone::clone)) {
             AnnounceOutcome::Ok { tracker, peers, warning, .. } => {
                 slot.tracker_message = warning;
-                if let (Some(swarm), Phase::Running) = (&mut slot.swarm, &slot.phase) {
+                if !peers.is_empty()
+                    && let Some(swarm) = self.wake_swarm(now, t)
+                {
                     swarm.add_candidates(now, &peers, PeerSource::Tracker);
                 }
                 (tracker, Ok(peers.len()))
@@ -116,7 +117,7 @@ impl Engine {
             }
             AnnounceOutcome::Ignored => return,
         };
-        let id = slot.id;
+        let id = self.torrents[t].id;
         self.emit(Event::Tracker { id, url, result });
         self.touch(t);
     }

@@ -60,5 +60,11 @@ impl Torrent {
         let verified: u64 =
             self.have.iter_ones().map(|piece| u64::from(self.cfg.geometry.piece_size(piece))).sum();
         assert_eq!(self.verified, verified);
+        let (kept, wasted, unfinished) = self.accounts();
+        assert_eq!(
+            self.down.total(),
+            kept + wasted + unfinished,
+            "{kept} kept, {wasted} wasted, {unfinished} neither"
+        );
     }
 }

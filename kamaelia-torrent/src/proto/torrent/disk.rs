@@ -15,11 +15,13 @@ impl Torrent {
             return;
         }
         let senders: Vec<SourceId> = partial.senders().collect();
+        let received = partial.received_bytes();
         self.drop_partial(now, at, !matches!(result, CheckResult::Good));
         match result {
             CheckResult::Good => self.verified(now, piece, &senders),
             CheckResult::Bad(hashes) => self.bad(now, piece, senders, hashes),
             CheckResult::Failed(error) => {
+                self.waste.given_up += received;
                 self.picker.set_state(piece, PieceState::Wanted);
                 self.urgent_afresh(piece);
                 self.news += 1;
@@ -43,9 +45,12 @@ impl Torrent {
     }
 
     fn verified(&mut self, now: Instant, piece: PieceIndex, senders: &[SourceId]) {
+        let size = u64::from(self.cfg.geometry.piece_size(piece));
         if self.have.get(piece) {
+            self.waste.unwanted += size;
             return;
         }
+        self.kept += size;
         if let Some(one) = only(senders)
             && let Some(source) = self.sources.get_mut(one)
         {

@@ -9,9 +9,11 @@ mod candidates;
 mod check;
 mod connect;
 mod disk;
+mod dormant;
 mod doubt;
 mod haves;
 mod landing;
+mod leave;
 mod messages;
 mod pace;
 mod partial;
@@ -104,6 +106,8 @@ pub struct Torrent {
     down: Rate,
     up: Rate,
     waste: Waste,
+    /// Payload received that became verified pieces, bytes.
+    kept: u64,
     failed_pieces: u64,
     verified: u64,
 }
@@ -157,6 +161,7 @@ impl Torrent {
             down: Rate::new(now),
             up: Rate::new(now),
             waste: Waste::default(),
+            kept: 0,
             failed_pieces: 0,
             verified,
             have,

@@ -277,7 +277,8 @@ pub struct Waste {
     pub bad: u64,
     /// Blocks that were here already, or that nobody had asked for.
     pub unwanted: u64,
-    /// Blocks of pieces that were given up before they were complete: for want of memory, or not wanted any more.
+    /// Blocks of pieces that were given up before they were verified: for want of memory, not wanted any more, refused
+    /// by the disk, or unfinished when the torrent was paused or stopped.
     pub given_up: u64,
     /// Parts of blocks whose connection ended.
     pub cut_off: u64,
