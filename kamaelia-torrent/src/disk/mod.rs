@@ -26,6 +26,7 @@ mod names;
 mod parts;
 mod relocate;
 mod restore;
+pub(crate) mod sha;
 mod small;
 mod storage;
 mod store;
@@ -355,7 +356,7 @@ impl Disk {
         let cancel = Arc::new(AtomicBool::new(false));
         if let Some(back) = self.keeper.clone() {
             let (from, to, cancel) = (Arc::clone(from), Arc::new(to), Arc::clone(&cancel));
-            self.keep(KeeperJob::Move(Move { from, to, snapshot, cancel, back }));
+            self.keep(KeeperJob::Move(Box::new(Move { from, to, snapshot, cancel, back })));
         }
         MoveHandle(cancel)
     }
@@ -397,7 +398,7 @@ impl Disk {
 
     /// Syncs the data and writes the resume record. Answered by [`DiskAnswer::Saved`].
     pub fn save_resume(&self, storage: &Arc<Storage>, snapshot: Snapshot) {
-        self.keep(KeeperJob::Save { storage: Arc::clone(storage), snapshot });
+        self.keep(KeeperJob::Save { storage: Arc::clone(storage), snapshot: Box::new(snapshot) });
     }
 
     /// Whether there is a folder of state.
