@@ -18,8 +18,8 @@ use crossbeam_channel::{RecvTimeoutError, Sender, unbounded};
 use lava_torrent::LavaTorrentError;
 use lava_torrent::bencode::BencodeElem;
 use lava_torrent::torrent::v1::{File as LavaFile, Torrent};
-use sha1::{Digest, Sha1};
 
+use crate::disk::sha::Sha1;
 use crate::proto::geometry::{Geometry, GeometryError, MAX_PIECE_LEN, MAX_PIECES, PieceIndex};
 use crate::proto::metainfo::{MAX_TORRENT_LEN, Metainfo, MetainfoError};
 use crate::proto::path::{MAX_DEPTH, Rules};

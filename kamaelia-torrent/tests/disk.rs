@@ -542,26 +542,26 @@ fn a_resume_record_holds_for_untouched_files_only() {
     assert!(have.is_empty_set() && recheck.is_full());
 }
 
+/// Writes one of two pieces of 64 KiB.
+fn write_half(rig: &Rig, storage: &Arc<Storage>, torrent: &TestTorrent, piece: u32) {
+    let at = piece as usize * 65_536;
+    let data = torrent.payload()[at..at + 65_536].to_vec();
+    assert!(matches!(rig.write(storage, PieceIndex(piece), vec![(0, data)]), PieceResult::Good));
+}
+
 #[test]
 fn what_is_written_after_a_save_is_not_in_the_record() {
     let torrent = single("f", 131_072, 65_536, 15);
     let tmp = tempfile::tempdir().unwrap();
-    let payload = torrent.payload();
     let rig = Rig::new(DiskConfig::default());
     let storage = rig.open(&torrent, tmp.path());
     rig.resume(&storage);
-    assert!(matches!(
-        rig.write(&storage, PieceIndex(0), vec![(0, payload[..65_536].to_vec())]),
-        PieceResult::Good
-    ));
+    write_half(&rig, &storage, &torrent, 0);
     let mut have = Bitfield::new(2);
     have.set(PieceIndex(0));
     rig.save(&storage, have);
     // As after a kill: the file changes once more, maybe at once, and nobody saves.
-    assert!(matches!(
-        rig.write(&storage, PieceIndex(1), vec![(0, payload[65_536..].to_vec())]),
-        PieceResult::Good
-    ));
+    write_half(&rig, &storage, &torrent, 1);
     let again = rig.open(&torrent, tmp.path());
     let (have, recheck) = rig.resume(&again);
     assert!(have.is_empty_set() && recheck.is_full());
@@ -573,14 +573,10 @@ fn what_is_written_after_a_save_is_not_in_the_record() {
 fn a_record_does_not_vouch_for_what_was_written_after_the_pieces_were_counted() {
     let torrent = single("f", 131_072, 65_536, 16);
     let tmp = tempfile::tempdir().unwrap();
-    let payload = torrent.payload();
     let rig = Rig::new(DiskConfig::default());
     let storage = rig.open(&torrent, tmp.path());
     rig.resume(&storage);
-    assert!(matches!(
-        rig.write(&storage, PieceIndex(0), vec![(0, payload[..65_536].to_vec())]),
-        PieceResult::Good
-    ));
+    write_half(&rig, &storage, &torrent, 0);
     let mut have = Bitfield::new(2);
     have.set(PieceIndex(0));
     let snapshot = Snapshot {
@@ -591,10 +587,7 @@ fn a_record_does_not_vouch_for_what_was_written_after_the_pieces_were_counted() 
         writes: Writes::GoOn,
     };
     // The keeper is slow: meanwhile another piece comes.
-    assert!(matches!(
-        rig.write(&storage, PieceIndex(1), vec![(0, payload[65_536..].to_vec())]),
-        PieceResult::Good
-    ));
+    write_half(&rig, &storage, &torrent, 1);
     rig.disk.save_resume(&storage, snapshot);
     assert!(matches!(rig.next(), DiskAnswer::Saved { error: None, .. }));
     let again = rig.open(&torrent, tmp.path());

@@ -87,9 +87,7 @@ fn a_move_to_another_file_system_copies_holes_times_and_all() {
         return;
     };
     let torrent = folder();
-    let from = tempfile::tempdir().unwrap();
-    torrent.store(from.path());
-    let (mut seed, id) = seed(&torrent.metainfo, from.path());
+    let (from, mut seed, id) = stored_seed(&torrent);
     // What an earlier attempt left behind.
     fs::write(to.path().join(format!(".{}.0.moving", torrent.metainfo.info_hash())), "rubbish").unwrap();
     let dir = to.path().to_path_buf();
@@ -135,9 +133,7 @@ fn a_move_overwrites_nothing_and_then_all_is_as_it_was() {
 #[test]
 fn a_download_moves_and_is_renamed_on_the_way_without_losing_a_byte() {
     let torrent = single("f", 8 << 20, 1 << 20, 4);
-    let from = tempfile::tempdir().unwrap();
-    torrent.store(from.path());
-    let (seed, _) = seed(&torrent.metainfo, from.path());
+    let (_from, seed, _) = stored_seed(&torrent);
     let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (mut node, id) = leech(&torrent, a.path(), &seed);
     for round in 0..6 {
@@ -184,9 +180,7 @@ fn a_move_in_the_middle_of_a_check_goes_on_with_the_check_there() {
 #[test]
 fn names_that_differ_in_case_are_left_alone_where_they_can_be_told_apart() {
     let torrent = multi("t", vec![file("a", 50_000, 1), file("A", 60_000, 2)], 32_768);
-    let dir = tempfile::tempdir().unwrap();
-    torrent.store(dir.path());
-    let (node, _) = seed(&torrent.metainfo, dir.path());
+    let (dir, node, _) = stored_seed(&torrent);
     serves_everything(&torrent, &node);
     node.stop();
     // Folder and record; what was made to find out is gone.
@@ -227,9 +221,7 @@ fn names_that_are_not_safe_or_taken_are_refused() {
 #[test]
 fn a_check_again_finds_what_changed_and_keeps_the_connections() {
     let torrent = folder();
-    let dir = tempfile::tempdir().unwrap();
-    torrent.store(dir.path());
-    let (mut node, id) = seed(&torrent.metainfo, dir.path());
+    let (dir, mut node, id) = stored_seed(&torrent);
     let path = dir.path().join("t/a");
     let mut data = fs::read(&path).unwrap();
     data[100_000] ^= 1;
@@ -239,9 +231,7 @@ fn a_check_again_finds_what_changed_and_keeps_the_connections() {
     node.wait("the check", |e| matches!(e, Event::Checked { have, .. } if *have == count - 1));
     assert_eq!(node.status(id).state, State::Downloading);
     // It is fetched again from another.
-    let whole = tempfile::tempdir().unwrap();
-    torrent.store(whole.path());
-    let (other, _) = seed(&torrent.metainfo, whole.path());
+    let (_whole, other, _) = stored_seed(&torrent);
     let peers = vec![other.addr];
     node.call(move |engine| engine.add_peers(id, &peers));
     node.wait_completed(id);
@@ -251,9 +241,7 @@ fn a_check_again_finds_what_changed_and_keeps_the_connections() {
 #[test]
 fn a_complete_torrent_goes_where_complete_ones_go_and_is_found_there() {
     let torrent = folder();
-    let from = tempfile::tempdir().unwrap();
-    torrent.store(from.path());
-    let (seed, _) = seed(&torrent.metainfo, from.path());
+    let (_from, seed, _) = stored_seed(&torrent);
     let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let add = AddTorrent {
         peers: vec![seed.addr],

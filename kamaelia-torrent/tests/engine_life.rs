@@ -2,42 +2,15 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener};
 use std::sync::mpsc;
 
 use kamaelia_torrent::engine::{
     AddError, AddTorrent, Engine, EngineError, Event, Settings, State, TorrentId,
 };
 use support::node::*;
+use support::tracker::{answer, request_line, tracker};
 use support::*;
-
-/// A tracker that names one peer and reports each request line.
-fn tracker(peer: SocketAddr) -> (String, mpsc::Receiver<String>) {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let url = format!("http://{}/announce", listener.local_addr().unwrap());
-    let (out, requests) = mpsc::channel();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
-            let Some(request) = lines.next() else { continue };
-            lines.take_while(|line| !line.is_empty()).for_each(drop);
-            let SocketAddr::V4(peer) = peer else { unreachable!() };
-            let mut body = b"d8:intervali1800e5:peers6:".to_vec();
-            body.extend(peer.ip().octets());
-            body.extend(peer.port().to_be_bytes());
-            body.push(b'e');
-            let head =
-                format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
-            let _ = stream.write_all(&[head.as_bytes(), &body].concat());
-            if out.send(request).is_err() {
-                return;
-            }
-        }
-    });
-    (url, requests)
-}
 
 #[test]
 fn trackers_bring_peers_and_are_told_of_the_end() {
@@ -45,7 +18,7 @@ fn trackers_bring_peers_and_are_told_of_the_end() {
     let plain = single("f", 1 << 20, 32_768, 5);
     plain.store(seed_dir.path());
     let (seed, _) = seed(&plain.metainfo, seed_dir.path());
-    let (url, requests) = tracker(seed.addr);
+    let (url, requests) = tracker(&[seed.addr]);
     let torrent = with_tracker("f", 1 << 20, 32_768, &url);
     assert_eq!(torrent.metainfo.info_hash(), plain.metainfo.info_hash());
     let to = tempfile::tempdir().unwrap();
@@ -222,16 +195,11 @@ fn busy_tracker() -> (String, mpsc::Receiver<String>, std::sync::Arc<std::sync::
             let (now, most) = (now.clone(), most.clone());
             most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
             std::thread::spawn(move || {
-                let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
-                let request = lines.next().unwrap_or_default();
-                lines.take_while(|line| !line.is_empty()).for_each(drop);
+                let request = request_line(&stream).unwrap_or_default();
                 // Gives the others time to come.
                 std::thread::sleep(std::time::Duration::from_millis(5));
                 now.fetch_sub(1, Ordering::SeqCst);
-                let body = b"d8:intervali1800e5:peers0:e";
-                let head =
-                    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
-                let _ = stream.write_all(&[head.as_bytes(), body].concat());
+                answer(&mut stream, b"d8:intervali1800e5:peers0:e");
                 let _ = out.send(request);
             });
         }
@@ -266,4 +234,29 @@ fn hundreds_of_torrents_do_not_ask_a_tracker_all_at_once_and_all_say_goodbye() {
     all_of("event=stopped");
     let most = most.load(std::sync::atomic::Ordering::SeqCst);
     assert!((2..=20).contains(&most), "{most} requests at a time");
+}
+
+#[test]
+fn a_server_that_does_not_answer_costs_one_request_and_others_are_asked_meanwhile() {
+    // Takes connections and never says anything.
+    let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let dead = format!("http://{}/announce", silent.local_addr().unwrap());
+    let (alive, requests, _) = busy_tracker();
+    let dir = tempfile::tempdir().unwrap();
+    let mut node =
+        Node::start(Settings { stop_timeout: std::time::Duration::from_millis(100), ..settings() });
+    for n in 0..300 {
+        let url = if n < 200 { &dead } else { &alive };
+        let torrent = with_tracker(Box::leak(format!("f{n}").into_boxed_str()), 1000, 16_384, url);
+        node.add(AddTorrent::new(torrent.metainfo, dir.path()));
+    }
+    // Two hundred keep waiting for what would be the time-out at least.
+    for _ in 0..100 {
+        let answer = node.wait("an answer", |e| matches!(e, Event::Tracker { .. }));
+        assert!(matches!(answer, Event::Tracker { result: Ok(0), .. }), "{answer:?}");
+        assert!(requests.recv_timeout(LIMIT).unwrap().contains("event=started"));
+    }
+    silent.set_nonblocking(true).unwrap();
+    assert_eq!(std::iter::from_fn(|| silent.accept().ok()).count(), 1);
+    node.stop();
 }

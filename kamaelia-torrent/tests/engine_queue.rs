@@ -2,10 +2,8 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -15,6 +13,7 @@ use kamaelia_torrent::engine::{
     State, StopRule, TorrentId,
 };
 use support::node::*;
+use support::tracker::tracker;
 use support::*;
 
 const PIECE: u32 = 32_768;
@@ -30,29 +29,6 @@ fn gated_seed(torrent: &TestTorrent, pieces: u32) -> (SocketAddr, Arc<AtomicBool
     let info = &torrent.metainfo;
     let (addr, _) = scripted_seed(info.info_hash().0, info.geometry().piece_count(), script);
     (addr, gate)
-}
-
-/// A tracker that knows nobody and reports each request line.
-fn tracker() -> (String, mpsc::Receiver<String>) {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let url = format!("http://{}/announce", listener.local_addr().unwrap());
-    let (out, requests) = mpsc::channel();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
-            let Some(request) = lines.next() else { continue };
-            lines.take_while(|line| !line.is_empty()).for_each(drop);
-            let body = "d8:intervali1800e5:peers0:e";
-            let head =
-                format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
-            let _ = stream.write_all([head.as_str(), body].concat().as_bytes());
-            if out.send(request).is_err() {
-                return;
-            }
-        }
-    });
-    (url, requests)
 }
 
 fn paused(id: TorrentId) -> Event {
@@ -74,7 +50,7 @@ fn states(node: &Node, ids: &[TorrentId]) -> Vec<State> {
 
 #[test]
 fn a_paused_download_leaves_its_peers_and_goes_on_from_there() {
-    let (url, requests) = tracker();
+    let (url, requests) = tracker(&[]);
     let torrent = with_tracker("f", 1 << 20, PIECE, &url);
     let (addr, gate) = gated_seed(&torrent, 20);
     let dir = tempfile::tempdir().unwrap();
@@ -113,6 +89,27 @@ fn a_paused_download_leaves_its_peers_and_goes_on_from_there() {
     // Totals since the last `started`, as BEP 3 has it.
     let stopped = requests.recv_timeout(LIMIT).unwrap();
     assert!(stopped.contains("event=stopped") && stopped.contains("downloaded=393216&"), "{stopped}");
+}
+
+/// There is no tracker, and it was added without peers: nobody else can name the seed.
+#[test]
+fn peers_that_were_met_are_known_after_a_pause() {
+    let torrent = single("f", 1 << 20, PIECE, 1);
+    let (addr, gate) = gated_seed(&torrent, 20);
+    let dir = tempfile::tempdir().unwrap();
+    let mut node = Node::start(settings());
+    let id = node.add(AddTorrent::new(torrent.metainfo.clone(), dir.path()));
+    node.wait_started(id);
+    node.call(move |engine| engine.add_peers(id, &[addr]));
+    for _ in 0..20 {
+        node.wait("a piece", |e| matches!(e, Event::PieceVerified { .. }));
+    }
+    node.call(move |engine| engine.pause(id)).unwrap();
+    node.wait("pause", |e| *e == paused(id));
+    gate.store(true, Ordering::SeqCst);
+    node.call(move |engine| engine.resume(id)).unwrap();
+    node.wait_completed(id);
+    torrent.verify(dir.path());
 }
 
 #[test]

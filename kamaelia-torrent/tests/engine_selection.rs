@@ -37,6 +37,14 @@ fn add(torrent: &TestTorrent, dir: &Path, seed: &Node, wanted: &[u8]) -> AddTorr
     }
 }
 
+/// A node that has fetched the pieces of `b`, and parts of its neighbours with them.
+fn with_one_file(torrent: &TestTorrent, dir: &Path, seed: &Node) -> (Node, TorrentId) {
+    let mut node = Node::start(settings());
+    let id = node.add(add(torrent, dir, seed, &[0, 4, 4, 0, 0, 0]));
+    node.wait_completed(id);
+    (node, id)
+}
+
 fn files(node: &Node, id: TorrentId) -> Vec<FileStatus> {
     node.call(move |engine| engine.files(id)).expect("a known torrent")
 }
@@ -57,12 +65,9 @@ fn part_file(torrent: &TestTorrent, dir: &Path) -> std::path::PathBuf {
 #[test]
 fn only_the_wanted_files_are_fetched_and_the_rest_when_it_is_wanted() {
     let torrent = torrent();
-    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    torrent.store(from.path());
-    let (seed, _) = seed(&torrent.metainfo, from.path());
-    let mut leech = Node::start(settings());
-    let id = leech.add(add(&torrent, to.path(), &seed, &[0, 4, 4, 0, 0, 0]));
-    leech.wait_completed(id);
+    let (_from, seed, _) = stored_seed(&torrent);
+    let to = tempfile::tempdir().unwrap();
+    let (mut leech, id) = with_one_file(&torrent, to.path(), &seed);
     let status = leech.status(id);
     assert_eq!((status.state, status.progress), (State::Seeding, 1.0));
     assert_eq!((status.wanted, status.wanted_left, status.downloaded), (131_072, 0, 131_072));
@@ -90,13 +95,9 @@ fn only_the_wanted_files_are_fetched_and_the_rest_when_it_is_wanted() {
 #[test]
 fn the_choice_is_remembered_and_a_part_file_is_seeded_from() {
     let torrent = torrent();
-    let (from, to, third) =
-        (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    torrent.store(from.path());
-    let (first, _) = seed(&torrent.metainfo, from.path());
-    let mut leech = Node::start(settings());
-    let id = leech.add(add(&torrent, to.path(), &first, &[0, 4, 4, 0, 0, 0]));
-    leech.wait_completed(id);
+    let (_from, first, _) = stored_seed(&torrent);
+    let (to, third) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (leech, _) = with_one_file(&torrent, to.path(), &first);
     leech.stop();
     drop(first);
     for check in [CheckPolicy::Resume, CheckPolicy::Full] {
@@ -121,9 +122,8 @@ fn the_choice_is_remembered_and_a_part_file_is_seeded_from() {
 #[test]
 fn nothing_wanted_at_all_is_a_sensible_state() {
     let torrent = torrent();
-    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    torrent.store(from.path());
-    let (seed, _) = seed(&torrent.metainfo, from.path());
+    let (_from, seed, _) = stored_seed(&torrent);
+    let to = tempfile::tempdir().unwrap();
     let mut leech = Node::start(settings());
     let id = leech.add(add(&torrent, to.path(), &seed, &[0; 6]));
     leech.wait_started(id);
@@ -214,13 +214,9 @@ fn a_folder_without_room_fails_at_the_start_when_room_is_to_be_reserved() {
 #[test]
 fn a_part_file_moves_with_its_torrent() {
     let torrent = torrent();
-    let (from, to, next) =
-        (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    torrent.store(from.path());
-    let (seed, _) = seed(&torrent.metainfo, from.path());
-    let mut leech = Node::start(settings());
-    let id = leech.add(add(&torrent, to.path(), &seed, &[0, 4, 4, 0, 0, 0]));
-    leech.wait_completed(id);
+    let (_from, seed, _) = stored_seed(&torrent);
+    let (to, next) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (mut leech, id) = with_one_file(&torrent, to.path(), &seed);
     let dir = next.path().to_path_buf();
     leech.call(move |engine| engine.move_storage(id, dir)).unwrap();
     // Said while it is on its way, or before, or after.
@@ -242,13 +238,9 @@ fn a_part_file_moves_with_its_torrent() {
 #[test]
 fn a_part_file_that_disappears_costs_its_pieces_only() {
     let torrent = torrent();
-    let (from, to, third) =
-        (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    torrent.store(from.path());
-    let (first, _) = seed(&torrent.metainfo, from.path());
-    let mut leech = Node::start(settings());
-    let id = leech.add(add(&torrent, to.path(), &first, &[0, 4, 4, 0, 0, 0]));
-    leech.wait_completed(id);
+    let (_from, first, _) = stored_seed(&torrent);
+    let (to, third) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (mut leech, id) = with_one_file(&torrent, to.path(), &first);
     leech.call(move |engine| engine.pause(id)).unwrap();
     leech.wait("pause", |e| matches!(e, Event::Paused { .. }));
     // Handles are given up at rest, so that the loss shows.

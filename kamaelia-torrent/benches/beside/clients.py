@@ -19,6 +19,12 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))
 LIBTORRENT = {"max_allowed_in_request_queue": 200_000, "connections_limit": 2000, "listen_queue_size": 1000}
 
 
+def coded(torrent):
+    """A file as base64."""
+    with open(torrent, "rb") as f:
+        return base64.b64encode(f.read()).decode()
+
+
 class Client:
     """A client with one torrent. `start` returns when it takes orders, `serve` when peers can connect, `fetch` when
     the download is asked for, `check` when a hash check of what is there has been asked for; `complete` tells whether
@@ -136,9 +142,7 @@ class Aria2(Client):
             return json.load(answer)["result"]
 
     def add(self, torrent, data, **options):
-        with open(torrent, "rb") as f:
-            coded = base64.b64encode(f.read()).decode()
-        self.gid = self.call("addTorrent", coded, [], {"dir": data, **options})
+        self.gid = self.call("addTorrent", coded(torrent), [], {"dir": data, **options})
 
     def serve(self, torrent, data):
         self.add(torrent, data, **{"bt-seed-unverified": "true", "check-integrity": "false"})

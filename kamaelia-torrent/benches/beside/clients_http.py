@@ -1,5 +1,4 @@
 """Clients with one torrent each that are driven over HTTP: Transmission, qBittorrent and rqbit."""
-import base64
 import json
 import os
 import shutil
@@ -7,7 +6,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
-from clients import Client
+from clients import Client, coded
 from process import ADDRESSES, Process, greets, listens, until
 
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -62,9 +61,8 @@ class Transmission(Client):
         return answer["arguments"]
 
     def add(self, torrent, data):
-        with open(torrent, "rb") as f:
-            coded = base64.b64encode(f.read()).decode()
-        self.id = self.call("torrent-add", metainfo=coded, **{"download-dir": data})["torrent-added"]["id"]
+        answer = self.call("torrent-add", metainfo=coded(torrent), **{"download-dir": data})
+        self.id = answer["torrent-added"]["id"]
 
     check = add
 

@@ -8,7 +8,7 @@ import time
 
 from clients import Libtorrent, Ours
 from course import OnePeerTracker, synthetic
-from part import Helper, Part, helper_result
+from part import Helper, Part, Running, Watch, helper_result
 from process import ADDRESSES, until
 from report import by_case
 
@@ -62,7 +62,22 @@ class LibtorrentLeech:
         self.client.stop()
 
 
-class Peers(Part):
+class Dialled(Part):
+    """A leech that is dialled by scripted peers."""
+
+    def download(self, leech_class, torrent, folder, peers, *more):
+        with Running() as running:
+            leech = running.add(leech_class(self.options, folder, torrent, *more))
+            address = leech.address
+            leech.begin()
+            watch = Watch(leech.process)
+            running.add(Helper(self.options, folder + "-crowd", "crowd", torrent, "--peers", peers, "--dial",
+                               "%s:%d" % address))
+            until("the download", leech.complete, leech.process)
+            return watch.used()
+
+
+class Peers(Dialled):
     name, title = "peers", "From 1 to 500 peers"
     text = ("A download of half the size from as many peers, which are one process with an address for each; one has "
             "everything, the others lack a piece, so that they are told of each piece as leeches are. Ours is the "
@@ -79,30 +94,13 @@ class Peers(Part):
                     got = []
                     for run in range(min(3, self.options.runs)):
                         folder = os.path.join(root, f"{count}-{leech.name}-{run}")
-                        r = self.attempt(f"{count}, {leech.name}", lambda: self.once(leech, torrent, folder, count))
+                        r = self.attempt(f"{count}, {leech.name}", lambda: self.download(
+                            leech, torrent, folder, count, "--max-peers", count + 10))
                         subprocess.run(["rm", "-rf", folder], check=True)
                         if r:
                             self.say(f"{count}, {leech.name}: {r[1]:.2f} s, {r[0] / mib * 1024:.2f} CPU-s/GiB")
                             got.append(r)
-                    for metric, value in (("cpu", lambda r: r[0] / mib * 1024), ("speed", lambda r: mib / r[1]),
-                                          ("own", lambda r: r[2])):
-                        self.report.add(self.name, count, leech.name, metric, [value(r) for r in got])
-
-    def once(self, leech_class, torrent, folder, count):
-        leech = crowd = None
-        try:
-            leech = leech_class(self.options, folder, torrent, "--max-peers", count + 10)
-            address = leech.address
-            leech.begin()
-            before, start = leech.process.cpu(), time.monotonic()
-            crowd = Helper(self.options, folder + "-crowd", "crowd", torrent, "--peers", count, "--dial",
-                           "%s:%d" % address)
-            until("the download", leech.complete, leech.process)
-            return leech.process.cpu() - before, time.monotonic() - start, leech.process.peak_own
-        finally:
-            for thing in (leech, crowd):
-                if thing is not None:
-                    thing.stop()
+                    self.add_usage(count, leech.name, mib, got)
 
     def table(self, report):
         return by_case(report, self.name, ["cpu", "speed", "own"], "peers")
@@ -125,32 +123,24 @@ class Interested(Part):
                     folder = os.path.join(root, f"{count}-{name}")
                     r = self.attempt(f"{count}, {name}", lambda: self.once(name, torrent, data, folder, count, mib * 4))
                     if r:
-                        cpu, seconds, own = r
-                        self.say(f"{count}, {name}: {seconds:.2f} s, {cpu / mib / 4 * 1024:.2f} CPU-s/GiB")
-                        self.report.add(self.name, count, name, "cpu", [cpu / mib / 4 * 1024])
-                        self.report.add(self.name, count, name, "speed", [mib * 4 / seconds])
-                        self.report.add(self.name, count, name, "own", [own])
+                        self.say(f"{count}, {name}: {r[1]:.2f} s, {r[0] / mib / 4 * 1024:.2f} CPU-s/GiB")
+                        self.add_usage(count, name, mib * 4, [r])
 
     def once(self, name, torrent, data, folder, count, mib):
-        seed = crowd = None
-        try:
+        with Running() as running:
             if name == Ours.name:
-                seed = Helper(self.options, folder, "seed", torrent, data, "--max-peers", count + 10)
+                seed = running.add(
+                    Helper(self.options, folder, "seed", torrent, data, "--max-peers", count + 10))
                 address = seed.address
             else:
-                seed = Libtorrent(self.options, folder)
+                seed = running.add(Libtorrent(self.options, folder))
                 seed.start()
                 seed.serve(torrent, data)
                 address = (seed.ip, seed.port)
-            before = seed.process.cpu()
-            crowd = Helper(self.options, folder + "-crowd", "crowd", torrent, "--peers", count, "--dial",
-                           "%s:%d" % address, "--fetch", mib * MIB)
-            seconds = crowd.wait("fetched")["seconds"]
-            return seed.process.cpu() - before, seconds, seed.process.peak_own
-        finally:
-            for thing in (crowd, seed):
-                if thing is not None:
-                    thing.stop()
+            watch = Watch(seed.process)
+            crowd = running.add(Helper(self.options, folder + "-crowd", "crowd", torrent, "--peers", count, "--dial",
+                                       "%s:%d" % address, "--fetch", mib * MIB))
+            return watch.used(seconds=crowd.wait("fetched")["seconds"])
 
     def table(self, report):
         return by_case(report, self.name, ["cpu", "speed", "own"], "peers")
@@ -191,25 +181,20 @@ class Sparse(Part):
         os.makedirs(target)
         with open(os.path.join(target, "payload.bin"), "wb") as f:
             f.truncate(gib << 30)
-        leech = crowd = None
-        try:
+        with Running() as running:
             wanted = min(self.options.size // 2, 512) * MIB
-            leech = EngineLeech(self.options, folder, torrent, "--stop-after", wanted)
+            leech = running.add(EngineLeech(self.options, folder, torrent, "--stop-after", wanted))
             leech.begin()
-            crowd = Helper(self.options, folder + "-crowd", "crowd", torrent, "--peers", 4, "--all-have-all", "--dial",
-                           "%s:%d" % leech.address)
+            running.add(Helper(self.options, folder + "-crowd", "crowd", torrent, "--peers", 4, "--all-have-all",
+                               "--dial", "%s:%d" % leech.address))
             done = leech.helper.wait("done")
             return {"started": leech.helper.event("started"), "done": done}
-        finally:
-            for thing in (leech, crowd):
-                if thing is not None:
-                    thing.stop()
 
     def table(self, report):
         return by_case(report, self.name, ["parse", "start", "grown", "cpu", "speed"], "GiB")
 
 
-class Slow(Part):
+class Slow(Dialled):
     name, title = "slow", "A slow disk"
     text = ("Download from four scripted peers in pieces of 256 KiB while each write takes that many milliseconds more. "
             "Two workers cannot be faster than their writes; memory must stay within its budget and processor time "
@@ -223,29 +208,12 @@ class Slow(Part):
             torrent = synthetic(self.options, root, mib * MIB, 256 * 1024)
             for ms in self.cases:
                 folder = os.path.join(root, str(ms))
-                r = self.attempt(f"{ms} ms", lambda: self.once(torrent, folder, ms))
+                r = self.attempt(f"{ms} ms", lambda: self.download(
+                    EngineLeech, torrent, folder, 4, "--write-ms", ms))
                 subprocess.run(["rm", "-rf", folder], check=True)
                 if r:
-                    cpu, seconds, own = r
-                    self.say(f"{ms} ms: {seconds:.2f} s, {own} KiB")
-                    self.report.add(self.name, ms, Ours.name, "cpu", [cpu / mib * 1024])
-                    self.report.add(self.name, ms, Ours.name, "speed", [mib / seconds])
-                    self.report.add(self.name, ms, Ours.name, "own", [own])
-
-    def once(self, torrent, folder, ms):
-        leech = crowd = None
-        try:
-            leech = EngineLeech(self.options, folder, torrent, "--write-ms", ms)
-            leech.begin()
-            before, start = leech.process.cpu(), time.monotonic()
-            crowd = Helper(self.options, folder + "-crowd", "crowd", torrent, "--peers", 4, "--dial",
-                           "%s:%d" % leech.address)
-            until("the download", leech.complete, leech.process)
-            return leech.process.cpu() - before, time.monotonic() - start, leech.process.peak_own
-        finally:
-            for thing in (leech, crowd):
-                if thing is not None:
-                    thing.stop()
+                    self.say(f"{ms} ms: {r[1]:.2f} s, {r[2]} KiB")
+                    self.add_usage(ms, Ours.name, mib, [r])
 
     def table(self, report):
         return by_case(report, self.name, ["cpu", "speed", "own"], "ms for each write")
@@ -273,36 +241,28 @@ class Delay(Part):
                     r = self.attempt(f"{ms} ms, {client.name}", lambda: self.once(client, torrent, folder, ms))
                     subprocess.run(["rm", "-rf", folder], check=True)
                     if r:
-                        cpu, seconds, own = r
-                        self.say(f"{ms} ms, {client.name}: {mib / seconds:.0f} MiB/s")
-                        self.report.add(self.name, ms, client.name, "speed", [mib / seconds])
-                        self.report.add(self.name, ms, client.name, "cpu", [cpu / mib * 1024])
-                        self.report.add(self.name, ms, client.name, "own", [own])
+                        self.say(f"{ms} ms, {client.name}: {mib / r[1]:.0f} MiB/s")
+                        self.add_usage(ms, client.name, mib, [r])
 
     def once(self, client_class, torrent, folder, ms):
         target = os.path.join(folder, "target")
         os.makedirs(target)
-        client = seed = line = None
-        try:
+        with Running() as running:
             ip = ADDRESSES.own()
-            seed = Helper(self.options, os.path.join(folder, "s"), "crowd", torrent, "--all-have-all",
-                          "--listen", f"{ip}:{ADDRESSES.port(ip)}")
+            seed = running.add(Helper(self.options, os.path.join(folder, "s"), "crowd", torrent, "--all-have-all",
+                                      "--listen", f"{ip}:{ADDRESSES.port(ip)}"))
             ip = ADDRESSES.own()
-            line = Helper(self.options, os.path.join(folder, "d"), "delay", "--listen", f"{ip}:{ADDRESSES.port(ip)}",
-                          "--target", "%s:%d" % seed.address, "--ms", ms / 2)
+            line = running.add(Helper(self.options, os.path.join(folder, "d"), "delay", "--listen",
+                                      f"{ip}:{ADDRESSES.port(ip)}", "--target", "%s:%d" % seed.address, "--ms", ms / 2))
             self.tracker.seed = line.address
-            client = client_class(self.options, os.path.join(folder, "c"))
+            client = running.add(client_class(self.options, os.path.join(folder, "c")))
             client.start()
-            before = client.process.cpu() if client.process else 0
+            watch = Watch(client.process)
             client.fetch(torrent, target, line.address)
             # Looking for a peer is no part of it.
             began = seed.wait("served")["at"]
             until("the download", client.complete)
-            return client.process.cpu() - before, time.time() - began, client.process.peak_own
-        finally:
-            for thing in (client, line, seed):
-                if thing is not None:
-                    thing.stop()
+            return watch.used(client.process, time.time() - began)
 
     def table(self, report):
         return by_case(report, self.name, ["speed", "cpu", "own"], "round trip, ms")

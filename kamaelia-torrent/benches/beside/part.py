@@ -1,10 +1,12 @@
 """What all parts of the measurement have in common."""
+import contextlib
 import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 
 from process import LIMIT, Process, until
 
@@ -43,6 +45,12 @@ class Part:
         """Whether a client is wanted."""
         return client_class in self.options.clients.values()
 
+    def add_usage(self, case, program, mib, runs):
+        """Enters what a transfer of so many MiB used in each run, as a Watch tells it."""
+        for metric, value in (("cpu", lambda r: r[0] / mib * 1024), ("speed", lambda r: mib / r[1]),
+                              ("own", lambda r: r[2])):
+            self.report.add(self.name, case, program, metric, [value(r) for r in runs])
+
     def attempt(self, what, work):
         """The result of `work`, or None if a client did not manage: the others go on."""
         try:
@@ -62,6 +70,26 @@ class Scratch:
 
     def __exit__(self, *_):
         shutil.rmtree(self.path, ignore_errors=True)
+
+
+class Running(contextlib.ExitStack):
+    """Whatever was added to it is stopped when the block ends, the last first."""
+
+    def add(self, thing):
+        self.callback(thing.stop)
+        return thing
+
+
+class Watch:
+    """What a process uses from now on."""
+
+    def __init__(self, process):
+        self.process, self.before, self.start = process, process.cpu() if process else 0, time.monotonic()
+
+    def used(self, process=None, seconds=None):
+        """Processor seconds, the time that passed unless it was measured elsewhere, peak of own memory in KiB."""
+        process = process or self.process
+        return process.cpu() - self.before, seconds or time.monotonic() - self.start, process.peak_own
 
 
 class Helper:

@@ -26,7 +26,7 @@ KERNEL = [
 ]
 # The same for a sample outside the kernel, by the function it was in.
 OWN = [
-    ("hashing", r"sha1|Sha1"),
+    ("hashing", r"sha1|Sha1|disk::sha"),
     ("copying", r"memcpy|memmove|memset|copy_from_slice"),
     ("allocation", r"malloc|free|realloc|calloc|_int_|alloc::|unlink_chunk|arena"),
     ("channels and locks", r"crossbeam|std::sync|park|futex|[Ww]aker|mpsc|pthread_mutex|^syscall"),

@@ -4,7 +4,7 @@ import time
 
 from clients import Libtorrent
 from course import Course, OnePeerTracker, synthetic
-from part import Helper, Part
+from part import Helper, Part, Running
 from process import ADDRESSES
 from report import by_case, by_program
 
@@ -128,27 +128,23 @@ class First(Part):
     def once(self, client_class, torrent, folder):
         os.makedirs(os.path.join(folder, "target"))
         self.options.folder = None
-        client = seed = None
         words = ["crowd", torrent, "--all-have-all"]
-        try:
-            client = client_class(self.options, os.path.join(folder, "c"))
+        with Running() as running:
+            client = running.add(client_class(self.options, os.path.join(folder, "c")))
             client.start()
             ip = ADDRESSES.own()
             address = (ip, ADDRESSES.port(ip))
+            where = os.path.join(folder, "s")
             if client.dials:
-                seed = Helper(self.options, os.path.join(folder, "s"), *words, "--listen", "%s:%d" % address)
+                seed = running.add(Helper(self.options, where, *words, "--listen", "%s:%d" % address))
                 seed.wait("listening")
             self.tracker.seed = address
             start = time.time()
             client.fetch(torrent, os.path.join(folder, "target"), address)
             if not client.dials:
-                seed = Helper(self.options, os.path.join(folder, "s"), *words, "--net", "127.79", "--peers", "1",
-                              "--dial", f"{client.ip}:{client.port}")
+                seed = running.add(Helper(self.options, where, *words, "--net", "127.79", "--peers", "1", "--dial",
+                                          f"{client.ip}:{client.port}"))
             return (seed.wait("served", 30)["at"] - start) * 1000
-        finally:
-            for thing in (client, seed):
-                if thing is not None:
-                    thing.stop()
 
     def table(self, report):
         return by_program(report, self.name, ["first"])

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use sha1::{Digest, Sha1};
-
 use super::hasher::SCRATCH;
+use super::sha::Sha1;
 use super::{DiskError, Storage};
 use crate::proto::bitfield::Bitfield;
 use crate::proto::geometry::PieceIndex;
@@ -193,7 +192,7 @@ impl CheckTask {
             }
         }
         *bytes += u64::from(size);
-        Ok(sha.finalize().into())
+        Ok(sha.finalize())
     }
 
     fn hash_of_zeros(&self, size: u32, scratch: &mut Vec<u8>) -> [u8; 20] {
@@ -208,7 +207,7 @@ impl CheckTask {
                 sha.update(&scratch[..n]);
                 rest -= n;
             }
-            sha.finalize().into()
+            sha.finalize()
         })
     }
 }

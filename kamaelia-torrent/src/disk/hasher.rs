@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use sha1::{Digest, Sha1};
-
+use super::sha::Sha1;
 use super::{DiskError, Storage};
 use crate::proto::buffer::PartBuf;
 use crate::proto::geometry::{BLOCK_LEN, PieceIndex};
@@ -83,7 +82,7 @@ impl PieceHash {
     /// Hashes what is left of the piece from the disk.
     pub(crate) fn finish(&mut self, storage: &Storage, piece: PieceIndex) -> Result<[u8; 20], DiskError> {
         self.read_back(storage, piece, storage.geometry().piece_size(piece))?;
-        Ok(self.sha.clone().finalize().into())
+        Ok(self.sha.clone().finalize())
     }
 
     /// Gives up the buffers that wait for their turn.
@@ -144,7 +143,7 @@ impl PieceHash {
 
 /// The hash of each block of a piece in memory, by which the sender of a bad block is found.
 pub(crate) fn block_hashes(data: &[u8]) -> Vec<[u8; 20]> {
-    data.chunks(BLOCK_LEN as usize).map(|block| Sha1::digest(block).into()).collect()
+    data.chunks(BLOCK_LEN as usize).map(Sha1::digest).collect()
 }
 
 /// The hash of each block of a piece on the disk.

@@ -25,6 +25,7 @@ mod names;
 mod parts;
 mod relocate;
 mod restore;
+pub(crate) mod sha;
 mod small;
 mod storage;
 mod store;
@@ -512,7 +513,7 @@ impl Disk {
         let cancel = Arc::new(AtomicBool::new(false));
         if let Some(back) = self.keeper.clone() {
             let (from, to, cancel) = (Arc::clone(from), Arc::new(to), Arc::clone(&cancel));
-            self.keep(KeeperJob::Move(Move { from, to, snapshot, cancel, back }));
+            self.keep(KeeperJob::Move(Box::new(Move { from, to, snapshot, cancel, back })));
         }
         MoveHandle(cancel)
     }
@@ -554,7 +555,7 @@ impl Disk {
 
     /// Syncs the data and writes the resume record. Answered by [`DiskAnswer::Saved`].
     pub fn save_resume(&self, storage: &Arc<Storage>, snapshot: Snapshot) {
-        self.keep(KeeperJob::Save { storage: Arc::clone(storage), snapshot });
+        self.keep(KeeperJob::Save { storage: Arc::clone(storage), snapshot: Box::new(snapshot) });
     }
 
     /// Whether there is a folder of state.

@@ -5,9 +5,8 @@
 
 use std::sync::Arc;
 
-use sha1::{Digest, Sha1};
-
 use super::hasher::block_hashes;
+use super::sha::Sha1;
 use super::worker::{PieceJob, Worker};
 use super::{DiskAnswer, PieceResult, Storage};
 use crate::proto::buffer::{PART_LEN, PartBuf};
@@ -92,6 +91,6 @@ impl Worker {
 fn hashed(storage: &Storage, piece: PieceIndex, buf: PartBuf, run: &mut Vec<u8>) -> Small {
     let start = run.len();
     run.extend_from_slice(&buf);
-    let hash: [u8; 20] = Sha1::digest(&run[start..]).into();
+    let hash = Sha1::digest(&run[start..]);
     Small { piece, buf, start, good: hash == storage.metainfo().piece_hash(piece) }
 }

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crossbeam_channel::{Receiver, Sender, select};
-use sha1::{Digest, Sha1};
 
 use super::check::CheckTask;
 use super::frame::read_framed;
 use super::hasher::{PieceHash, block_hashes, block_hashes_on_disk};
+use super::sha::Sha1;
 use super::small::is_small;
 use super::{Answers, DiskAnswer, DiskError, PieceResult, Storage, StorageKey};
 use crate::proto::buffer::PartBuf;
@@ -263,7 +263,7 @@ fn hash_remote(data: &[u8], scratch: &mut Vec<u8>) -> [u8; 20] {
         near.copy_from_slice(block);
         sha.update(near);
     }
-    sha.finalize().into()
+    sha.finalize()
 }
 
 /// Bytes copied at a time: half of a first-level cache.

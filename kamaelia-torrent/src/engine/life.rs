@@ -13,7 +13,7 @@ use crate::disk::{StorageKey, Totals};
 use crate::proto::announce::{AnnounceContext, Announcer};
 use crate::proto::bitfield::Bitfield;
 use crate::proto::selection::Selection;
-use crate::proto::torrent::{PeerSource, Torrent, TorrentConfig, TorrentStats};
+use crate::proto::torrent::TorrentStats;
 
 impl Engine {
     /// Adds a torrent. Its data is looked at first, then it starts.
@@ -219,7 +219,6 @@ impl Engine {
     }
 
     pub(super) fn start(&mut self, now: Instant, t: usize, have: Bitfield) {
-        let upload_slots = self.connection_limits().slots_of_a_torrent();
         let slot = &mut self.torrents[t];
         let id = slot.id;
         if !have.is_full() || slot.storage.may_have_parts() {
@@ -233,21 +232,8 @@ impl Engine {
             }
             self.disk.prepare(&slot.storage);
         }
-        let mut config = TorrentConfig::new(slot.metainfo.info_hash(), self.peer_id, slot.geometry());
-        config.have = have;
-        config.private = slot.metainfo.private();
-        config.seed = self.rng.u64(..);
-        config.max_peers = self.settings.max_peers_per_torrent;
-        config.upload_slots = upload_slots;
-        config.sequential = slot.settings.sequential;
-        if let Some(selection) = &slot.selection {
-            config.priorities = selection.pieces(&slot.metainfo);
-        }
-        let mut swarm = Torrent::new(config, now);
-        swarm.add_candidates(now, &slot.settings.peers, PeerSource::User);
-        swarm.add_candidates(now, &std::mem::take(&mut slot.early_peers), PeerSource::Resume);
-        slot.swarm = Some(swarm);
-        slot.have = None;
+        self.make_swarm(now, t, have);
+        let slot = &mut self.torrents[t];
         slot.phase = Phase::Running;
         slot.recorded = false;
         slot.untold = (slot.last_stats.downloaded, slot.last_stats.uploaded);
@@ -266,7 +252,7 @@ impl Engine {
             };
             let mut announcer = Announcer::new(slot.metainfo.trackers(), context, self.rng.fork());
             announcer.start(now);
-            slot.announcer = Some(announcer);
+            slot.announcer = Some(Box::new(announcer));
         }
         self.start_limits(now, t);
         self.emit(Event::Started { id });
@@ -349,9 +335,8 @@ impl Engine {
             slot.to_check = Some(Box::new(doubt.leave_off()));
         }
         (slot.trouble, slot.look_at) = (None, None);
-        if slot.swarm.is_some() {
-            slot.last_stats =
-                TorrentStats { down_rate: 0, up_rate: 0, peers: 0, seeds: 0, ..slot.stats(now) };
+        if slot.runs() {
+            slot.keep_stats(now);
             slot.times.change(now, false, false);
             slot.watch = None;
         }
@@ -367,7 +352,7 @@ impl Engine {
     pub(super) fn go_on_stopping(&mut self, now: Instant, t: usize) {
         let Some(slot) = self.torrents.get_mut(t) else { return };
         let Phase::Stopping { until, closing } = &mut slot.phase else { return };
-        let told = slot.announcer.as_ref().is_none_or(Announcer::is_stopped);
+        let told = slot.announcer.as_deref().is_none_or(Announcer::is_stopped);
         if *closing || slot.jobs > 0 || !(told || now >= *until) {
             return;
         }

@@ -427,7 +427,8 @@ impl Engine {
             link.conn.tail().extend_from_slice(&ours.encode());
         }
         let (Some(theirs), Some(t)) = (theirs, link.torrent) else { return Ok(()) };
-        let slot = &mut self.torrents[t];
+        self.wake_swarm(now, t);
+        let (link, slot) = (&mut self.links[index], &mut self.torrents[t]);
         let Some(swarm) = &mut slot.swarm else { return Err("torrent stopped".to_owned()) };
         let ours = Handshake::new(slot.metainfo.info_hash(), self.peer_id);
         let (key, addr) = (link.key, link.addr);

@@ -23,6 +23,7 @@ mod restore;
 mod rules;
 mod selection;
 mod settings;
+mod sleep;
 mod slot;
 mod stats;
 mod stream;
@@ -46,6 +47,7 @@ use slab::Slab;
 use crate::disk::{Disk, DiskConfig};
 use crate::net::http::{HttpDone, HttpPool};
 use crate::net::listen;
+use crate::proto::announce::Turns;
 use crate::proto::buffer::BufferPool;
 use crate::proto::handshake::PeerId;
 use crate::proto::info_hash::InfoHash;
@@ -116,10 +118,8 @@ pub struct Engine {
     http_answers: Receiver<HttpDone>,
     /// Requests to trackers under way.
     asking: HashMap<u64, Asking>,
-    /// Torrents that would ask if there were fewer of them.
-    waiting_to_announce: VecDeque<usize>,
-    /// Servers that did not answer, and until when nobody asks them.
-    silent: HashMap<String, Instant>,
+    /// Which torrent may ask next.
+    turns: Turns<TorrentId>,
     last_token: u64,
     events: VecDeque<Event>,
     /// Torrents to which something happened since somebody asked.
@@ -209,8 +209,7 @@ impl Engine {
             http,
             http_answers,
             asking: HashMap::new(),
-            waiting_to_announce: VecDeque::new(),
-            silent: HashMap::new(),
+            turns: Turns::new(HTTP_THREADS),
             last_token: 0,
             events: VecDeque::new(),
             changed: Vec::new(),
@@ -307,10 +306,10 @@ impl Engine {
     pub fn add_peers(&mut self, id: TorrentId, peers: &[SocketAddr]) {
         let now = Instant::now();
         if let Some(&t) = self.by_id.get(&id) {
-            let slot = &mut self.torrents[t];
-            match &mut slot.swarm {
+            match self.wake_swarm(now, t) {
                 Some(swarm) => swarm.add_candidates(now, peers, PeerSource::User),
                 None => {
+                    let slot = &mut self.torrents[t];
                     let room = MAX_EARLY_PEERS.saturating_sub(slot.settings.peers.len());
                     slot.settings.peers.extend(peers.iter().take(room));
                 }
@@ -327,7 +326,7 @@ impl Engine {
 
     /// The connections of a torrent.
     pub fn peers(&self, id: TorrentId) -> Vec<PeerStats> {
-        let swarm = self.by_id.get(&id).and_then(|t| self.torrents[*t].swarm.as_ref());
+        let swarm = self.by_id.get(&id).and_then(|t| self.torrents[*t].swarm.as_deref());
         swarm.map_or_else(Vec::new, |swarm: &Torrent| swarm.peers(Instant::now()).collect())
     }
 
@@ -421,6 +420,7 @@ impl Engine {
             self.go_on_resting(now, t);
             self.go_on_stopping(now, t);
             self.note_demand(now, t);
+            self.doze(now, t);
             self.schedule(now, t);
         }
         self.announce_waiting(now);

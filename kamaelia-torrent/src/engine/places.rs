@@ -306,7 +306,7 @@ impl Engine {
             return None;
         }
         let have = slot.have()?.clone();
-        let written = slot.swarm.as_ref().is_none_or(Torrent::is_written);
+        let written = slot.swarm.as_deref().is_none_or(Torrent::is_written);
         let ended = have.is_full() || written || slot.ops.is_some();
         let writes = if ended { Writes::Ended } else { Writes::GoOn };
         let totals = slot.totals(&slot.stats(now));

@@ -268,7 +268,8 @@ impl Engine {
         let (id, total) = (slot.id, wanted.count());
         slot.jobs += 1;
         let handle = self.disk.check(&slot.storage, *wanted);
-        slot.phase = Phase::Checking(Check { handle, have, checked: 0, total, error: None, pausing: false });
+        let check = Check { handle, have, checked: 0, total, error: None, pausing: false };
+        slot.phase = Phase::Checking(Box::new(check));
         self.emit(Event::Checking { id, checked: 0, total });
     }
 
@@ -319,7 +320,7 @@ impl Engine {
     pub(super) fn go_on_resting(&mut self, now: Instant, t: usize) {
         let Some(slot) = self.torrents.get_mut(t) else { return };
         let Phase::Resting { settled } = &mut slot.phase else { return };
-        if slot.announcer.as_ref().is_some_and(Announcer::is_stopped) {
+        if slot.announcer.as_deref().is_some_and(Announcer::is_stopped) {
             slot.announcer = None;
         }
         if slot.jobs > 0 || slot.ops.is_some() {

@@ -47,7 +47,7 @@ impl StopRule {
 #[derive(Debug)]
 pub(super) struct Watch {
     rule: StopRule,
-    /// Payload to be sent in this run until the ratio is reached.
+    /// Payload to be sent since it was added until the ratio is reached.
     enough: u64,
     uploaded: u64,
     last_upload: Instant,
@@ -71,15 +71,15 @@ impl Engine {
             StopRule::default()
         };
         let slow = self.settings.dont_count_slow && self.queue.is_limited(activity);
-        let Some(swarm) = slot.swarm.as_ref().filter(|_| slow || !rule.is_empty()) else {
+        if !slot.runs() || !(slow || !rule.is_empty()) {
             slot.watch = None;
             return;
-        };
-        let (down, uploaded) = swarm.payload();
+        }
+        let (down, uploaded) = slot.payload();
         let enough = rule.ratio.map_or(u64::MAX, |ratio| {
             // Saturates: what cannot be counted is never reached.
             let all = (ratio * slot.geometry().total_len() as f64).ceil() as u64;
-            all.saturating_sub(slot.before.uploaded.saturating_add(slot.last_stats.uploaded))
+            all.saturating_sub(slot.before.uploaded)
         });
         slot.watch = Some(Box::new(Watch {
             rule,
@@ -118,8 +118,8 @@ impl Engine {
     fn look(&mut self, now: Instant, t: usize) {
         let (rate, span) = (self.settings.slow_rate, self.settings.slow_after);
         let Some(slot) = self.torrents.get_mut(t) else { return };
-        let (Some(watch), Some(swarm)) = (&mut slot.watch, &slot.swarm) else { return };
-        let (down, up) = swarm.payload();
+        let (down, up) = slot.payload();
+        let Some(watch) = &mut slot.watch else { return };
         if up != watch.uploaded {
             (watch.uploaded, watch.last_upload) = (up, now);
         }
@@ -144,7 +144,8 @@ impl Engine {
         }
         if let Some(cause) = cause {
             // What was sent last is still on its way: a connection that is cut now may lose it.
-            let grace = if swarm.peer_count() == 0 { Duration::ZERO } else { LAST_WORDS };
+            let alone = slot.swarm.as_ref().is_none_or(|swarm| swarm.peer_count() == 0);
+            let grace = if alone { Duration::ZERO } else { LAST_WORDS };
             let (cause, end) = *watch.reached.get_or_insert((cause, now + grace));
             if end <= now {
                 return self.stop_by_rule(now, t, cause);
@@ -167,7 +168,9 @@ impl Engine {
                     (*since, *before) = (now, down + up);
                 }
                 at_latest(end);
-            } else if swarm.rate(now) >= rate as f64 && down + up > *before {
+            } else if slot.swarm.as_ref().is_some_and(|swarm| swarm.rate(now) >= rate as f64)
+                && down + up > *before
+            {
                 // Looked at only when something happens: a torrent that is slow and idle costs nothing.
                 (*since, *before) = (now, down + up);
                 turn = Some((activity, true));

@@ -124,6 +124,8 @@ impl Engine {
             return;
         }
         slot.selection = Selection::new(&slot.metainfo, &priorities).map(Box::new);
+        self.wake_swarm(now, t);
+        let slot = &mut self.torrents[t];
         if let Some(swarm) = &mut slot.swarm {
             match &slot.selection {
                 Some(selection) => swarm.set_priorities(now, &selection.pieces(&slot.metainfo)),

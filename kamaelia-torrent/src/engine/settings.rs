@@ -35,7 +35,7 @@ pub struct Settings {
     pub down_limit: Option<NonZeroU64>,
     /// Most bytes per second to peers, of all torrents together. `None`: no limit.
     pub up_limit: Option<NonZeroU64>,
-    /// Memory for pieces in the making, of all torrents, bytes. Default 16 MiB.
+    /// Memory for pieces in the making, of all torrents, bytes. Default 12 MiB.
     pub memory: usize,
     /// Threads that read, write and hash. `None`: the number of cores, at most 4.
     pub disk_workers: Option<usize>,

@@ -25,7 +25,7 @@ pub(super) enum Phase {
     /// Its resume record is read.
     Loading,
     /// Its data is hashed.
-    Checking(Check),
+    Checking(Box<Check>),
     /// It has a swarm.
     Running,
     /// It is paused or waits for its turn. `settled`: nothing is under way any more, it may start again.
@@ -59,9 +59,9 @@ pub(super) struct Slot {
     pub(super) storage: Arc<Storage>,
     pub(super) settings: AddTorrent,
     pub(super) phase: Phase,
-    /// Its swarm, while it runs.
-    pub(super) swarm: Option<Torrent>,
-    pub(super) announcer: Option<Announcer>,
+    /// Its swarm, while it runs and does not [sleep](super::sleep).
+    pub(super) swarm: Option<Box<Torrent>>,
+    pub(super) announcer: Option<Box<Announcer>>,
     /// Verified pieces, when there is no swarm that knows.
     pub(super) have: Option<Bitfield>,
     /// Which files are wanted; `None` if all are, and are equally urgent.
@@ -195,6 +195,11 @@ impl Slot {
         !matches!(self.phase, Phase::Stopping { .. } | Phase::Failed)
     }
 
+    /// Whether it has its turn, and nothing that is there has to be checked first.
+    pub(super) fn runs(&self) -> bool {
+        matches!(self.phase, Phase::Running)
+    }
+
     /// Bytes of verified pieces.
     pub(super) fn verified(&self) -> u64 {
         self.have().map_or(0, |have| len_of(&self.geometry(), have))
@@ -267,11 +272,11 @@ impl Slot {
 
     /// When something of this torrent is due; `now` everything that was due has been done.
     pub(super) fn deadline(&self, now: Instant) -> Option<Instant> {
-        let swarm = self.swarm.as_ref().and_then(Torrent::deadline).map(|at| {
+        let swarm = self.swarm.as_deref().and_then(Torrent::deadline).map(|at| {
             // It may be due to dial, which waits for a free connection: that must not keep the loop turning.
             if self.waiting_to_dial { at.max(now + DIAL_PAUSE) } else { at }
         });
-        let announcer = self.announcer.as_ref().and_then(Announcer::deadline);
+        let announcer = self.announcer.as_deref().and_then(Announcer::deadline);
         // In the queue of those that would ask it is thought of without a timer.
         let announcer = announcer.filter(|at| !self.waiting_to_announce || *at > now);
         let stop = match &self.phase {

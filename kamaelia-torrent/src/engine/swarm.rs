@@ -73,7 +73,7 @@ impl Engine {
                         slot.save_at = Some(now + self.settings.save_interval);
                     }
                     // While it rests, what was under way may still find room.
-                    if slot.trouble.is_some() && !slot.swarm.as_ref().is_some_and(Torrent::rests_at_disk) {
+                    if slot.trouble.is_some() && !slot.swarm.as_deref().is_some_and(Torrent::rests_at_disk) {
                         self.out_of_trouble(t, Ends::Write);
                     }
                     self.emit(Event::PieceVerified { id, piece });
@@ -97,7 +97,7 @@ impl Engine {
             }
         }
         if let Some(slot) = self.torrents.get_mut(t)
-            && slot.swarm.as_ref().is_some_and(Torrent::wants_buffers)
+            && slot.swarm.as_deref().is_some_and(Torrent::wants_buffers)
             && !std::mem::replace(&mut slot.hungry, true)
         {
             self.hungry.push_back(t);

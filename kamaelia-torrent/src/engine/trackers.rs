@@ -1,17 +1,15 @@
 //! Asking trackers.
 //!
 //! Ten thousand torrents that start, or stop, at once must not ask ten thousand times at once: so many requests would
-//! time out while they wait for one another. As many are under way as there are threads to carry them; other
-//! torrents wait in a queue, those that stop in front. A server that does not answer costs a thread the whole time-out;
-//! for a while after that nobody asks it, so that one that is dead does not hold up those that are not.
+//! time out while they wait for one another. As many are under way as there are threads to carry them;
+//! [`Turns`](crate::proto::announce::Turns) says whose turn it is.
 
 use std::time::{Duration, Instant};
 
 use super::Engine;
 use super::event::{Event, TorrentId};
-use super::slot::Phase;
 use crate::net::http::{HttpRequest, Want};
-use crate::proto::announce::{AnnounceOutcome, AnnounceRequest};
+use crate::proto::announce::{AnnounceOutcome, Server, Step, Turn};
 use crate::proto::torrent::{PeerSource, Torrent};
 
 /// A request to a tracker that is under way.
@@ -19,7 +17,7 @@ pub(super) struct Asking {
     id: TorrentId,
     /// The announcer's number of it.
     request: u64,
-    host: String,
+    server: Server,
     since: Instant,
 }
 
@@ -28,63 +26,63 @@ impl Engine {
     pub(super) fn announce(&mut self, now: Instant, t: usize) {
         let Some(slot) = self.torrents.get_mut(t) else { return };
         let Some(announcer) = &mut slot.announcer else { return };
-        if slot.swarm.as_ref().is_some_and(Torrent::wants_connections) {
+        if slot.swarm.as_deref().is_some_and(Torrent::wants_connections) {
             announcer.want_peers(now);
         }
         // Figures cost something to gather, and most of the time nothing is due.
         if announcer.deadline().is_none_or(|at| at > now) {
             return;
         }
-        if self.asking.len() >= MAX_ASKING {
-            let stopping = matches!(slot.phase, Phase::Stopping { .. });
-            if stopping && !std::mem::replace(&mut slot.stop_waits, true) {
-                slot.waiting_to_announce = true;
-                self.waiting_to_announce.push_front(t);
-            } else if !std::mem::replace(&mut slot.waiting_to_announce, true) {
-                self.waiting_to_announce.push_back(t);
-            }
+        let leaving = announcer.is_leaving();
+        if slot.waiting_to_announce && (slot.stop_waits || !leaving) {
             return;
         }
         let (id, stats) = (slot.id, slot.announce_stats(now));
-        while let Some(request) = self.next_request(now, t, stats) {
-            let host = host_of(&request.tracker).to_owned();
-            if self.silent.get(&host).is_some_and(|until| *until > now) {
-                self.answered(
-                    now,
-                    t,
-                    request.id,
-                    Err("did not answer another request a moment ago".to_owned()),
-                );
-                continue;
+        loop {
+            let Some(announcer) = self.torrents.get_mut(t).and_then(|slot| slot.announcer.as_mut()) else {
+                return;
+            };
+            let turns = &mut self.turns;
+            let (mut asks, mut waits) = (None, false);
+            let step = announcer.poll(now, stats, |tracker| {
+                let turn = turns.turn(now, tracker, id, leaving);
+                match turn {
+                    Turn::Ask(server) => asks = Some(server),
+                    Turn::Wait => waits = true,
+                    Turn::PutOff(_) => {}
+                }
+                turn
+            });
+            let slot = &mut self.torrents[t];
+            slot.waiting_to_announce |= waits;
+            slot.stop_waits |= waits && leaving;
+            match (step, asks) {
+                (Some(Step::Ask(request)), Some(server)) => {
+                    self.last_token += 1;
+                    let (token, url, timeout) = (self.last_token, request.url, request.timeout);
+                    self.asking.insert(token, Asking { id, request: request.id, server, since: now });
+                    log::debug!("torrent {id}: asking {}", request.tracker);
+                    self.http.get(HttpRequest { token, url, timeout, want: Want::Announce });
+                }
+                (Some(Step::PutOff { tracker, reason }), _) => {
+                    slot.tracker_message = Some(reason.to_owned());
+                    self.emit(Event::Tracker { id, url: tracker, result: Err(reason.to_owned()) });
+                }
+                (_, _) => return,
             }
-            self.last_token += 1;
-            self.asking.insert(self.last_token, Asking { id, request: request.id, host, since: now });
-            log::debug!("torrent {id}: asking {}", request.tracker);
-            let (token, url, timeout) = (self.last_token, request.url, request.timeout);
-            self.http.get(HttpRequest { token, url, timeout, want: Want::Announce });
         }
-    }
-
-    fn next_request(
-        &mut self,
-        now: Instant,
-        t: usize,
-        stats: crate::proto::announce::AnnounceStats,
-    ) -> Option<AnnounceRequest> {
-        self.torrents.get_mut(t)?.announcer.as_mut()?.poll(now, stats)
     }
 
     /// Lets the torrents ask that wait for their turn.
     pub(super) fn announce_waiting(&mut self, now: Instant) {
-        while self.asking.len() < MAX_ASKING
-            && let Some(t) = self.waiting_to_announce.pop_front()
-        {
-            if let Some(slot) = self.torrents.get_mut(t) {
-                (slot.waiting_to_announce, slot.stop_waits) = (false, false);
-                self.announce(now, t);
-                self.go_on_stopping(now, t);
-                self.schedule(now, t);
-            }
+        while let Some(id) = self.turns.next() {
+            let Some(&t) = self.by_id.get(&id) else { continue };
+            let slot = &mut self.torrents[t];
+            (slot.waiting_to_announce, slot.stop_waits) = (false, false);
+            self.announce(now, t);
+            self.go_on_resting(now, t);
+            self.go_on_stopping(now, t);
+            self.schedule(now, t);
         }
     }
 
@@ -92,12 +90,8 @@ impl Engine {
     pub(super) fn take_tracker_answers(&mut self, now: Instant) {
         while let Ok(answer) = self.http_answers.try_recv() {
             let Some(asked) = self.asking.remove(&answer.token) else { continue };
-            if answer.result.is_ok() {
-                self.silent.remove(&asked.host);
-            } else if now.saturating_duration_since(asked.since) >= SLOW {
-                self.silent.retain(|_, until| *until > now);
-                self.silent.insert(asked.host, now + REST);
-            }
+            let prompt = now.saturating_duration_since(asked.since) < SLOW;
+            self.turns.done(now, asked.server, asked.since, prompt || answer.result.is_ok());
             if let Some(&t) = self.by_id.get(&asked.id) {
                 self.answered(now, t, asked.request, answer.result);
             }
@@ -110,7 +104,9 @@ impl Engine {
         let (url, result) = match announcer.response(now, request, answer.as_deref().map_err(Clone::clone)) {
             AnnounceOutcome::Ok { tracker, peers, warning, .. } => {
                 slot.tracker_message = warning;
-                if let (Some(swarm), Phase::Running) = (&mut slot.swarm, &slot.phase) {
+                if !peers.is_empty()
+                    && let Some(swarm) = self.wake_swarm(now, t)
+                {
                     swarm.add_candidates(now, &peers, PeerSource::Tracker);
                 }
                 (tracker, Ok(peers.len()))
@@ -121,24 +117,11 @@ impl Engine {
             }
             AnnounceOutcome::Ignored => return,
         };
-        let id = slot.id;
+        let id = self.torrents[t].id;
         self.emit(Event::Tracker { id, url, result });
         self.touch(t);
     }
 }
 
-/// The server in a tracker's URL.
-fn host_of(url: &str) -> &str {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    rest.split('/').next().unwrap_or(rest)
-}
-
-/// Requests under way at a time: one for each thread, and one for each that is about to be free.
-const MAX_ASKING: usize = 2 * super::HTTP_THREADS;
-
 /// A request that failed after this time was not refused but kept waiting.
 const SLOW: Duration = Duration::from_secs(4);
-
-/// How long a server that does not answer is left alone; shorter than the shortest wait of an announcer, so that a
-/// torrent that is alone with it does not notice.
-const REST: Duration = Duration::from_secs(10);

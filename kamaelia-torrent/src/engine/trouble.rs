@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 
 use super::Engine;
 use super::event::{Event, RequestError, TorrentId};
-use super::slot::Phase;
 use crate::disk::{CheckHandle, DiskError, StorageKey};
 use crate::proto::bitfield::Bitfield;
 use crate::proto::geometry::{BlockRequest, PieceIndex};
@@ -86,9 +85,10 @@ impl Engine {
         let (t, now) = (self.slot_for(id)?, Instant::now());
         let slot = &mut self.torrents[t];
         slot.storage = self.disk.reopen(&slot.storage);
-        if let Some(swarm) = &mut slot.swarm {
+        if let Some(swarm) = self.wake_swarm(now, t) {
             swarm.retry_disk(now);
         }
+        let slot = &mut self.torrents[t];
         if let Some(doubt) = &mut slot.doubt {
             doubt.insist = true;
         }
@@ -177,6 +177,7 @@ impl Engine {
 
     /// Files are not what they were (true: they are missing): takes their pieces back and looks what is left.
     fn doubt_files(&mut self, now: Instant, t: usize, files: &[(usize, bool)]) {
+        self.wake_swarm(now, t);
         let slot = &mut self.torrents[t];
         let Some(swarm) = &mut slot.swarm else { return };
         let mut pieces = Bitfield::new(swarm.have().len());
@@ -199,10 +200,10 @@ impl Engine {
 
     /// Takes back everything and hashes everything.
     pub(super) fn doubt_everything(&mut self, now: Instant, t: usize) {
-        let slot = &mut self.torrents[t];
-        let Some(swarm) = &mut slot.swarm else { return };
+        let Some(swarm) = self.wake_swarm(now, t) else { return };
         let all = Bitfield::full(swarm.have().len());
         swarm.doubt(now, &all);
+        let slot = &mut self.torrents[t];
         // Whoever wants a check wants to have what it finds missing.
         slot.doubt = None;
         self.doubt_pieces(t, all, false, true);
@@ -332,9 +333,10 @@ impl Engine {
             return;
         }
         slot.look_at = None;
-        let Some(swarm) = slot.swarm.as_ref().filter(|_| matches!(slot.phase, Phase::Running)) else {
+        let Some(have) = slot.have().filter(|_| slot.runs()) else {
             return;
         };
+        let have = have.clone();
         if slot.doubt.is_some() {
             return self.check_doubts(t);
         }
@@ -342,7 +344,7 @@ impl Engine {
             return;
         }
         slot.jobs += 1;
-        self.disk.look(&slot.storage, swarm.have().clone());
+        self.disk.look(&slot.storage, have);
     }
 
     /// The files were looked at.

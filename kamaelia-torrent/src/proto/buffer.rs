@@ -185,7 +185,7 @@ fn class_len(class: usize) -> usize {
 pub const PART_LEN: u32 = 256 * 1024;
 
 /// Budget that serves one download at full speed, bytes.
-pub const DEFAULT_BUDGET: usize = 16 * 1024 * 1024;
+pub const DEFAULT_BUDGET: usize = 12 * 1024 * 1024;
 
 /// Buffer sizes are powers of two from a block to a part, so that torrents of different piece lengths can share.
 const CLASSES: usize = 5;

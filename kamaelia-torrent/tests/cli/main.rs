@@ -5,6 +5,7 @@ mod support;
 
 mod basics;
 mod broken;
+mod capabilities;
 mod cat;
 mod faults;
 mod files;

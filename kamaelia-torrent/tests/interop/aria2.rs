@@ -69,6 +69,7 @@ impl Client for Aria2 {
         Ok(State {
             complete: total > 0 && done == total && !checking && status["seeder"] == "true",
             uploaded: count(&status, "uploadLength")?,
+            peers: count(&status, "connections").ok(),
             words: format!(
                 "{done} of {total} bytes, {} connections, {}",
                 status["connections"], status["status"]

@@ -38,6 +38,8 @@ pub(crate) struct State {
     pub(crate) complete: bool,
     /// Payload bytes sent to peers.
     pub(crate) uploaded: u64,
+    /// Peers that it is connected to, if it says so.
+    pub(crate) peers: Option<u64>,
     /// The client's own words.
     pub(crate) words: String,
 }

@@ -1,30 +1,20 @@
 //! We download from each client, which serves alone; opentracker tells us where it is.
 
 use crate::bench::{Bench, Result};
-use crate::client::{Role, start, wait_complete};
 use crate::kind::Kind;
 use crate::ours::Ours;
 use crate::payload::{Payload, Shape};
-use crate::tracker::Place;
+use crate::source::Source;
 
 /// Lets `kind` serve a payload and downloads it.
 fn download_from(kind: Kind, shape: Shape) -> Result {
     let Some(bench) = Bench::new(SECONDS, &[Kind::Opentracker, kind])? else { return Ok(()) };
     let payload = Payload::generate(bench.folder("source")?, shape)?;
-    let place = Place::new()?;
-    let torrent = payload.torrent(&bench, &place.announce_url())?;
-    let mut tracker = place.opentracker(&bench, &[torrent.info_hash])?;
-
-    let mut seed = start(kind, &bench)?;
-    seed.add(&torrent, &payload, &payload.parent, Role::Seed)?;
-    wait_complete(seed.as_mut(), &bench.deadline)?;
-    // Trackers are asked again after half an hour: the seed has to be known before we ask.
-    tracker.wait_seeds(torrent.info_hash, 1, &bench.deadline)?;
-
+    let source = Source::start(&bench, kind, payload)?;
     let target = bench.folder("target")?;
-    let mut ours = Ours::get(&bench, &torrent, &target, &[])?;
+    let mut ours = Ours::get(&bench, &source.torrent, &target, &[])?;
     ours.wait_complete(&bench.deadline)?;
-    payload.verify(&target)
+    source.payload.verify(&target)
 }
 
 macro_rules! from {

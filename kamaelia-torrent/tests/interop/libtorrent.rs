@@ -122,6 +122,7 @@ impl Client for Libtorrent {
         Ok(State {
             complete: state["complete"] == true,
             uploaded: count(&state, "uploaded")?,
+            peers: count(&state, "peers").ok(),
             words: state.to_string(),
         })
     }

@@ -75,13 +75,14 @@ impl Client for Qbittorrent {
 
     fn state(&mut self) -> Result<State> {
         let Some(info) = self.info()? else {
-            return Ok(State { complete: false, uploaded: 0, words: "not there yet".into() });
+            return Ok(State { complete: false, uploaded: 0, peers: None, words: "not there yet".into() });
         };
         let state = info["state"].as_str().unwrap_or_default();
         let serving = matches!(state, "uploading" | "stalledUP" | "forcedUP" | "queuedUP");
         Ok(State {
             complete: count(&info, "amount_left")? == 0 && count(&info, "size")? > 0 && serving,
             uploaded: count(&info, "uploaded")?,
+            peers: count(&info, "num_leechs").ok(),
             words: format!("{state}, {} of {} bytes left", info["amount_left"], info["size"]),
         })
     }

@@ -59,6 +59,7 @@ impl Client for Rqbit {
         Ok(State {
             complete: stats["finished"] == true && stats["state"] == "live",
             uploaded: count(&stats, "uploaded_bytes")?,
+            peers: None,
             words: format!(
                 "{}, {} of {} bytes",
                 stats["state"], stats["progress_bytes"], stats["total_bytes"]

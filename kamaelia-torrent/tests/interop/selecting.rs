@@ -7,7 +7,7 @@ use crate::client::{Role, start, wait_complete};
 use crate::kind::Kind;
 use crate::ours::Ours;
 use crate::payload::{Payload, Shape};
-use crate::tracker::Place;
+use crate::source::Source;
 use crate::web::count;
 
 /// Fetches every tenth file from `kind`, then the rest, then serves all of it to aria2.
@@ -15,13 +15,7 @@ fn select_from(kind: Kind) -> Result {
     let kinds = [Kind::Opentracker, Kind::Aria2, kind];
     let Some(bench) = Bench::new(SECONDS, &kinds)? else { return Ok(()) };
     let payload = Payload::generate(bench.folder("source")?, Shape::ManyFiles)?;
-    let place = Place::new()?;
-    let torrent = payload.torrent(&bench, &place.announce_url())?;
-    let mut tracker = place.opentracker(&bench, &[torrent.info_hash])?;
-    let mut seed = start(kind, &bench)?;
-    seed.add(&torrent, &payload, &payload.parent, Role::Seed)?;
-    wait_complete(seed.as_mut(), &bench.deadline)?;
-    tracker.wait_seeds(torrent.info_hash, 1, &bench.deadline)?;
+    let Source { payload, torrent, tracker: _tracker, mut seed } = Source::start(&bench, kind, payload)?;
 
     let target = bench.folder("target")?;
     let mut some = Ours::get(&bench, &torrent, &target, &["--files", "*5.bin"])?;

@@ -8,11 +8,12 @@ use std::process::{Child, ChildStdout, Stdio};
 use sha2::{Digest, Sha256};
 
 use crate::bench::{Bench, Failure, Result, free_port, text};
-use crate::client::{Client, Role, start, wait_complete};
+use crate::client::{Client, Role};
 use crate::kind::Kind;
 use crate::libtorrent::Libtorrent;
 use crate::ours::program;
 use crate::payload::{Payload, Torrent};
+use crate::source::Source;
 use crate::tracker::Place;
 
 #[test]
@@ -42,13 +43,7 @@ fn the_beginning_of_a_file_comes_before_the_rest_from_libtorrent() -> Result {
 fn stream_from(kind: Kind) -> Result {
     let Some(bench) = Bench::new(90, &[Kind::Opentracker, kind])? else { return Ok(()) };
     let payload = Payload::one_file(bench.folder("source")?, 32 << 20)?;
-    let place = Place::new()?;
-    let torrent = payload.torrent(&bench, &place.announce_url())?;
-    let mut tracker = place.opentracker(&bench, &[torrent.info_hash])?;
-    let mut seed = start(kind, &bench)?;
-    seed.add(&torrent, &payload, &payload.parent, Role::Seed)?;
-    wait_complete(seed.as_mut(), &bench.deadline)?;
-    tracker.wait_seeds(torrent.info_hash, 1, &bench.deadline)?;
+    let Source { payload, torrent, tracker: _tracker, mut seed } = Source::start(&bench, kind, payload)?;
 
     let target = bench.folder("target")?;
     // The limit is ours here: not all clients have one that can be lifted.

@@ -91,6 +91,7 @@ impl Client for Transmission {
         Ok(State {
             complete: left == 0 && total > 0 && serving,
             uploaded: count(torrent, "uploadedEver")?,
+            peers: count(torrent, "peersConnected").ok(),
             words: torrent.to_string(),
         })
     }

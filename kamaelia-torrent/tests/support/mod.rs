@@ -2,7 +2,9 @@
 #![allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
 
 pub mod node;
+pub mod tracker;
 
+use kamaelia_torrent::engine::TorrentId;
 use kamaelia_torrent::proto::metainfo::Metainfo;
 use sha1::{Digest, Sha1};
 use std::path::Path;
@@ -38,6 +40,14 @@ pub struct TestTorrent {
     pub files: Vec<TestFile>,
     pub name: &'static str,
     pub single: bool,
+}
+
+/// A seed of a torrent, with the folder that its data lies in.
+pub fn stored_seed(torrent: &TestTorrent) -> (tempfile::TempDir, node::Node, TorrentId) {
+    let dir = tempfile::tempdir().unwrap();
+    torrent.store(dir.path());
+    let (node, id) = node::seed(&torrent.metainfo, dir.path());
+    (dir, node, id)
 }
 
 /// A torrent of one file.

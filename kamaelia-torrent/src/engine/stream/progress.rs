@@ -137,7 +137,7 @@ impl Engine {
             let pos = read.pos;
             slot.jobs += 1;
             slot.reads += 1;
-            if slot.look_at.is_none() && slot.swarm.is_some() {
+            if slot.look_at.is_none() && slot.runs() {
                 slot.look_at = Some(now + self.settings.look_interval);
                 self.touch(t);
             }

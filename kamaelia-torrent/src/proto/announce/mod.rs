@@ -15,9 +15,11 @@ use super::info_hash::InfoHash;
 use super::path::clean_text;
 
 mod response;
+mod turns;
 mod url;
 
 pub use response::{AnnounceError, AnnounceResponse, MAX_PEERS, parse_http_response};
+pub use turns::{MAX_ASKING, Server, Turn, Turns};
 pub use url::{is_supported, redact};
 
 /// What is told with an announce.
@@ -75,6 +77,21 @@ pub struct AnnounceRequest {
     pub stats: AnnounceStats,
     /// How long to wait for the answer.
     pub timeout: Duration,
+}
+
+/// What an [`Announcer`] has to say when it is [polled](Announcer::poll).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Step {
+    /// A request is to be carried out.
+    Ask(AnnounceRequest),
+    /// A tracker would be asked, but its server does not answer others; said once until it is asked again.
+    PutOff {
+        /// The tracker as it may be shown.
+        tracker: String,
+        /// Why, for people.
+        reason: &'static str,
+    },
 }
 
 /// What came of an answer.
@@ -268,8 +285,15 @@ impl Announcer {
         }
     }
 
-    /// The next request, if one is due. To be called until it gives `None`.
-    pub fn poll(&mut self, now: Instant, stats: AnnounceStats) -> Option<AnnounceRequest> {
+    /// What is due: to be called until it gives `None`. `turn` says of a tracker, as it may be shown, whether it may be
+    /// asked now, and is not asked again once it said yes. After [`Turn::Wait`] the owner polls again when the
+    /// tracker's turn has come.
+    pub fn poll(
+        &mut self,
+        now: Instant,
+        stats: AnnounceStats,
+        mut turn: impl FnMut(&str) -> Turn,
+    ) -> Option<Step> {
         while let Some(at) = self.in_flight.iter().position(|f| f.deadline <= now) {
             let lost = self.in_flight.swap_remove(at);
             self.failed(now, &lost, "no answer", None);
@@ -277,26 +301,71 @@ impl Announcer {
         match self.state {
             State::Idle => None,
             State::Stopping => {
-                let tracker = self.stops.pop()?;
-                Some(self.request(now, tracker, AnnounceEvent::Stopped, stats))
+                // One that has to wait holds up no other.
+                for at in (0..self.stops.len()).rev() {
+                    let tracker = self.stops[at];
+                    match turn(&self.trackers[tracker].shown) {
+                        Turn::Ask(_) => {
+                            self.stops.swap_remove(at);
+                            let request = self.request(now, tracker, AnnounceEvent::Stopped, stats);
+                            return Some(Step::Ask(request));
+                        }
+                        Turn::Wait => {}
+                        Turn::PutOff(_) => {
+                            self.stops.swap_remove(at);
+                        }
+                    }
+                }
+                None
             }
-            State::Running => {
-                if !self.in_flight.is_empty() || self.next_at.is_none_or(|at| at > now) {
-                    return None;
+            State::Running => self.poll_running(now, stats, turn),
+        }
+    }
+
+    fn poll_running(
+        &mut self,
+        now: Instant,
+        stats: AnnounceStats,
+        mut turn: impl FnMut(&str) -> Turn,
+    ) -> Option<Step> {
+        if !self.in_flight.is_empty() || self.next_at.is_none_or(|at| at > now) {
+            return None;
+        }
+        loop {
+            let ready = |index: &&usize| self.trackers[**index].retry_at.is_none_or(|at| at <= now);
+            let index = *self.tiers.iter().flatten().find(ready)?;
+            let tracker = &mut self.trackers[index];
+            match turn(&tracker.shown) {
+                Turn::Ask(_) => {
+                    let event = match (tracker.started, self.completed) {
+                        (false, _) => AnnounceEvent::Started,
+                        (true, true) => AnnounceEvent::Completed,
+                        (true, false) => AnnounceEvent::Periodic,
+                    };
+                    if event == AnnounceEvent::Periodic {
+                        self.early =
+                            if self.regular_at.is_some_and(|at| now < at) { self.early + 1 } else { 0 };
+                    }
+                    return Some(Step::Ask(self.request(now, index, event, stats)));
                 }
-                let ready = |index: &&usize| self.trackers[**index].retry_at.is_none_or(|at| at <= now);
-                let tracker = *self.tiers.iter().flatten().find(ready)?;
-                let event = match (self.trackers[tracker].started, self.completed) {
-                    (false, _) => AnnounceEvent::Started,
-                    (true, true) => AnnounceEvent::Completed,
-                    (true, false) => AnnounceEvent::Periodic,
-                };
-                if event == AnnounceEvent::Periodic {
-                    self.early = if self.regular_at.is_some_and(|at| now < at) { self.early + 1 } else { 0 };
+                Turn::Wait => return None,
+                Turn::PutOff(until) => {
+                    // Not a failure of its own: it is tried as soon as somebody knows more, but not by all torrents
+                    // in the same second.
+                    let spread = (until.saturating_duration_since(now) / 4).max(MIN_SPREAD);
+                    tracker.retry_at = Some(until.max(now) + spread.mul_f64(self.rng.f64()));
+                    if tracker.message.as_deref() != Some(PUT_OFF) {
+                        tracker.message = Some(PUT_OFF.to_owned());
+                        return Some(Step::PutOff { tracker: tracker.shown.clone(), reason: PUT_OFF });
+                    }
                 }
-                Some(self.request(now, tracker, event, stats))
             }
         }
+    }
+
+    /// Whether it says goodbye: [`stop`](Announcer::stop) was called, and somebody is to be told yet.
+    pub fn is_leaving(&self) -> bool {
+        self.state == State::Stopping && !self.stops.is_empty()
     }
 
     /// When to call [`poll`](Announcer::poll) at the latest; `None`: only after another call.
@@ -469,6 +538,12 @@ const FIRST_RETRY: Duration = Duration::from_secs(15);
 
 /// Back-off does not double beyond this.
 const MAX_RETRY: Duration = Duration::from_secs(30 * 60);
+
+/// Those that were put off come back within this time at least, or a quarter of the time that they were put off.
+const MIN_SPREAD: Duration = Duration::from_secs(5);
+
+/// What is said of a tracker that is not asked because its server kept somebody else waiting.
+const PUT_OFF: &str = "did not answer another request a moment ago";
 
 /// Time for an announce, all in all.
 const TIMEOUT: Duration = Duration::from_secs(30);

@@ -26,7 +26,12 @@ impl World {
     }
 
     fn poll(&mut self) -> Option<AnnounceRequest> {
-        self.announcer.poll(self.now, AnnounceStats::default())
+        let mut turns = Turns::new(16);
+        let step = self
+            .announcer
+            .poll(self.now, AnnounceStats::default(), |t| turns.turn(self.now, t, (), false))?;
+        let Step::Ask(request) = step else { panic!("{step:?}") };
+        Some(request)
     }
 
     fn request(&mut self) -> AnnounceRequest {
@@ -251,7 +256,10 @@ fn nothing_was_begun_so_nothing_is_stopped() {
     let now = Instant::now();
     assert!(announcer.is_stopped());
     announcer.start(now);
-    assert_eq!((announcer.poll(now, AnnounceStats::default()), announcer.deadline()), (None, None));
+    assert_eq!(
+        (announcer.poll(now, AnnounceStats::default(), |_| Turn::Wait), announcer.deadline()),
+        (None, None)
+    );
     announcer.want_peers(now);
     announcer.completed(now);
     announcer.stop(now);
@@ -309,4 +317,64 @@ fn shuffle_differs_with_the_seed() {
     };
     let firsts: std::collections::HashSet<_> = (0..20).map(first).collect();
     assert_eq!(firsts.len(), 2);
+}
+
+#[test]
+fn a_tracker_that_is_put_off_is_said_once_skipped_and_tried_again_without_a_failure() {
+    let mut w = World::new(&[&["http://a/announce"], &["http://b/announce"]]);
+    let until = w.now + Duration::from_secs(40);
+    let turn = |turns: &mut Turns<()>, now, tracker: &str| match tracker {
+        "http://a/announce" if now < until => Turn::PutOff(until),
+        _ => turns.turn(now, tracker, (), false),
+    };
+    let mut turns = Turns::new(16);
+    let mut poll =
+        |w: &mut World| w.announcer.poll(w.now, AnnounceStats::default(), |t| turn(&mut turns, w.now, t));
+    let said = poll(&mut w);
+    assert!(
+        matches!(&said, Some(Step::PutOff { tracker, .. }) if tracker == "http://a/announce"),
+        "{said:?}"
+    );
+    let Some(Step::Ask(request)) = poll(&mut w) else { panic!("no request to the other one") };
+    assert_eq!(request.tracker, "http://b/announce");
+    w.fail(&request);
+    // Nothing more is to be said while both are left alone.
+    assert_eq!(poll(&mut w), None);
+    let status: Vec<_> = w.announcer.status().map(|t| (t.failures, t.message.unwrap())).collect();
+    assert_eq!(status[0], (0, "did not answer another request a moment ago".to_owned()));
+    w.now = until + Duration::from_secs(10);
+    let Some(Step::Ask(request)) = poll(&mut w) else { panic!("no request to the first one") };
+    assert_eq!(request.tracker, "http://a/announce");
+}
+
+#[test]
+fn goodbyes_to_trackers_that_rest_are_left_out_and_those_that_wait_hold_up_no_other() {
+    let mut w = World::new(&[&["http://a/announce"]]);
+    let request = w.request();
+    w.answer(&request, OK);
+    w.announcer.stop(w.now);
+    let waits = w.announcer.poll(w.now, AnnounceStats::default(), |_| Turn::Wait);
+    assert!(waits.is_none() && w.announcer.is_leaving() && !w.announcer.is_stopped());
+    let until = w.now + Duration::from_secs(10);
+    assert_eq!(w.announcer.poll(w.now, AnnounceStats::default(), |_| Turn::PutOff(until)), None);
+    assert!(w.announcer.is_stopped());
+
+    let mut w = World::new(&[&["http://a/announce"], &["http://b/announce"]]);
+    let first = w.request();
+    w.answer(&first, OK);
+    w.announcer.completed(w.now);
+    let second = w.request();
+    assert_eq!(second.tracker, "http://a/announce");
+    w.fail(&second);
+    let other = w.request();
+    w.answer(&other, OK);
+    w.announcer.stop(w.now);
+    let mut turns = Turns::new(16);
+    let step = w.announcer.poll(w.now, AnnounceStats::default(), |t| match t {
+        "http://b/announce" => Turn::Wait,
+        _ => turns.turn(w.now, t, (), true),
+    });
+    assert!(matches!(step, Some(Step::Ask(r)) if r.tracker == "http://a/announce"));
+    assert!(w.announcer.is_leaving());
+    assert_eq!(w.request().tracker, "http://b/announce");
 }

@@ -173,6 +173,11 @@ impl Candidates {
         self.known.get(&addr).is_some_and(|known| known.state == State::Banned)
     }
 
+    /// Whether no address is known.
+    pub(super) fn is_empty(&self) -> bool {
+        self.known.is_empty()
+    }
+
     /// Connections being opened.
     pub(super) fn dialling(&self) -> usize {
         self.dialling

@@ -9,6 +9,7 @@ mod candidates;
 mod check;
 mod connect;
 mod disk;
+mod dormant;
 mod doubt;
 mod haves;
 mod landing;

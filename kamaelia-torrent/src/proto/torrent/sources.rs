@@ -86,6 +86,11 @@ impl Sources {
         }
     }
 
+    /// Whether anybody is banned, or has to show that it is honest.
+    pub(super) fn any_suspect(&self) -> bool {
+        !self.failures.is_empty() || self.all.iter().any(|(_, source)| source.banned || source.parole)
+    }
+
     /// Keeps what is needed to find out who spoiled a piece. `blocks` are those who sent each block.
     pub(super) fn failed(&mut self, piece: PieceIndex, hashes: Vec<[u8; 20]>, blocks: &[SourceId]) {
         for source in blocks {
