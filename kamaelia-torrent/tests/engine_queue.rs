@@ -91,6 +91,27 @@ fn a_paused_download_leaves_its_peers_and_goes_on_from_there() {
     assert!(stopped.contains("event=stopped") && stopped.contains("downloaded=393216&"), "{stopped}");
 }
 
+/// There is no tracker, and it was added without peers: nobody else can name the seed.
+#[test]
+fn peers_that_were_met_are_known_after_a_pause() {
+    let torrent = single("f", 1 << 20, PIECE, 1);
+    let (addr, gate) = gated_seed(&torrent, 20);
+    let dir = tempfile::tempdir().unwrap();
+    let mut node = Node::start(settings());
+    let id = node.add(AddTorrent::new(torrent.metainfo.clone(), dir.path()));
+    node.wait_started(id);
+    node.call(move |engine| engine.add_peers(id, &[addr]));
+    for _ in 0..20 {
+        node.wait("a piece", |e| matches!(e, Event::PieceVerified { .. }));
+    }
+    node.call(move |engine| engine.pause(id)).unwrap();
+    node.wait("pause", |e| *e == paused(id));
+    gate.store(true, Ordering::SeqCst);
+    node.call(move |engine| engine.resume(id)).unwrap();
+    node.wait_completed(id);
+    torrent.verify(dir.path());
+}
+
 #[test]
 fn a_paused_torrent_is_found_paused_by_peers_and_keeps_its_record() {
     let torrent = single("f", 1 << 20, PIECE, 1);

@@ -282,8 +282,8 @@ With --json, each line is an object whose \"event\" says what it is:
   started     id, name: it has its turn
   paused      id, name, cause (ratio, time or idle): it was shared enough
   request_failed  id, request, error
-  complete    id, torrent, name, total, wanted (less than total if files are left out), downloaded (bytes of
-              payload in this run), seconds
+  complete    id, torrent, name, total, wanted (less than total if files are left out),
+              downloaded (bytes of payload in this run), seconds
   error       error, perhaps id and torrent
   stopping    the user asked to stop
   stopped     the same command goes on from here

@@ -11,6 +11,7 @@
 //! Work on one piece is always done by the same worker; reads go to whoever is free; checks fill the gaps; what waits
 //! for the medium (sync, resume records) has a thread of its own.
 
+mod answers;
 mod beneath;
 mod cache;
 mod check;
@@ -39,7 +40,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::SystemTime;
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crossbeam_channel::{Sender, unbounded};
 
 use crate::proto::bitfield::Bitfield;
 use crate::proto::buffer::PartBuf;
@@ -49,6 +50,7 @@ use crate::proto::path::PathError;
 use crate::proto::selection::Priority;
 use crate::proto::stored::Stored;
 
+pub use answers::{DiskAnswer, PieceResult};
 pub use check::CheckHandle;
 pub use error::DiskError;
 pub use frame::PIECE_HEADER;
@@ -142,20 +144,6 @@ impl Default for DiskConfig {
     }
 }
 
-/// What became of a piece.
-#[derive(Debug)]
-pub enum PieceResult {
-    /// Its hash is right and it was handed to the file system.
-    Good,
-    /// Its hash is wrong.
-    Bad {
-        /// SHA-1 of each block as it came, for blame.
-        blocks: Vec<[u8; 20]>,
-    },
-    /// It could not be written or read.
-    Failed(DiskError),
-}
-
 /// Stops the moving of files; it answers all the same. What was copied goes away then, all is as it was.
 #[derive(Clone, Debug)]
 pub struct MoveHandle(Arc<AtomicBool>);
@@ -167,148 +155,6 @@ impl MoveHandle {
     }
 }
 
-/// The answer to a request.
-#[derive(Debug)]
-pub enum DiskAnswer {
-    /// A part was dealt with.
-    Written {
-        /// The torrent.
-        key: StorageKey,
-        /// The piece.
-        piece: PieceIndex,
-        /// Buffers that are free again: that of the part, others of the piece, or none yet.
-        bufs: Vec<PartBuf>,
-        /// Set with the part that decided about the piece.
-        result: Option<PieceResult>,
-    },
-    /// Buffers of a closed torrent; ends no request.
-    Returned {
-        /// Buffers that are free again.
-        bufs: Vec<PartBuf>,
-    },
-    /// Blocks were read.
-    Read {
-        /// The torrent.
-        key: StorageKey,
-        /// The caller's number of the request.
-        token: u64,
-        /// The blocks.
-        blocks: Vec<BlockRequest>,
-        /// One `piece` message for each block; meaningless if there is an error.
-        buf: Vec<u8>,
-        /// Why they could not be read.
-        error: Option<DiskError>,
-        /// The [place](Storage) of the torrent that was read.
-        place: u32,
-    },
-    /// A range was read.
-    Range {
-        /// The torrent.
-        key: StorageKey,
-        /// The caller's number of the request.
-        token: u64,
-        /// Offset in the torrent's stream, bytes.
-        offset: u64,
-        /// The bytes.
-        result: Result<Vec<u8>, DiskError>,
-    },
-    /// The blocks of a piece were hashed.
-    BlockHashes {
-        /// The torrent.
-        key: StorageKey,
-        /// The piece.
-        piece: PieceIndex,
-        /// SHA-1 of each block.
-        result: Result<Vec<[u8; 20]>, DiskError>,
-    },
-    /// A check went on.
-    Checked {
-        /// The torrent.
-        key: StorageKey,
-        /// Pieces looked at since the last such answer.
-        checked: u32,
-        /// Those that are right.
-        good: Vec<PieceIndex>,
-        /// True for the last answer to the request.
-        end: bool,
-        /// Why the check broke off. The last answer still comes.
-        error: Option<DiskError>,
-        /// Set for [`Disk::check_again`]; in its last answer, whether none of the files is there.
-        nothing_left: Option<bool>,
-    },
-    /// The files are ready to be written.
-    Prepared {
-        /// The torrent.
-        key: StorageKey,
-        /// Why not.
-        error: Option<DiskError>,
-    },
-    /// The resume record was compared with the files.
-    Resumed {
-        /// The torrent.
-        key: StorageKey,
-        /// Pieces that are there.
-        have: Bitfield,
-        /// Pieces that have to be hashed.
-        recheck: Bitfield,
-        /// Payload of all runs before.
-        totals: Totals,
-        /// Priorities of the files as the record has them; empty if all are as usual.
-        priorities: Vec<Priority>,
-        /// Where the files are, if that is not where they were looked for.
-        storage: Option<Arc<Storage>>,
-    },
-    /// Other files are wanted from now on.
-    Selected {
-        /// The torrent.
-        key: StorageKey,
-        /// Why something could not be moved out of the part file, made or reserved.
-        error: Option<DiskError>,
-    },
-    /// The files were brought to another place, or all is as it was.
-    Moved {
-        /// The torrent.
-        key: StorageKey,
-        /// The files in their new place, to be used from now on.
-        result: Result<Arc<Storage>, DiskError>,
-    },
-    /// The files were looked at.
-    Looked {
-        /// The torrent.
-        key: StorageKey,
-        /// Files that somebody else changed since they were recorded; true if they are missing.
-        changed: Vec<(usize, bool)>,
-    },
-    /// The data is synced and the resume record written.
-    Saved {
-        /// The torrent.
-        key: StorageKey,
-        /// Why not.
-        error: Option<DiskError>,
-    },
-    /// A torrent is remembered for a later session, or forgotten.
-    Stored {
-        /// The torrent.
-        key: StorageKey,
-        /// Why not.
-        error: Option<DiskError>,
-    },
-    /// Torrents of an earlier session.
-    Restored {
-        /// The torrents, in the order in which they were added.
-        torrents: Vec<Stored>,
-        /// Those that could not be read, told with the last answer.
-        failed: usize,
-        /// True for the last answer to the request.
-        end: bool,
-    },
-    /// The files of the torrent are closed. Comes after all other answers about it if nothing was sent later.
-    Closed {
-        /// The torrent.
-        key: StorageKey,
-    },
-}
-
 /// Worker threads for the files of any number of torrents.
 pub struct Disk {
     config: DiskConfig,
@@ -317,14 +163,14 @@ pub struct Disk {
     any: Sender<AnyJob>,
     checks: Sender<Arc<CheckTask>>,
     keeper: Option<Sender<KeeperJob>>,
-    answers: Receiver<DiskAnswer>,
-    rung: Arc<AtomicBool>,
+    answers: Incoming,
     closing: Arc<AtomicBool>,
     store: Option<Arc<Store>>,
     answer_in: Answers,
     threads: Vec<thread::JoinHandle<()>>,
 }
 
+use answers::{Answers, Incoming};
 use cache::FileCache;
 use check::CheckTask;
 use keeper::{Keeper, KeeperJob, Move};
@@ -349,9 +195,7 @@ impl Disk {
         let cache = Arc::new(FileCache::new(config.open_files, config.hook.clone()));
         let (any, any_out) = unbounded();
         let (checks, checks_out) = unbounded();
-        let (answer_in, answers) = unbounded();
-        let rung = Arc::new(AtomicBool::new(false));
-        let answer_in = Answers { sender: answer_in, rung: Arc::clone(&rung), notify };
+        let (answer_in, answers) = answers::channel(notify);
         let closing = Arc::new(AtomicBool::new(false));
         let kept = Arc::new(AtomicUsize::new(0));
         let (keeper, keeper_out) = unbounded();
@@ -369,7 +213,6 @@ impl Disk {
             checks,
             keeper: Some(keeper),
             answers,
-            rung,
             closing,
             store,
             answer_in: answer_in.clone(),
@@ -620,11 +463,7 @@ impl Disk {
 
     /// The next answer, if there is one. After `None` the next answer rings again.
     pub fn next_answer(&self) -> Option<DiskAnswer> {
-        self.answers.try_recv().ok().or_else(|| {
-            // In this order: an answer that comes after the flag is down rings, one that came before is found now.
-            self.rung.store(false, Ordering::SeqCst);
-            self.answers.try_recv().ok()
-        })
+        self.answers.next()
     }
 }
 
@@ -655,23 +494,5 @@ impl Drop for Disk {
 impl fmt::Debug for Disk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Disk").field("config", &self.config).finish_non_exhaustive()
-    }
-}
-
-/// Where the threads put their answers.
-#[derive(Clone)]
-pub(crate) struct Answers {
-    sender: Sender<DiskAnswer>,
-    rung: Arc<AtomicBool>,
-    notify: Arc<dyn Fn() + Send + Sync>,
-}
-
-impl Answers {
-    /// Sends an answer and rings unless somebody has since the last time they were fetched.
-    pub(crate) fn send(&self, answer: DiskAnswer) {
-        // Refused only when the owner is gone.
-        if self.sender.send(answer).is_ok() && !self.rung.swap(true, Ordering::SeqCst) {
-            (self.notify)();
-        }
     }
 }

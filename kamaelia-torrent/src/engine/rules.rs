@@ -71,7 +71,7 @@ impl Engine {
             StopRule::default()
         };
         let slow = self.settings.dont_count_slow && self.queue.is_limited(activity);
-        if !slot.runs() || !(slow || !rule.is_empty()) {
+        if !slot.runs() || (!slow && rule.is_empty()) {
             slot.watch = None;
             return;
         }

@@ -75,7 +75,7 @@ impl Engine {
 
     /// Lets the torrents ask that wait for their turn.
     pub(super) fn announce_waiting(&mut self, now: Instant) {
-        while let Some(id) = self.turns.next() {
+        while let Some(id) = self.turns.next_turn() {
             let Some(&t) = self.by_id.get(&id) else { continue };
             let slot = &mut self.torrents[t];
             (slot.waiting_to_announce, slot.stop_waits) = (false, false);

@@ -14,6 +14,8 @@ use kamaelia_torrent::engine::{Settings, TorrentId};
 use kamaelia_torrent::make::Maker;
 use kamaelia_torrent::proto::Priority;
 
+use crate::support::Bounded;
+
 ports! {
     pub(crate) struct UserPorts {
         in  { inbox: TorrentEvent, control: Ipc }
@@ -42,7 +44,7 @@ pub(crate) fn with_client(dir: &Path, tick: Duration, user: impl AsyncFnOnce(Cx<
     let s = Scheduler::new();
     s.activate(&client);
     s.activate(&user);
-    s.run().unwrap();
+    s.run_bounded().unwrap();
 }
 
 /// A .torrent file of something that lies in the folder.
@@ -93,7 +95,7 @@ fn to_cli_01_clients_work_until_they_are_told_to_stop_and_say_when_they_have() {
         assert!(!client.is_stopped());
         client.control.deliver(message).unwrap();
     }
-    s.run().unwrap();
+    s.run_bounded().unwrap();
     for (client, ear) in clients.iter().zip(&ears) {
         let heard: Vec<_> = ear.control.drain().collect();
         assert!(
@@ -237,7 +239,7 @@ fn to_cli_08_the_explainer_turns_messages_into_lines() {
         }
         explainer.control.deliver(end).unwrap();
         s.activate(&explainer);
-        s.run().unwrap();
+        s.run_bounded().unwrap();
         let lines: Vec<_> = ear.inbox.drain().collect();
         assert_eq!(lines, ["New torrent 1 created in ./x\n", "New torrent 2 created in ./x\n"]);
         assert_eq!(ear.control.drain().map(|m| m.kind()).collect::<Vec<_>>(), [passed_on]);

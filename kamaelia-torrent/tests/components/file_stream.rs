@@ -19,7 +19,7 @@ use kamaelia_torrent::proto::metainfo::Metainfo;
 use kamaelia_torrent::proto::selection::Priority;
 
 use crate::slow::slow_seed;
-use crate::support::{Seen, User, attach};
+use crate::support::{Bounded, Seen, User, attach};
 
 const PIECE: usize = 32_768;
 
@@ -142,7 +142,7 @@ fn the_first_bytes_come_long_before_the_torrent_is_complete() {
     let (s, cat, got) = (Scheduler::new(), Cat::new(), Got::default());
     let stream = TorrentFileStream::of(album.request(&folder.path().join("to"), 100)).file("b.ogg");
     join(&s, &cat, stream, sink(&got));
-    s.run().unwrap();
+    s.run_bounded().unwrap();
     assert!(*got.bytes.borrow() == album.files[1], "{} bytes", got.bytes.borrow().len());
     assert!(got.first_at.get().unwrap() < 400_000, "{:?} bytes", got.first_at);
     // 4.7 MB in all: nothing but its pieces was fetched, and what they hold of others is no file.
@@ -170,9 +170,9 @@ fn torrents_in_the_inbox_are_streamed_one_after_the_other() {
     stream.control.deliver(Ipc::producer_finished()).unwrap();
     s.activate(&stream);
     s.activate(&sink);
-    let failure = s.run().unwrap_err().to_string();
+    let failure = s.run_bounded().unwrap_err().to_string();
     assert!(failure.contains("a message of type u8 is no torrent"), "{failure}");
-    s.run().unwrap();
+    s.run_bounded().unwrap();
     assert!(*got.bytes.borrow() == [&album.files[2][..], &album.files[2]].concat());
     assert_eq!(*got.errors.borrow(), ["a message of type u8 is no torrent"]);
 }
@@ -185,7 +185,7 @@ fn a_slow_receiver_holds_the_stream_back() {
     // It is complete already: nothing but the receiver is slow.
     let stream = TorrentFileStream::of(album.request(folder.path(), 1000));
     join(&s, &cat, stream, Sink { pause: Duration::from_millis(20), ..sink(&got) });
-    s.run().unwrap();
+    s.run_bounded().unwrap();
     assert!(*got.bytes.borrow() == album.files[2]);
     assert!((2..=4).contains(&got.most_waiting.get()), "{:?} chunks", got.most_waiting);
 }
@@ -199,7 +199,7 @@ fn two_streams_share_a_client_and_each_gets_its_own_file() {
     let request = album.request(&folder.path().join("to"), 300);
     join(&s, &cat, TorrentFileStream::of(request.clone()).file("1"), sink(&one));
     join(&s, &cat, TorrentFileStream::of(request).file("c.*"), sink(&two));
-    s.run().unwrap();
+    s.run_bounded().unwrap();
     assert!(*one.bytes.borrow() == album.files[1]);
     assert!(*two.bytes.borrow() == album.files[2]);
     // The second was added to what the first wanted, and nothing else was.
@@ -217,7 +217,7 @@ fn what_is_said_of_other_files_counts() {
     let mut request = album.request(&folder.path().join("to"), 1000);
     request.priorities = vec![Priority::HIGHEST, Priority::SKIP, Priority::SKIP];
     join(&s, &cat, TorrentFileStream::of(request).file("b.ogg"), sink(&got));
-    s.run().unwrap();
+    s.run_bounded().unwrap();
     assert!(*got.bytes.borrow() == album.files[1]);
     let to = folder.path().join("to/album");
     assert!(to.join("a.txt").exists() && to.join("b.ogg").exists() && !to.join("c.ogg").exists());
@@ -230,7 +230,7 @@ fn a_stream_that_is_shut_down_ends_at_once() {
     let (s, cat, got) = (Scheduler::new(), Cat::new(), Got::default());
     let stream = TorrentFileStream::of(album.request(&folder.path().join("to"), 100));
     join(&s, &cat, stream, Sink { enough: 100_000, ..sink(&got) });
-    s.run().unwrap();
+    s.run_bounded().unwrap();
     assert!(got.bytes.borrow().len() < 1_000_000);
     assert!(album.files[2].starts_with(&got.bytes.borrow()));
     assert!(cat.services().is_empty());
@@ -247,8 +247,8 @@ fn what_cannot_be_streamed_is_reported() {
         let raw = if raw.is_empty() { album(folder.path()).torrent } else { raw };
         let (s, got) = (Scheduler::new(), Got::default());
         join(&s, &Cat::new(), TorrentFileStream::of(CreateNewTorrent::new(raw)).file(file), sink(&got));
-        assert!(s.run().unwrap_err().to_string().contains(why), "{why}");
-        s.run().unwrap();
+        assert!(s.run_bounded().unwrap_err().to_string().contains(why), "{why}");
+        s.run_bounded().unwrap();
         assert!(got.errors.borrow()[0].contains(why) && got.bytes.borrow().is_empty());
     }
 }
@@ -296,7 +296,7 @@ fn reads_by_message_end_with_one_answer_each() {
         }),
     };
     attach(&s, user, patron);
-    s.run().unwrap();
+    s.run_bounded().unwrap();
     let of = |tag: u64| {
         let (mut bytes, mut ends) = (Vec::new(), Vec::new());
         for event in seen.all() {

@@ -8,6 +8,8 @@ use std::time::Duration;
 use axon::prelude::*;
 use kamaelia_torrent::components::tracker::TrackerServer;
 
+use crate::support::Bounded;
+
 /// Runs a tracker while `ask` asks it from another thread.
 fn with_tracker<R: Send + 'static>(ask: impl FnOnce(SocketAddr) -> R + Send + 'static) -> R {
     let server = TrackerServer::bind("127.0.0.1:0".parse().unwrap()).unwrap();
@@ -23,7 +25,7 @@ fn with_tracker<R: Send + 'static>(ask: impl FnOnce(SocketAddr) -> R + Send + 's
     axon::link(&asker.result, &ear.inbox).unwrap();
     s.activate(&server);
     s.activate(&asker);
-    s.run().unwrap();
+    s.run_bounded().unwrap();
     let result = ear.inbox.try_recv().unwrap();
     *result.0.downcast::<R>().unwrap()
 }

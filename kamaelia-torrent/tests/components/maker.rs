@@ -6,6 +6,8 @@ use axon::prelude::*;
 use kamaelia_torrent::components::{MakeTorrent, MakerPorts, TorrentMaker};
 use kamaelia_torrent::proto::metainfo::Metainfo;
 
+use crate::support::Bounded;
+
 ports! { struct EarPorts { in { inbox: Vec<u8>, control: Ipc } out { } } }
 
 /// Never activated: its inboxes keep what arrives.
@@ -38,7 +40,7 @@ fn make_beside(
     }
     maker.control.deliver(end).unwrap();
     s.activate(&maker);
-    s.run().unwrap();
+    s.run_bounded().unwrap();
     let made = ear.inbox.drain().map(|bytes| Metainfo::parse(&bytes).unwrap()).collect();
     (made, ear.control.drain().map(|m| m.to_string()).collect())
 }

@@ -13,7 +13,7 @@ use kamaelia_torrent::components::{CreateNewTorrent, TorrentClient, TorrentPatro
 use kamaelia_torrent::engine::Settings;
 use kamaelia_torrent::make::Maker;
 
-use crate::support::{Seen, User, attach};
+use crate::support::{Bounded, Seen, User, attach};
 
 fn payload(path: &Path, len: usize) {
     let mut rng = fastrand::Rng::with_seed(7);
@@ -86,7 +86,7 @@ fn a_patron_downloads_from_another_through_a_tracker_of_components() {
         },
         lone_patron(&cat_b, &to),
     );
-    s.run().unwrap();
+    s.run_bounded().unwrap();
     assert_eq!(fs::read(from.join("payload.bin")).unwrap(), fs::read(to.join("payload.bin")).unwrap());
     assert_eq!(
         leech_seen.answers(),
@@ -122,7 +122,7 @@ fn two_patrons_share_one_client_and_both_get_updates() {
     };
     attach(&s, first, lone_patron(&cat, folder.path()));
     attach(&s, second, lone_patron(&cat, folder.path()));
-    s.run().unwrap();
+    s.run_bounded().unwrap();
     assert!(one.answers()[0].starts_with("New torrent 1"), "{:?}", one.answers());
     assert_eq!(two.answers(), ["That torrent is already downloading!"]);
     assert!(cat.services().is_empty());
@@ -140,7 +140,7 @@ fn d_31_a_broken_torrent_file_is_answered_with_the_reason() {
     };
     let folder = tempfile::tempdir().unwrap();
     attach(&s, user, lone_patron(&Cat::new(), folder.path()));
-    s.run().unwrap();
+    s.run_bounded().unwrap();
     for answer in seen.answers() {
         assert!(answer.starts_with("Torrent failed to start: not a usable .torrent file: "), "{answer}");
     }
@@ -163,6 +163,6 @@ fn a_client_that_cannot_listen_still_answers() {
         done: Box::new(|seen| seen.answers().len() == 1),
     };
     attach(&s, user, patron);
-    s.run().unwrap();
+    s.run_bounded().unwrap();
     assert!(seen.answers()[0].contains(&addr.to_string()), "{:?}", seen.answers());
 }

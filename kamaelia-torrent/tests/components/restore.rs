@@ -13,7 +13,7 @@ use kamaelia_torrent::components::{
 use kamaelia_torrent::engine::Settings;
 use kamaelia_torrent::make::Maker;
 
-use crate::support::{Seen, User, attach};
+use crate::support::{Bounded, Seen, User, attach};
 
 /// A .torrent file of something that lies in the folder.
 fn torrent(dir: &Path, name: &str) -> Vec<u8> {
@@ -44,7 +44,7 @@ fn session(dir: &Path, restore: bool, requests: Vec<Message>, answers: usize, up
     let seen = Seen::default();
     let done = Box::new(move |seen: &Seen| seen.answers().len() >= answers && seen.updates() >= updates);
     attach(&s, User { requests, seen: seen.clone(), done }, patron(dir, restore));
-    s.run().unwrap();
+    s.run_bounded().unwrap();
     seen.answers()
 }
 
@@ -73,7 +73,7 @@ fn remove(dir: &Path, torrent: &[u8]) {
     axon::link((&patron, "signal"), (&user, "control")).unwrap();
     s.activate(&patron);
     s.activate(&user);
-    s.run().unwrap();
+    s.run_bounded().unwrap();
 }
 
 #[test]

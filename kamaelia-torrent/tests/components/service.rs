@@ -11,6 +11,8 @@ use kamaelia_torrent::components::{
 };
 use kamaelia_torrent::engine::TorrentId;
 
+use crate::support::Bounded;
+
 ports! {
     pub(crate) struct ClientPorts {
         in  { inbox: Message, control: Ipc }
@@ -308,7 +310,7 @@ fn figures_come_back_to_those_who_asked() {
     }
     w.tell(&a, pass_on(&a, Message::new(GetSessionStats { tag })));
     w.service.control.deliver(Ipc::Shutdown).unwrap();
-    w.s.run().unwrap();
+    w.s.run_bounded().unwrap();
     assert_eq!(heard(&a), ["Torrent 0 GetSessionStats: the torrent client has ended"]);
 }
 
@@ -339,7 +341,7 @@ fn to_srv_08_d_36_a_shutdown_ends_the_service_with_its_client() {
         assert!(!w.service.is_stopped(), "a producer finished is nothing to it");
         w.tell(&patron, pass_on(&patron, Message::from("x")));
         w.service.control.deliver(message).unwrap();
-        w.s.run().unwrap();
+        w.s.run_bounded().unwrap();
         assert!(w.service.is_stopped() && w.client().is_stopped() && w.cat.services().is_empty());
         assert_eq!(heard(&patron), ["Torrent failed to start: the torrent service was shut down"]);
     }

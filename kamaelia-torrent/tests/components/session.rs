@@ -15,7 +15,7 @@ use kamaelia_torrent::components::{
 use kamaelia_torrent::engine::{Activity, PauseCause, QueueLimits, Settings, State, StopRule, TorrentId};
 use kamaelia_torrent::make::Maker;
 
-use crate::support::{Seen, UserPorts};
+use crate::support::{Bounded, Seen, UserPorts};
 
 /// Says what to send next, given what has been heard last; `None` ends it.
 type Script = Box<dyn FnMut(&TorrentEvent) -> Option<Vec<Message>>>;
@@ -114,7 +114,7 @@ fn a_patron_pauses_and_resumes_and_hears_of_it() {
         })
     });
     let seen = conduct(&s, &patron(&cat, dir.path()), vec![Message::new(create)], script);
-    s.run().unwrap();
+    s.run_bounded().unwrap();
     let all = seen.all();
     let news: Vec<News> = all.iter().filter_map(news).collect();
     let total = 4;
@@ -152,7 +152,7 @@ fn without_a_subscription_nothing_new_is_heard() {
     });
     let first = vec![Message::new(made(dir.path(), "x"))];
     let seen = conduct(&s, &patron(&cat, dir.path()), first, script);
-    s.run().unwrap();
+    s.run_bounded().unwrap();
     assert!(seen.all().iter().all(|e| news(e).is_none()));
 }
 
@@ -177,7 +177,7 @@ fn requests_about_torrents_of_others_are_refused_by_name() {
         (*left.borrow() > 0).then(Vec::new)
     });
     let seen = conduct(&s, &patron(&cat, dir.path()), requests, script);
-    s.run().unwrap();
+    s.run_bounded().unwrap();
     let names = ["PauseTorrent", "ResumeTorrent", "SetQueuePosition", "SetStopRule", "Subscribe", "AddPeers"];
     let expected = names.map(|name| format!("Torrent 9 {name}: this patron has no torrent of this number"));
     assert_eq!(seen.answers(), expected);
@@ -207,7 +207,7 @@ fn a_client_refuses_what_cannot_be_done() {
     let first = vec![Message::new(made(dir.path(), "x"))];
     let client = client(dir.path()).create().any();
     let seen = conduct(&s, &client, first, script);
-    s.run().unwrap();
+    s.run_bounded().unwrap();
     let answers = seen.answers();
     assert_eq!(
         answers[1],
@@ -259,7 +259,7 @@ fn limits_positions_and_rules_are_set_by_message() {
         })
     });
     let seen = conduct(&s, &patron(&cat, dir.path()), first, script);
-    s.run().unwrap();
+    s.run_bounded().unwrap();
     let queued_one = TorrentEvent::News { torrent_id: one, news: News::Queued { activity: Activity::Seed } };
     assert!(seen.answers().contains(&queued_one.to_string()), "{:?}", seen.answers());
 }
@@ -278,7 +278,7 @@ fn news_from_the_beginning_misses_nothing() {
         _ => Some(vec![]),
     });
     let seen = conduct(&s, &patron(&cat, dir.path()), vec![Message::new(create)], script);
-    s.run().unwrap();
+    s.run_bounded().unwrap();
     let all: Vec<News> = seen.all().iter().filter_map(news).collect();
     assert!(matches!(all[0], News::Checking { checked: 0, .. }), "{all:?}");
     assert!(all.iter().any(|news| matches!(news, News::Started)), "{all:?}");

@@ -2,6 +2,9 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
 
 use axon::prelude::*;
 use kamaelia_torrent::components::TorrentEvent;
@@ -99,4 +102,32 @@ pub(crate) fn attach(s: &Scheduler, user: User, patron: impl Into<AnyInstance>) 
     s.activate(&patron);
     s.activate(&user);
     patron
+}
+
+/// Longest time that a run in a test may take.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Runs that end: a message that never comes is a failure, and not a test that hangs.
+pub(crate) trait Bounded {
+    /// Runs until everything has ended, which must not take longer than [`LIMIT`].
+    fn run_bounded(&self) -> axon::Result<()>;
+}
+
+impl Bounded for Scheduler {
+    fn run_bounded(&self) -> axon::Result<()> {
+        let (ended, end) = channel::<()>();
+        let handle = self.handle();
+        let watch = thread::spawn(move || {
+            let late = end.recv_timeout(LIMIT) == Err(RecvTimeoutError::Timeout);
+            if late {
+                handle.stop();
+            }
+            late
+        });
+        let result = self.run();
+        drop(ended);
+        let late = watch.join().unwrap();
+        assert!(!late, "after {LIMIT:?} there still were {:?}", self.processes());
+        result
+    }
 }

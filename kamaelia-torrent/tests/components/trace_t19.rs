@@ -13,6 +13,8 @@ use kamaelia_torrent::components::{
 };
 use kamaelia_torrent::engine::{State, TorrentId};
 
+use crate::support::Bounded;
+
 /// What was logged, by pass.
 #[derive(Clone, Default)]
 struct Log(Rc<RefCell<BTreeMap<u64, Vec<String>>>>);
@@ -214,7 +216,7 @@ fn run(users: impl FnOnce(&Rc<Cat>, &Log) -> (Vec<User>, Option<User>)) -> Strin
         s.activate(user);
     }
     s.activate(End { cat, log: log.clone(), late });
-    s.run().unwrap();
+    s.run_bounded().unwrap();
     log.text()
 }
 

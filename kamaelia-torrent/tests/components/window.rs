@@ -15,6 +15,8 @@ use kamaelia_torrent::components::window::{Action, Screen, TorrentWindow, View, 
 use kamaelia_torrent::components::{CloseTorrent, FetchFailed, SimpleHttpClient, TorrentEvent};
 use kamaelia_torrent::engine::TorrentId;
 
+use crate::support::Bounded;
+
 #[derive(Clone, Default)]
 struct Script(Rc<RefCell<Inner>>);
 
@@ -138,7 +140,7 @@ fn to_ex_04_closing_tells_the_patron_and_the_fetcher_once_the_screen_is_given_ba
     for end in ends {
         let (s, script, window, ear) = window();
         end(&script, &window);
-        s.run().unwrap();
+        s.run_bounded().unwrap();
         assert!(script.0.borrow().given_back);
         assert!(matches!(ear.signal.try_recv(), Some(Ipc::Shutdown)));
         assert!(ear.fetchersignal.try_recv().is_some_and(|m| m.is_producer_finished()));
@@ -150,7 +152,7 @@ fn a_broken_screen_is_a_failure_and_the_others_are_told() {
     let (s, script, _window, ear) = window();
     script.0.borrow_mut().broken = true;
     script.act([Action::Type('x')]);
-    let e = s.run().unwrap_err();
+    let e = s.run_bounded().unwrap_err();
     assert!(e.to_string().contains("the screen is broken"), "{e}");
     assert!(matches!(ear.signal.try_recv(), Some(Ipc::Shutdown)));
 }
@@ -202,7 +204,7 @@ fn files_come_in_the_order_of_their_urls_and_failures_are_told() {
     client.inbox.deliver("file:///etc/passwd".into()).unwrap();
     client.control.deliver(Ipc::producer_finished()).unwrap();
     s.activate(&client);
-    s.run().unwrap();
+    s.run_bounded().unwrap();
     let bodies: Vec<_> = files.inbox.drain().map(|b| String::from_utf8(b).unwrap()).collect();
     assert_eq!(bodies, ["d/ok1", "d/ok2"]);
     let failed: Vec<_> = files.failed.drain().map(|f| f.to_string()).collect();
@@ -221,5 +223,5 @@ fn a_shutdown_does_not_wait_for_a_slow_server() {
     s.run_until_idle().unwrap();
     assert_eq!(asked.recv().unwrap(), "/slow");
     client.control.deliver(Ipc::shutdown_microprocess()).unwrap();
-    s.run().unwrap();
+    s.run_bounded().unwrap();
 }

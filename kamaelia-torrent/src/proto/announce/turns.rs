@@ -8,7 +8,7 @@
 //! * Some threads are kept for servers that have answered, so that any number of dead ones cannot delay those.
 //! * Servers take turns, whatever the number of torrents that wait for each; those that say goodbye go first.
 //!
-//! A server is told from others by host and port. Whoever was told to wait comes out of [`Turns::next`] once, then asks
+//! A server is told from others by host and port. Whoever was told to wait comes out of [`Turns::next_turn`] once, then asks
 //! for its turn again. Extra calls are harmless.
 
 use std::collections::{HashMap, VecDeque};
@@ -21,7 +21,7 @@ use slab::Slab;
 pub enum Turn {
     /// It may, and it is counted: [`Turns::done`] is to be called with this server once the request is over.
     Ask(Server),
-    /// There are enough requests under way; [`Turns::next`] names the torrent when it is its turn.
+    /// There are enough requests under way; [`Turns::next_turn`] names the torrent when it is its turn.
     Wait,
     /// The server does not answer: not before this.
     PutOff(Instant),
@@ -47,7 +47,7 @@ pub struct Turns<T> {
     doubtful_next: bool,
     /// Torrents whose server fell silent while they waited.
     let_go: VecDeque<T>,
-    /// The server for whose turn the last torrent of `next` came out.
+    /// The server for whose turn the last torrent of `next_turn` came out.
     called: Option<usize>,
     /// Servers of which nothing is to be remembered are looked for when there are so many.
     sweep_at: usize,
@@ -140,7 +140,7 @@ impl<T: Copy> Turns<T> {
     }
 
     /// A torrent that waited and whose turn it is; `None`: nobody, until a request is over.
-    pub fn next(&mut self) -> Option<T> {
+    pub fn next_turn(&mut self) -> Option<T> {
         self.called = None;
         if let Some(torrent) = self.let_go.pop_front() {
             return Some(torrent);

@@ -117,6 +117,8 @@ pub(crate) struct Asked {
     pub(crate) partial: u32,
     /// Others may be asked for it in the meantime: it is overdue.
     pub(crate) released: bool,
+    /// It was asked for before the peer choked us, and may be forgotten.
+    pub(crate) unsure: bool,
 }
 
 impl Asked {
@@ -301,7 +303,21 @@ impl Peer {
     pub(crate) fn is_late(&self, now: Instant) -> bool {
         !self.is_unread()
             && !self.asked.is_empty()
-            && now.saturating_duration_since(self.progress) >= REQUEST_TIME_OUT
+            && now.saturating_duration_since(self.progress) >= self.patience()
+    }
+
+    /// How long a block is waited for.
+    fn patience(&self) -> Duration {
+        match self.asked.front() {
+            Some(asked) if asked.unsure => FORGOTTEN_AFTER,
+            _ => REQUEST_TIME_OUT,
+        }
+    }
+
+    /// Requests that are open, where up to `spare` of those that it may have forgotten do not count.
+    pub(crate) fn open(&self, spare: u32) -> u32 {
+        let unsure = self.asked.iter().take_while(|asked| asked.unsure).take(spare as usize).count();
+        (self.asked.len() - unsure) as u32
     }
 
     /// Whether a sign of life is due.
@@ -318,7 +334,7 @@ impl Peer {
         let first = [keep_alive, unread, unheard].into_iter().flatten().min();
         let mut at = first.unwrap_or(self.heard + IDLE);
         if !self.asked.is_empty() && !self.is_unread() {
-            at = at.min(self.progress + REQUEST_TIME_OUT);
+            at = at.min(self.progress + self.patience());
         }
         if !self.interested && !self.interesting {
             at = at.min(self.relevant + IRRELEVANT);
@@ -359,6 +375,9 @@ pub(crate) const IDLE: Duration = Duration::from_secs(120);
 
 /// Blocks that were asked for are given to others after this time without any.
 const REQUEST_TIME_OUT: Duration = Duration::from_secs(20);
+
+/// What was asked for before a choke is asked for again after this time without a block.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(2);
 
 /// A peer that sends nothing of what it was asked for, and wants nothing, goes after this time.
 const STALL: Duration = Duration::from_secs(120);

@@ -7,10 +7,7 @@ use crate::proto::{
     buffer::BufferPool,
     extension::{self, ExtensionHandshake},
     geometry::BlockRequest,
-    peer::{
-        Asked,
-        fast::{ALLOWED_FAST, allowed_fast_set},
-    },
+    peer::fast::{ALLOWED_FAST, allowed_fast_set},
     wire::{Decoder, Event},
 };
 
@@ -305,16 +302,7 @@ impl Torrent {
         }
         (peer.progress, peer.useful) = (now, now);
         (peer.nothing_at, peer.no_urgent_at) = (None, None);
-        // BEP 6: what was asked for before the choke has been rejected by now, except the allowed fast set. Some
-        // clients forget to.
-        let allowed = &peer.allowed_us;
-        let (kept, void) = std::mem::take(&mut peer.asked)
-            .into_iter()
-            .partition(|asked: &Asked| allowed.contains(&asked.block.piece));
-        peer.asked = kept;
-        let void: Vec<Asked> = Vec::from(void);
-        peer.late = peer.late.saturating_add(void.len() as u32);
-        void.iter().for_each(|asked| self.release_asked(slot, asked));
+        peer.asked.iter_mut().for_each(|asked| asked.unsure = true);
         self.count_givers();
         self.urgent_giver(now);
     }
@@ -325,7 +313,7 @@ impl Torrent {
             return self.unasked(now, slot);
         };
         let Some(asked) = peer.asked.remove(at) else { return Ok(()) };
-        if !peer.choking_us || peer.allowed_us.contains(&block.piece) {
+        if (!peer.choking_us && !asked.unsure) || peer.allowed_us.contains(&block.piece) {
             // It does not want to, though it said it would: ask others, and it again later, but not for ever.
             peer.allowed_us.retain(|piece| *piece != block.piece);
             if peer.retry_at.is_none_or(|at| at <= now) {

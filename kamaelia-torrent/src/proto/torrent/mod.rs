@@ -24,6 +24,7 @@ mod slots;
 mod sources;
 mod timers;
 mod types;
+mod unsure;
 mod upload;
 mod urgent;
 

@@ -59,9 +59,10 @@ impl Torrent {
             return;
         }
         let depth = peer.pipeline.depth().min(share.max(ahead));
-        let open = peer.asked.len() as u32;
         // In batches, so that the other side can read runs of blocks.
         let batch = (depth / 4).clamp(1, PART_LEN / BLOCK_LEN);
+        // No more than its share.
+        let open = peer.open(if depth < peer.pipeline.depth() { 0 } else { batch });
         if open > 0 && open + batch > depth {
             return;
         }
@@ -113,7 +114,7 @@ impl Torrent {
     pub(super) fn request(&mut self, now: Instant, slot: usize, partial: usize, block: BlockRequest) {
         self.send(now, slot, &Message::Request(block));
         if let Some(peer) = self.peers.get_mut(slot) {
-            peer.asked.push_back(Asked { block, partial: partial as u32, released: false });
+            peer.asked.push_back(Asked { block, partial: partial as u32, released: false, unsure: false });
         }
     }
 
@@ -342,6 +343,9 @@ impl Torrent {
         // Peers answer in order, nearly always.
         let asked =
             peer.asked.iter().position(|asked| asked.block == block).and_then(|at| peer.asked.remove(at));
+        if asked.is_some_and(|asked| !asked.unsure) {
+            self.give_up_unsure(now, slot);
+        }
         let at = match asked {
             Some(asked) => asked.partial as usize,
             None => {

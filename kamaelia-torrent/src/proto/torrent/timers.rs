@@ -80,7 +80,7 @@ impl Torrent {
             peer.nothing_at = None;
         }
         let (late, keep_alive) = (peer.is_late(now), peer.wants_keep_alive(now));
-        if late {
+        if late && !self.give_up_unsure(now, slot) {
             self.release_late(now, slot);
         }
         if keep_alive {

@@ -120,7 +120,7 @@ impl Crowd {
     }
 
     fn call(&mut self) {
-        while let Some(n) = self.turns.next() {
+        while let Some(n) = self.turns.next_turn() {
             self.torrents[n].waits = false;
             self.look_after(n);
         }
@@ -267,7 +267,7 @@ fn requests_that_are_lost_together_count_as_one_silence() {
     }
     assert_eq!(turns.turn(end, "http://a:80/", 1, false), Turn::PutOff(end + FIRST_REST));
     // The one that waited is let go, to ask elsewhere.
-    assert_eq!((turns.next(), turns.next()), (Some(99), None));
+    assert_eq!((turns.next_turn(), turns.next_turn()), (Some(99), None));
     // Another port is another server.
     assert!(matches!(turns.turn(end, "http://a:81/", 1, false), Turn::Ask(_)));
     // After the rest one asks for all.
@@ -286,13 +286,16 @@ fn goodbyes_go_first() {
     for (torrent, leaving) in [(1, false), (2, false), (3, true)] {
         assert_eq!(turns.turn(now, "http://a/", torrent, leaving), Turn::Wait);
     }
-    assert_eq!(turns.next(), None);
+    assert_eq!(turns.next_turn(), None);
     turns.done(now, server, now, true);
-    assert_eq!(turns.next(), Some(3));
+    assert_eq!(turns.next_turn(), Some(3));
     assert!(matches!(turns.turn(now, "http://a/", 3, true), Turn::Ask(_)));
     // Who comes later does not overtake those that wait.
     assert_eq!(turns.turn(now, "http://a/", 4, false), Turn::Wait);
-    assert_eq!((turns.next(), turns.next(), turns.next(), turns.next()), (Some(1), Some(2), Some(4), None));
+    assert_eq!(
+        (turns.next_turn(), turns.next_turn(), turns.next_turn(), turns.next_turn()),
+        (Some(1), Some(2), Some(4), None)
+    );
 }
 
 #[test]
@@ -304,7 +307,7 @@ fn servers_of_long_ago_are_forgotten() {
         };
         now += seconds(1);
         turns.done(now, server, now, n % 2 == 0);
-        while turns.next().is_some() {}
+        while turns.next_turn().is_some() {}
         assert!(turns.servers.len() <= SWEEP + 1 && turns.by_name.len() == turns.servers.len());
     }
 }
@@ -335,7 +338,7 @@ fn nobody_is_lost() {
             if n < 1000 {
                 ask(&mut turns, n, &mut waiting);
             }
-            while let Some(torrent) = turns.next() {
+            while let Some(torrent) = turns.next_turn() {
                 assert!(waiting.remove(&torrent));
                 // It may have changed its mind.
                 ask(&mut turns, torrent, &mut waiting);
@@ -350,7 +353,7 @@ fn nobody_is_lost() {
         for (server, since) in under_way {
             turns.done(now, server, since, true);
         }
-        while let Some(torrent) = turns.next() {
+        while let Some(torrent) = turns.next_turn() {
             assert!(waiting.remove(&torrent));
         }
         assert_eq!((waiting.len(), turns.asking), (0, 0), "seed {seed}");
