@@ -546,6 +546,18 @@ mod tests {
     }
 
     #[test]
+    fn a_block_that_was_begun_in_a_part_that_was_given_up_can_be_had_of_another() {
+        let (mut p, mut pool, now) = setup(100_000, 100_000);
+        while let Take::Block(_) = p.take_free(now, 1, &mut pool) {}
+        assert!(p.begin(0, 1));
+        (0..7).for_each(|n| p.release(n));
+        p.give_up_idle_parts(&mut pool);
+        while let Take::Block(_) = p.take_free(now, 2, &mut pool) {}
+        assert!(!p.write(0, 1, 0, &[7]));
+        assert!(p.begin(0, 2));
+    }
+
+    #[test]
     fn idle_parts_and_distrusted_blocks_are_fetched_again() {
         let (mut p, mut pool, now) = setup(100_000, 100_000);
         while let Take::Block(_) = p.take_free(now, 1, &mut pool) {}
