@@ -132,7 +132,7 @@ class Profile(Part):
     text = ("A download from one of our seeds, both sides watched by `perf` (2,000 samples a second and core; without "
             "hardware counters, by the clock). Of a sample in the kernel the system call counts, of another the "
             "function. The floor is what engine_bench measures for the same work alone: one thread, 256 KiB at a time, "
-            "new pages. Over loopback the sender pays for most of what the receiver's network stack does.")
+            "new pages, SHA-1 by the crate `sha1`. Over loopback the sender pays for most of what the receiver's network stack does.")
 
     def run(self):
         mib = self.options.size
