@@ -34,7 +34,6 @@ mod mixed;
 mod moving;
 mod our_tracker;
 mod pausing;
-mod pausing_others;
 mod restart;
 mod selecting;
 mod sharing;

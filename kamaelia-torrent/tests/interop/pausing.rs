@@ -1,6 +1,6 @@
-//! Pauses and turns, as a real client sees them.
+//! Pauses and turns, as real clients see them.
 
-use kamaelia_torrent::engine::{AddTorrent, Event};
+use kamaelia_torrent::engine::{AddTorrent, Event, Limits, Settings};
 use kamaelia_torrent::proto::metainfo::Metainfo;
 
 use crate::bench::{Bench, Failure, Result};
@@ -10,46 +10,56 @@ use crate::libtorrent::Libtorrent;
 use crate::node::{Node, settings};
 use crate::ours::Ours;
 use crate::payload::Payload;
+use crate::source::Source;
 use crate::tracker::{Count, Place};
-use crate::web::count;
 
-#[test]
-fn libtorrent_sees_a_paused_download_leave_and_come_back() -> Result {
-    let Some(bench) = Bench::new(60, &[Kind::Opentracker, Kind::Libtorrent])? else { return Ok(()) };
+/// Downloads from `kind`, with a pause of which it is asked how many peers it has.
+fn pause_seen_by(kind: Kind) -> Result {
+    let Some(bench) = Bench::new(SECONDS, &[Kind::Opentracker, kind])? else { return Ok(()) };
     let payload = Payload::one_file(bench.folder("source")?, 32 << 20)?;
-    let place = Place::new()?;
-    let torrent = payload.torrent(&bench, &place.announce_url())?;
-    let mut tracker = place.opentracker(&bench, &[torrent.info_hash])?;
-    let mut seed = Libtorrent::start(&bench)?;
-    seed.add_limited(&torrent, &payload.parent, Role::Seed, 8 << 20)?;
-    tracker.wait_seeds(torrent.info_hash, 1, &bench.deadline)?;
+    let Source { payload, torrent, mut tracker, mut seed } = Source::start(&bench, kind, payload)?;
+    let mut peers = |what: &str, expected: u64| {
+        bench.deadline.wait(what, || Ok(seed.state()?.peers.ok_or_else(no_count)? == expected))
+    };
 
     let target = bench.folder("target")?;
-    let mut node = Node::start(settings());
+    // The limit is ours: it takes some seconds, in which the pause falls.
+    let mut node = Node::start(Settings { down_limit: RATE.try_into().ok(), ..settings() });
     let id = node.add(AddTorrent::new(Metainfo::parse(&torrent.bytes)?, &target));
     node.wait("a piece", |e| matches!(e, Event::PieceVerified { .. }));
-    bench
-        .deadline
-        .wait("libtorrent to have a peer", || Ok(count(&seed.state_of(&torrent)?, "peers")? == 1))?;
+    peers("the seed to have a peer", 1)?;
 
     node.call(move |engine| engine.pause(id))?;
-    bench.deadline.wait("libtorrent to be alone", || Ok(count(&seed.state_of(&torrent)?, "peers")? == 0))?;
+    peers("the seed to be alone", 0)?;
     bench.deadline.wait("the tracker to count the seed alone", || {
         Ok(tracker.scrape(torrent.info_hash)? == Count { seeds: 1, leeches: 0 })
     })?;
     let before = node.status(id);
     assert!(before.left > 0 && before.peers == 0, "{before:?}");
 
+    node.call(|engine| engine.set_limits(None, Limits::NONE))?;
     node.call(move |engine| engine.resume(id))?;
     tracker.wait_leeches(torrent.info_hash, 1, &bench.deadline)?;
-    bench
-        .deadline
-        .wait("libtorrent to have a peer", || Ok(count(&seed.state_of(&torrent)?, "peers")? == 1))?;
     node.wait_completed(id);
     payload.verify(&target)?;
     let status = node.status(id);
     assert_eq!((status.downloaded - status.wasted, status.figures.waste.bad), (payload.len, 0));
     Ok(())
+}
+
+#[test]
+fn libtorrent_sees_a_paused_download_leave_and_come_back() -> Result {
+    pause_seen_by(Kind::Libtorrent)
+}
+
+#[test]
+fn aria2_sees_a_paused_download_leave_and_come_back() -> Result {
+    pause_seen_by(Kind::Aria2)
+}
+
+#[test]
+fn transmission_sees_a_paused_download_leave_and_come_back() -> Result {
+    pause_seen_by(Kind::Transmission)
 }
 
 #[test]
@@ -96,3 +106,13 @@ fn one_torrent_after_the_other_comes_from_libtorrent() -> Result {
     assert_eq!(seen, [true; 3], "libtorrent was never seen in the middle of some of them");
     payloads.iter().try_for_each(|payload| payload.verify(&target))
 }
+
+fn no_count() -> Failure {
+    Failure::new("the client does not say how many peers it has")
+}
+
+/// Bytes per second before the pause: all of it would take 8 s.
+const RATE: u64 = 4 << 20;
+
+/// Transmission sends nothing for its first 10 seconds.
+const SECONDS: u64 = 90;
