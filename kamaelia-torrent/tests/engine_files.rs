@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use granted::Granted;
+use kamaelia_torrent::disk::{DiskHook, HookedAccess};
 use kamaelia_torrent::engine::{AddTorrent, CheckPolicy, Event, RequestError, Settings, State, TorrentId};
 use support::node::*;
 use support::*;
@@ -44,16 +45,6 @@ fn refused(node: &mut Node) -> String {
         Event::RequestFailed { reason, .. } => reason,
         other => panic!("{other:?}"),
     }
-}
-
-/// A folder on another file system, if there is one.
-fn elsewhere() -> Option<tempfile::TempDir> {
-    use std::os::unix::fs::MetadataExt;
-
-    let here = fs::metadata(std::env::temp_dir()).ok()?.dev();
-    ["/dev/shm", "/var/tmp", "."]
-        .into_iter()
-        .find_map(|dir| (fs::metadata(dir).ok()?.dev() != here).then(|| tempfile::tempdir_in(dir).ok())?)
 }
 
 #[test]
@@ -160,6 +151,72 @@ fn a_download_moves_and_is_renamed_on_the_way_without_losing_a_byte() {
     again.wait_started(id);
     assert_eq!(again.status(id).state, State::Seeding);
     assert!(!again.seen.iter().any(|e| matches!(e, Event::Checking { .. })), "{:?}", again.seen);
+}
+
+/// What is written while a move is made would land in the old place, and a file that is new there stays behind.
+#[test]
+fn a_move_waits_for_what_is_being_written() {
+    let torrent = folder();
+    let (_from, seed, _) = stored_seed(&torrent);
+    let (a, b, to) =
+        (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    // Whoever writes waits for the gate.
+    let (open, opened) = std::sync::mpsc::channel::<()>();
+    let (opened, (wait, waits)) = (std::sync::Mutex::new(opened), std::sync::mpsc::channel());
+    let hook = DiskHook::new(move |access, _| {
+        if access == HookedAccess::Write {
+            let _ = wait.send(());
+            let _ = opened.lock().unwrap().recv();
+        }
+        Ok(())
+    });
+    let mut node = Node::start(Settings { disk_hook: Some(hook), ..settings() });
+    let other = single("other", 1000, 16_384, 9);
+    other.store(a.path());
+    let other_id = node.add(AddTorrent::new(other.metainfo.clone(), a.path()));
+    node.wait_started(other_id);
+    let add = AddTorrent::new(torrent.metainfo.clone(), a.path());
+    let id = node.add(AddTorrent { peers: vec![seed.addr], ..add });
+    waits.recv_timeout(LIMIT).expect("something to be written");
+    let (first, second) = (to.path().to_path_buf(), b.path().to_path_buf());
+    node.call(move |engine| engine.move_storage(id, first)).unwrap();
+    node.call(move |engine| engine.move_storage(other_id, second)).unwrap();
+    // They are done one after the other: the first would be done by now.
+    let moved = node.wait("a move", |e| matches!(e, Event::Moved { .. }));
+    assert_eq!(moved, Event::Moved { id: other_id, dir: b.path().to_path_buf() });
+    drop(open);
+    node.wait("the other move", |e| matches!(e, Event::Moved { .. }));
+    if node.status(id).left > 0 {
+        node.wait_completed(id);
+    }
+    torrent.verify(to.path());
+    assert!(!a.path().join("t").exists(), "something stayed behind");
+    assert_eq!(node.status(id).wasted, 0);
+}
+
+/// Files that come into being while the others get their new names would stay behind.
+#[test]
+fn a_download_of_many_files_leaves_none_behind_when_it_moves() {
+    let names: Vec<&'static str> = (0..1500).map(|n| &*Box::leak(format!("f{n}").into_boxed_str())).collect();
+    let files = names.iter().zip(1..).map(|(name, seed)| file(name, 5000, seed)).collect();
+    let torrent = multi("t", files, 16_384);
+    let (_from, seed, _) = stored_seed(&torrent);
+    let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let (mut node, id) = leech(&torrent, dirs[0].path(), &seed);
+    let mut place = 0;
+    loop {
+        let ended = node.status(id).left == 0;
+        place = 1 - place;
+        let dir = dirs[place].path().to_path_buf();
+        node.call(move |engine| engine.move_storage(id, dir)).unwrap();
+        moved(&mut node);
+        if ended {
+            break;
+        }
+    }
+    torrent.verify(dirs[place].path());
+    assert!(!dirs[1 - place].path().join("t").exists(), "something stayed behind");
+    assert_eq!(node.status(id).downloaded, torrent.payload().len() as u64);
 }
 
 #[test]

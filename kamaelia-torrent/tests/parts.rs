@@ -196,6 +196,28 @@ fn small() -> TestTorrent {
     )
 }
 
+/// Reads that wait for nothing know nothing of the part file: they must leave it to those that do.
+#[test]
+fn what_is_in_the_part_file_is_never_read_at_once_from_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("t")).unwrap();
+    // Somebody else's, of the same name and length. It is open and in memory when it becomes unwanted.
+    fs::write(dir.path().join("t/b"), vec![0xee; 50_000]).unwrap();
+    let rig = Rig::over(small(), &[4, 4, 4, 4], dir);
+    let block = BlockRequest { piece: PieceIndex(1), begin: 40_000, len: 16_384 };
+    rig.disk.read(&rig.storage, 0, vec![block], Vec::new());
+    assert!(matches!(rig.next(), DiskAnswer::Read { error: None, .. }));
+    assert!(rig.select(&[4, 0, 4, 4]).is_none());
+    rig.write(1);
+    let mut buf = Vec::new();
+    if rig.disk.read_now(&rig.storage, &[block], &mut buf) {
+        let start = 65_536 + 40_000;
+        assert!(buf[PIECE_HEADER..] == rig.torrent.payload()[start..start + 16_384], "of the wrong place");
+    }
+    rig.read(1);
+    assert!(fs::read(rig.file("b")).unwrap() == vec![0xee; 50_000]);
+}
+
 #[test]
 fn an_unwanted_file_is_not_made_and_its_parts_are_served_from_the_part_file() {
     let rig = Rig::new(small(), &[0, 4, 0, 0]);

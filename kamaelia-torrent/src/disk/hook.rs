@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-/// Called on the worker's thread before each access to a file: it may wait, as a slow disk would, or fail the access.
+/// Called on the thread that does it before each access to a file: it may wait, as a slow disk would, or fail the access.
 ///
 /// Not for programs: it is how a slow or broken medium is had without rights to make one.
 #[derive(Clone)]
@@ -19,6 +19,8 @@ pub enum HookedAccess {
     Read,
     /// Bytes are written.
     Write,
+    /// Bytes are copied: to another file system, or out of the part file.
+    Copy,
 }
 
 impl DiskHook {

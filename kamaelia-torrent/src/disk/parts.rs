@@ -14,6 +14,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::beneath::{self, Access};
 use super::hasher::SCRATCH;
+use super::hook::HookedAccess;
 use super::layout::Segment;
 use super::{DiskError, Storage};
 use crate::proto::geometry::PieceIndex;
@@ -354,6 +355,7 @@ impl Storage {
                 // At most SCRATCH.
                 let n = (segment.len - done).min(scratch.len() as u64) as usize;
                 let at = data + within + done;
+                self.cache.before(HookedAccess::Copy, n as u64).map_err(|e| self.part_error("read", e))?;
                 self.read_slot(&mut [IoSliceMut::new(&mut scratch[..n])], at, at + n as u64)?;
                 self.write_file(file, segment.offset + done, &scratch[..n])?;
                 done += n as u64;

@@ -15,6 +15,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::beneath::{self, Access, Dir, Found};
+use super::cache::FileCache;
+use super::hook::HookedAccess;
 use super::{DiskError, Storage};
 
 /// What has to be done for one file.
@@ -160,7 +162,7 @@ impl Relocation {
             },
         }
         let temporary = PathBuf::from(format!(".{}.{i}.moving", storage.metainfo().info_hash()));
-        let copied = self.copy(path, &temporary, cancel).and_then(|()| {
+        let copied = self.copy(path, &temporary, &storage.cache, cancel).and_then(|()| {
             // Only a whole copy gets the name.
             self.to.rename(&temporary, &self.to, next)
         });
@@ -171,7 +173,7 @@ impl Relocation {
     }
 
     /// Copies a file with its holes and its time of change, and brings it to the medium.
-    fn copy(&self, path: &Path, temporary: &Path, cancel: &AtomicBool) -> io::Result<()> {
+    fn copy(&self, path: &Path, temporary: &Path, cache: &FileCache, cancel: &AtomicBool) -> io::Result<()> {
         let source = self.from.open_file(path, Access::Read)?;
         let target = self.to.open_file(temporary, Access::Write)?;
         let len = source.metadata()?.len();
@@ -183,6 +185,7 @@ impl Relocation {
             if cancel.load(Ordering::Relaxed) {
                 return Err(io::Error::other("the torrent is stopping"));
             }
+            cache.before(HookedAccess::Copy, (len - start).min(COPY_RUN))?;
             at = copy_run(&source, &target, start, len)?;
         }
         target.set_modified(source.metadata()?.modified()?)?;
@@ -279,7 +282,6 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::disk::cache::FileCache;
     use crate::disk::{Allocation, StorageKey};
     use crate::make::Maker;
 
@@ -350,7 +352,8 @@ mod tests {
         let dir = |path: &Path| Dir::open(path, false).unwrap();
         let relocation =
             Relocation { from: dir(old.path()), to: dir(new.path()), items: Vec::new(), made: Vec::new() };
-        relocation.copy("sparse".as_ref(), "copy".as_ref(), &go()).unwrap();
+        let cache = FileCache::new(4, None);
+        relocation.copy("sparse".as_ref(), "copy".as_ref(), &cache, &go()).unwrap();
         let (a, b) = (std::fs::metadata(&path).unwrap(), std::fs::metadata(new.path().join("copy")).unwrap());
         assert_eq!((a.len(), a.modified().unwrap()), (b.len(), b.modified().unwrap()));
         assert!(std::fs::read(&path).unwrap() == std::fs::read(new.path().join("copy")).unwrap());
@@ -360,7 +363,7 @@ mod tests {
             assert!(b.blocks() * 512 < 4 << 20, "{} blocks", b.blocks());
         }
         let off = AtomicBool::new(true);
-        relocation.copy("sparse".as_ref(), "other".as_ref(), &off).unwrap_err();
+        relocation.copy("sparse".as_ref(), "other".as_ref(), &cache, &off).unwrap_err();
     }
 
     #[test]

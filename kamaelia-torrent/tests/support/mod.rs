@@ -50,6 +50,16 @@ pub fn stored_seed(torrent: &TestTorrent) -> (tempfile::TempDir, node::Node, Tor
     (dir, node, id)
 }
 
+/// A folder on another file system than that of temporary files, if there is one.
+#[cfg(unix)]
+pub fn elsewhere() -> Option<tempfile::TempDir> {
+    use std::os::unix::fs::MetadataExt;
+
+    let here = std::fs::metadata(std::env::temp_dir()).ok()?.dev();
+    let other = |dir: &&str| std::fs::metadata(dir).is_ok_and(|meta| meta.dev() != here);
+    ["/dev/shm", "/var/tmp", "."].into_iter().filter(other).find_map(|dir| tempfile::tempdir_in(dir).ok())
+}
+
 /// A torrent of one file.
 pub fn single(name: &'static str, len: usize, piece_len: u32, seed: u64) -> TestTorrent {
     make(name, vec![file(name, len, seed)], piece_len, true, None)
