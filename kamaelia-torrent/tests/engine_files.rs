@@ -183,8 +183,8 @@ fn a_move_waits_for_what_is_being_written() {
     node.call(move |engine| engine.move_storage(other_id, second)).unwrap();
     // They are done one after the other: the first would be done by now.
     let moved = node.wait("a move", |e| matches!(e, Event::Moved { .. }));
-    assert_eq!(moved, Event::Moved { id: other_id, dir: b.path().to_path_buf() });
     drop(open);
+    assert_eq!(moved, Event::Moved { id: other_id, dir: b.path().to_path_buf() });
     node.wait("the other move", |e| matches!(e, Event::Moved { .. }));
     if node.status(id).left > 0 {
         node.wait_completed(id);
