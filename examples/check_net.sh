@@ -45,14 +45,14 @@ with() {
 lines=$(printf 'one\ntwo')
 
 start "$bin/echo_server"
-same "echo_server, our client" "$lines" "$(printf 'one\ntwo\n' | timeout 20 "$bin/telnet" 127.0.0.1 "$port")"
+same "echo_server, our client" "$lines" "$(printf 'one\ntwo\n' | timeout 180 "$bin/telnet" 127.0.0.1 "$port")"
 if with nc; then
-    same "echo_server, netcat" "$lines" "$(printf 'one\ntwo\n' | timeout 20 nc -N 127.0.0.1 "$port")"
+    same "echo_server, netcat" "$lines" "$(printf 'one\ntwo\n' | timeout 180 nc -N 127.0.0.1 "$port")"
 fi
 if with socat; then
-    same "echo_server, socat" "$lines" "$(printf 'one\ntwo\n' | timeout 20 socat -t 10 - "TCP:127.0.0.1:$port")"
+    same "echo_server, socat" "$lines" "$(printf 'one\ntwo\n' | timeout 180 socat -t 120 - "TCP:127.0.0.1:$port")"
     head -c 3000000 /dev/urandom >"$work/data"
-    timeout 60 socat -t 20 - "TCP:127.0.0.1:$port" <"$work/data" | cmp - "$work/data"
+    timeout 180 socat -t 120 - "TCP:127.0.0.1:$port" <"$work/data" | cmp - "$work/data"
     echo "echo_server, 3 MB through socat ok"
 fi
 kill "$server"
@@ -79,7 +79,7 @@ assert first.split()[0] == third.split()[0] != second.split()[0]
 '
 if with python3; then
     start "$bin/chat_server" --room TEST
-    timeout 60 python3 -c "$chat" "$port"
+    timeout 180 python3 -c "$chat" "$port"
     echo "chat_server ok"
     kill "$server"
 
@@ -89,7 +89,7 @@ import re, socket, sys
 listening = socket.create_server(("127.0.0.1", 0))
 print(f"listening on 127.0.0.1:{listening.getsockname()[1]}", flush=True)
 connection, _ = listening.accept()
-connection.settimeout(20)
+connection.settimeout(180)
 said, wanted = "", sys.argv[1:]
 while wanted:
     more = connection.recv(65536)
@@ -118,22 +118,22 @@ fi
 
 start "$bin/fortune_cookie" --serve --rate 1000000 --command 'printf "HTTP/1.0 200 OK\r\n\r\nA fortune.\n"'
 if with curl; then
-    same "fortune_cookie, curl" "A fortune." "$(curl -s --max-time 20 "http://127.0.0.1:$port/")"
+    same "fortune_cookie, curl" "A fortune." "$(curl -s --max-time 180 "http://127.0.0.1:$port/")"
 fi
 if with nc; then
-    same "fortune_cookie, netcat" "A fortune." "$(timeout 20 nc 127.0.0.1 "$port" </dev/null | tail -n 1)"
+    same "fortune_cookie, netcat" "A fortune." "$(timeout 180 nc 127.0.0.1 "$port" </dev/null | tail -n 1)"
 fi
 kill "$server"
 
 if with nc; then
     mkfifo "$work/said.nc"
     # A server that another wrote: netcat, which says a word and shows what it is told. It goes when we have finished.
-    echo welcome | timeout 20 nc -l -v 127.0.0.1 0 >"$work/heard" 2>"$work/said.nc" &
+    echo welcome | timeout 180 nc -l -v 127.0.0.1 0 >"$work/heard" 2>"$work/said.nc" &
     netcat=$!
     exec 6<"$work/said.nc" # it says more later, and would end if nobody could read that
     read -r line <&6
     mkfifo "$work/type" "$work/show"
-    timeout 20 "$bin/telnet" 127.0.0.1 "${line##* }" <"$work/type" >"$work/show" &
+    timeout 180 "$bin/telnet" 127.0.0.1 "${line##* }" <"$work/type" >"$work/show" &
     helpers="$helpers $!"
     exec 5>"$work/type" 4<"$work/show"
     read -r line <&4
@@ -145,12 +145,16 @@ if with nc; then
 
     # Datagrams: our peer to netcat.
     mkfifo "$work/said.udp"
-    timeout 20 nc -d -u -l -v 127.0.0.1 0 >"$work/datagrams" 2>"$work/said.udp" &
+    timeout 180 nc -d -u -l -v 127.0.0.1 0 >"$work/datagrams" 2>"$work/said.udp" &
     netcat=$!
     helpers="$helpers $netcat"
     exec 6<"$work/said.udp"
     read -r line <&6
-    timeout 1 "$bin/simple_peer" --to "${line##* }" >/dev/null || :
-    kill "$netcat" 2>/dev/null || :
+    timeout 180 "$bin/simple_peer" --to "${line##* }" >/dev/null &
+    peer=$!
+    helpers="$helpers $peer"
+    # Until it has come, or one of them gives up.
+    while [ "$(wc -c <"$work/datagrams")" -lt 11 ] && kill -0 "$netcat" && kill -0 "$peer"; do sleep 0.1; done 2>/dev/null
+    kill "$netcat" "$peer" 2>/dev/null || :
     same "simple_peer, netcat" "Hello World" "$(head -c 11 "$work/datagrams")"
 fi

@@ -138,7 +138,7 @@ class Aria2(Client):
     def call(self, method, *parameters):
         body = {"jsonrpc": "2.0", "id": "1", "method": "aria2." + method, "params": parameters}
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(self.url, json.dumps(body).encode(), timeout=20) as answer:
+        with opener.open(self.url, json.dumps(body).encode(), timeout=120) as answer:
             return json.load(answer)["result"]
 
     def add(self, torrent, data, **options):
@@ -186,7 +186,7 @@ class Rtorrent(Client):
         body = xmlrpc.client.dumps(parameters, method).encode()
         head = b"CONTENT_LENGTH\0%d\0SCGI\0001\0" % len(body)
         with socket.socket(socket.AF_UNIX) as s:
-            s.settimeout(20)
+            s.settimeout(120)
             s.connect(self.socket)
             s.sendall(b"%d:%s,%s" % (len(head), head, body))
             answer = b""

@@ -14,7 +14,7 @@ OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 def ask(url, body=None, headers=None):
     """The body of the answer; urllib.error.HTTPError if it is refused."""
-    with OPENER.open(urllib.request.Request(url, body, headers or {}), timeout=60) as answer:
+    with OPENER.open(urllib.request.Request(url, body, headers or {}), timeout=120) as answer:
         return answer.read()
 
 

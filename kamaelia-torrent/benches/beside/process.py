@@ -9,7 +9,7 @@ import time
 
 TICKS = os.sysconf("SC_CLK_TCK")
 # The longest a transfer may take, seconds.
-LIMIT = 180
+LIMIT = 600
 
 
 def tree(pid):
