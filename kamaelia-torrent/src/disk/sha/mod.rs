@@ -9,7 +9,7 @@ mod wide;
 
 use sha1::block_api;
 
-pub(crate) use many::{Message, update_many};
+pub(crate) use many::{Message, lanes, update_many};
 
 /// A hash in the making.
 #[derive(Clone, Debug)]
