@@ -59,6 +59,8 @@ pub use frame::PIECE_HEADER;
 pub use hook::{DiskHook, HookedAccess};
 #[doc(hidden)]
 pub use log::scan_log;
+#[doc(hidden)]
+pub use sha::HashKernel;
 pub use storage::Storage;
 pub use store::forget_torrents;
 

@@ -3,12 +3,14 @@
 //! Hashing is work for a library, and on processors without special instructions it is left to [`sha1`]. Where there are
 //! some, [`narrow`] takes one message or two and [`wide`] sixteen; [`many`] chooses.
 
+mod kernel;
 mod many;
 mod narrow;
 mod wide;
 
 use sha1::block_api;
 
+pub use kernel::HashKernel;
 pub(crate) use many::{Message, lanes, update_many};
 
 /// A hash in the making.
