@@ -11,6 +11,7 @@
 //! $ … delay --listen ADDR --target ADDR --ms T [--bind IP]
 //! $ … torrents N DIR [--idle SECONDS] [--restart]
 //! $ … floor DIR
+//! $ … hash
 //! $ … soak DIR [--minutes T] [--torrents N] [--out CSV]
 //! ```
 //!
@@ -20,6 +21,7 @@ mod crowd;
 mod delay;
 mod figures;
 mod floor;
+mod hash;
 mod many;
 mod node;
 mod options;
@@ -43,7 +45,8 @@ fn main() -> Outcome {
         "delay" => delay::run(&options),
         "torrents" => many::run(&options),
         "floor" => floor::run(&options),
+        "hash" => hash::run(),
         "soak" => soak::run(&options),
-        _ => Err("synthetic, crowd, leech, seed, delay, torrents, floor or soak, as the source says".into()),
+        _ => Err("synthetic, crowd, leech, seed, delay, torrents, floor, hash or soak, as the source says".into()),
     }
 }
