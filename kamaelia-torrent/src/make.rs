@@ -5,22 +5,20 @@
 //! word, panics on a folder without data, takes a file that shrinks meanwhile for a shorter one, and its errors do
 //! not say which file they are about. A test compares the outcome with that of `TorrentBuilder` where both work.
 
+mod hash;
+
 use std::collections::HashMap;
-use std::fs::{self, File, Metadata};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::fs::{self, Metadata};
+use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use crossbeam_channel::{RecvTimeoutError, Sender, unbounded};
 use lava_torrent::LavaTorrentError;
 use lava_torrent::bencode::BencodeElem;
 use lava_torrent::torrent::v1::{File as LavaFile, Torrent};
 
-use crate::disk::sha::Sha1;
-use crate::proto::geometry::{Geometry, GeometryError, MAX_PIECE_LEN, MAX_PIECES, PieceIndex};
+use crate::proto::geometry::{Geometry, GeometryError, MAX_PIECE_LEN, MAX_PIECES};
 use crate::proto::metainfo::{MAX_TORRENT_LEN, Metainfo, MetainfoError};
 use crate::proto::path::{MAX_DEPTH, Rules};
 
@@ -226,7 +224,7 @@ impl Maker {
             walk.file(root, &metadata)?;
         }
         let geometry = self.geometry(&walk)?;
-        let hashes = hash(&walk.files, geometry, self.threads, progress)?;
+        let hashes = hash::hash(&walk.files, geometry, self.threads, progress)?;
         walk.files.iter().try_for_each(Source::check_unchanged)?;
 
         let bytes = self.assemble(name, metadata.is_dir(), &walk, geometry, hashes).encode()?;
@@ -396,129 +394,6 @@ fn check_name(path: &Path, name: &str) -> Result<String, MakeError> {
     }
 }
 
-/// Hashes all pieces on several threads and reports from this one.
-fn hash(
-    files: &[Source],
-    geometry: Geometry,
-    threads: usize,
-    mut progress: impl FnMut(MakeProgress) -> ControlFlow<()>,
-) -> Result<Vec<Vec<u8>>, MakeError> {
-    let cores = || thread::available_parallelism().map_or(1, Into::into);
-    let threads = if threads == 0 { cores() } else { threads };
-    let job = Job {
-        files,
-        geometry,
-        next: AtomicU64::new(0),
-        done: AtomicU64::new(0),
-        stop: AtomicBool::new(false),
-    };
-    let mut hashes = vec![Vec::new(); geometry.piece_count() as usize];
-    let mut report = |job: &Job<'_>| {
-        let done = job.done.load(Ordering::Relaxed);
-        progress(MakeProgress { done, total: geometry.total_len() })
-    };
-    let outcome = thread::scope(|scope| {
-        let (sender, results) = unbounded();
-        for _ in 0..threads.min(geometry.piece_count() as usize) {
-            let (job, sender) = (&job, sender.clone());
-            scope.spawn(move || job.work_off(&sender));
-        }
-        drop(sender);
-        let outcome = loop {
-            match results.recv_timeout(Duration::from_millis(100)) {
-                Ok(Ok((piece, hash))) => hashes[PieceIndex::as_usize(piece)] = hash,
-                Ok(Err(error)) => break Err(error),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break Ok(()),
-            }
-            if report(&job).is_break() {
-                break Err(MakeError::Cancelled);
-            }
-        };
-        job.stop.store(true, Ordering::Relaxed);
-        outcome
-    });
-    outcome.map(|()| hashes)
-}
-
-struct Job<'a> {
-    files: &'a [Source],
-    geometry: Geometry,
-    next: AtomicU64,
-    done: AtomicU64,
-    stop: AtomicBool,
-}
-
-impl Job<'_> {
-    fn work_off(&self, results: &Sender<Result<(PieceIndex, Vec<u8>), MakeError>>) {
-        let mut open = None;
-        let mut buffer = vec![0; READ_LEN];
-        loop {
-            let piece = self.next.fetch_add(1, Ordering::Relaxed);
-            if piece >= self.geometry.piece_count().into() || self.stop.load(Ordering::Relaxed) {
-                return;
-            }
-            // Below the number of pieces, which is a u32.
-            let piece = PieceIndex(piece as u32);
-            let result = self.hash_piece(piece, &mut open, &mut buffer);
-            let failed = result.is_err();
-            if let Some(result) = result.transpose() {
-                let _ = results.send(result.map(|hash| (piece, hash)));
-            }
-            if failed {
-                return;
-            }
-        }
-    }
-
-    /// `None` when it was told to stop.
-    fn hash_piece(
-        &self,
-        piece: PieceIndex,
-        open: &mut Option<(usize, File)>,
-        buffer: &mut [u8],
-    ) -> Result<Option<Vec<u8>>, MakeError> {
-        let mut at = self.geometry.piece_offset(piece);
-        let end = at + u64::from(self.geometry.piece_size(piece));
-        // The last file that begins at or before `at`; empty files before it begin there too.
-        let mut index = self.files.partition_point(|f| f.offset <= at).saturating_sub(1);
-        let mut sha1 = Sha1::new();
-        while at < end {
-            let file = &self.files[index];
-            let file_end = file.offset + file.len;
-            if at >= file_end {
-                index += 1;
-                continue;
-            }
-            let handle = match open {
-                Some((opened, handle)) if *opened == index => handle,
-                _ => {
-                    let handle = File::open(&file.path).map_err(|e| io_error(&file.path, e))?;
-                    &mut open.insert((index, handle)).1
-                }
-            };
-            handle.seek(SeekFrom::Start(at - file.offset)).map_err(|e| io_error(&file.path, e))?;
-            let mut left = end.min(file_end) - at;
-            while left > 0 {
-                if self.stop.load(Ordering::Relaxed) {
-                    return Ok(None);
-                }
-                // At most the length of the buffer.
-                let want = left.min(buffer.len() as u64) as usize;
-                handle.read_exact(&mut buffer[..want]).map_err(|e| match e.kind() {
-                    io::ErrorKind::UnexpectedEof => MakeError::Changed(file.path.clone()),
-                    _ => io_error(&file.path, e),
-                })?;
-                sha1.update(&buffer[..want]);
-                left -= want as u64;
-                at += want as u64;
-                self.done.fetch_add(want as u64, Ordering::Relaxed);
-            }
-        }
-        Ok(Some(sha1.finalize().to_vec()))
-    }
-}
-
 /// A power of two that makes some 1,000 to 2,000 pieces, from 16 KiB to 16 MiB; more only for what is enormous.
 fn automatic_piece_len(total: u64) -> u32 {
     let mut len = (total / 2_000).clamp(MIN_PIECE_LEN.into(), 16 << 20).next_power_of_two();
@@ -540,9 +415,6 @@ fn io_error(path: &Path, source: io::Error) -> MakeError {
 
 /// Shortest piece, one block.
 pub const MIN_PIECE_LEN: u32 = 16 * 1024;
-
-/// Bytes read at a time: they are still in the cache when they are hashed.
-const READ_LEN: usize = 256 * 1024;
 
 #[cfg(test)]
 mod tests {

@@ -2,8 +2,10 @@
 
 mod support;
 
+use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::SystemTime;
 
@@ -429,6 +431,75 @@ fn a_check_can_be_cancelled_and_still_ends() {
         }
     }
     assert!(seen < count, "all {count} pieces were checked in spite of the cancellation");
+}
+
+#[test]
+fn a_check_of_long_pieces_with_holes_between_them_finds_the_bad_ones() {
+    let mut data = file("f", (40 << 20) + 12_345, 21);
+    data.data[9 << 20..11 << 20].fill(0);
+    let torrent = multi("t", vec![data], 1 << 20);
+    let tmp = tempfile::tempdir().unwrap();
+    torrent.store(tmp.path());
+    let path = tmp.path().join("t/f");
+    let mut data = std::fs::read(&path).unwrap();
+    // The first byte of a piece, the last of another, one in the middle, and one of the last, which is short.
+    let bad = [(3 << 20), (6 << 20) - 1, (17 << 20) + 700_000, (40 << 20) + 12_000];
+    bad.iter().for_each(|at| data[*at] ^= 1);
+    // Written anew, so that the zeros are a hole where the file system has such.
+    let mut sparse = std::fs::File::create(&path).unwrap();
+    sparse.write_all(&data[..9 << 20]).unwrap();
+    sparse.seek(SeekFrom::Start(11 << 20)).unwrap();
+    sparse.write_all(&data[11 << 20..]).unwrap();
+    for workers in [1, 2, 5] {
+        let rig = Rig::new(DiskConfig { workers, ..DiskConfig::default() });
+        let storage = rig.open(&torrent, tmp.path());
+        let (have, checked, error) = rig.check(&storage, Bitfield::full(41));
+        assert!(error.is_none());
+        assert_eq!(checked, 41);
+        let missing: Vec<u32> = (0..41).filter(|i| !have.get(PieceIndex(*i))).collect();
+        assert_eq!(missing, [3, 5, 17, 40], "{workers} workers");
+    }
+}
+
+#[test]
+fn a_paused_check_has_looked_at_all_but_the_rest() {
+    let torrent = single("f", 300 * 65_536, 65_536, 22);
+    let tmp = tempfile::tempdir().unwrap();
+    torrent.store(tmp.path());
+    // The first step is done, the next begins when the check was told to pause.
+    let (reads, paused) = (AtomicUsize::new(0), Arc::new(AtomicBool::new(false)));
+    let told = Arc::clone(&paused);
+    let hook = DiskHook::new(move |_, _| {
+        let first = reads.fetch_add(1, Ordering::Relaxed) < 64;
+        while !first && !told.load(Ordering::Relaxed) {
+            std::thread::yield_now();
+        }
+        Ok(())
+    });
+    let rig = Rig::new(DiskConfig { workers: 1, hook: Some(hook), ..DiskConfig::default() });
+    let storage = rig.open(&torrent, tmp.path());
+    let mut wanted = Bitfield::full(300);
+    let mut rounds = 0;
+    while !wanted.is_empty_set() {
+        rounds += 1;
+        let handle = rig.disk.check(&storage, wanted.clone());
+        let mut seen = 0;
+        loop {
+            let DiskAnswer::Checked { checked, good, end, .. } = rig.next() else { panic!("another answer") };
+            // Only after something was looked at, so that it comes to an end.
+            handle.pause();
+            paused.store(true, Ordering::Relaxed);
+            seen += checked;
+            assert_eq!(good.len(), checked as usize, "all are right");
+            good.into_iter().for_each(|piece| assert!(wanted.clear(piece), "{piece:?} a second time"));
+            if end {
+                break;
+            }
+        }
+        assert!(seen > 0);
+        assert_eq!(handle.rest(), wanted, "what was not looked at is what is left");
+    }
+    assert!(rounds > 1, "it was never paused in the middle");
 }
 
 #[test]

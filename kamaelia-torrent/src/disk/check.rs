@@ -1,11 +1,12 @@
 //! Checking the data that is already there.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use super::hasher::SCRATCH;
+use super::batch::{Batch, claim, share};
 use super::sha::Sha1;
 use super::{DiskError, Storage};
 use crate::proto::bitfield::Bitfield;
@@ -17,6 +18,8 @@ pub(crate) struct CheckTask {
     storage: Arc<Storage>,
     wanted: Bitfield,
     next: AtomicU32,
+    /// Pieces that a worker takes at a time.
+    share: u32,
     /// Workers that still have to say that they are through.
     running: AtomicU32,
     cancelled: AtomicBool,
@@ -26,6 +29,16 @@ pub(crate) struct CheckTask {
     paused: AtomicBool,
     /// Hash of zeros by length, so that holes need no reading.
     zeros: Mutex<HashMap<u32, [u8; 20]>>,
+}
+
+/// One worker's share of a check, whichever worker it is at the moment.
+#[derive(Debug)]
+pub(crate) struct CheckTurn {
+    task: Arc<CheckTask>,
+    /// Pieces in hand.
+    batch: Batch,
+    /// Pieces that are its own to look at, but not in hand.
+    claimed: Range<u32>,
 }
 
 /// Stops a check; the answer that it ended comes all the same.
@@ -70,9 +83,11 @@ pub(crate) struct Step {
 }
 
 impl CheckTask {
-    /// A check of the `wanted` pieces to be carried on by `workers` callers of [`step`](CheckTask::step).
+    /// A check of the `wanted` pieces to be carried on in `workers` [turns](CheckTurn).
     pub(crate) fn new(storage: Arc<Storage>, wanted: Bitfield, workers: u32, again: bool) -> CheckTask {
+        let share = share(storage.geometry().piece_count(), workers);
         CheckTask {
+            share,
             storage,
             wanted,
             next: AtomicU32::new(0),
@@ -93,118 +108,62 @@ impl CheckTask {
         &self.storage
     }
 
-    /// Hashes a few pieces: about [`STEP_BYTES`], so that other work gets its turn soon and progress is seen.
-    pub(crate) fn step(&self, scratch: &mut Vec<u8>) -> Step {
-        let geometry = self.storage.geometry();
-        let mut step = Step { checked: 0, good: Vec::new(), end: false, error: None };
-        let mut bytes = 0u64;
-        let mut looked_at = 0;
-        // A file that is not there need not be looked for once for each of its pieces.
-        let mut missing = None;
-        while bytes < STEP_BYTES && looked_at < STEP_PIECES {
-            let left_off = self.cancelled.load(Ordering::Relaxed) || self.paused.load(Ordering::Relaxed);
-            let index = if left_off { u32::MAX } else { self.next.fetch_add(1, Ordering::Relaxed) };
-            if index >= geometry.piece_count() {
-                // Never wraps: each worker stops counting here.
-                step.end = true;
-                break;
-            }
-            looked_at += 1;
-            let piece = PieceIndex(index);
-            if !self.wanted.get(piece) {
-                continue;
-            }
-            step.checked += 1;
-            match self.is_good(piece, scratch, &mut bytes, &mut missing) {
-                Ok(true) => step.good.push(piece),
-                Ok(false) => {}
-                Err(e) => {
-                    step.error = Some(e);
-                    step.end = true;
-                    self.cancelled.store(true, Ordering::Relaxed);
-                    break;
-                }
-            }
-        }
-        step
-    }
-
     /// To be called by a worker that is through, after it has told everything it found. True for the last of all.
     pub(crate) fn leave(&self) -> bool {
         self.running.fetch_sub(1, Ordering::AcqRel) == 1
     }
 
-    fn is_good(
-        &self,
-        piece: PieceIndex,
-        scratch: &mut Vec<u8>,
-        bytes: &mut u64,
-        missing: &mut Option<usize>,
-    ) -> Result<bool, DiskError> {
-        // But for what the part file has of it.
-        let elsewhere = |file| self.storage.part_holds(piece, file);
-        let lies_in = |file| self.storage.piece_segments(piece).any(|s| !s.pad && s.file == file);
-        if missing.is_some_and(|file| lies_in(file) && !elsewhere(file)) {
-            return Ok(false);
-        }
-        match self.hash(piece, scratch, bytes, missing) {
-            Ok(hash) => Ok(hash == self.storage.metainfo().piece_hash(piece)),
-            // What is not there yet is not an error, it is to be downloaded.
-            Err(DiskError::Missing { .. } | DiskError::Short { .. }) => Ok(false),
-            Err(e) if self.again && e.lost_file().is_some() => Ok(false),
-            Err(e) => Err(e),
-        }
+    /// Breaks the check off.
+    fn fail(&self, step: &mut Step, e: DiskError) {
+        step.checked += 1;
+        step.error.get_or_insert(e);
+        step.end = true;
+        self.cancelled.store(true, Ordering::Relaxed);
     }
 
-    fn hash(
-        &self,
-        piece: PieceIndex,
-        scratch: &mut Vec<u8>,
-        bytes: &mut u64,
-        missing: &mut Option<usize>,
-    ) -> Result<[u8; 20], DiskError> {
+    /// Looks at what need not be read. `None` if the piece has to be hashed.
+    fn look(&self, piece: PieceIndex, missing: &mut Option<usize>) -> Result<Option<bool>, DiskError> {
         let storage = &*self.storage;
-        let geometry = storage.geometry();
-        let size = geometry.piece_size(piece);
-        let mut hole = true;
+        // But for what the part file has of it.
+        let elsewhere = |file| storage.part_holds(piece, file);
+        let lies_in = |file| storage.piece_segments(piece).any(|s| !s.pad && s.file == file);
+        if missing.is_some_and(|file| lies_in(file) && !elsewhere(file)) {
+            return Ok(Some(false));
+        }
         for segment in storage.piece_segments(piece) {
-            hole = hole
-                && storage.is_hole(&segment).inspect_err(|e| {
+            match storage.is_hole(&segment) {
+                Ok(true) => {}
+                Ok(false) => return Ok(None),
+                Err(e) => {
                     if matches!(e, DiskError::Missing { .. }) {
                         *missing = Some(segment.file);
                     }
-                })?;
-        }
-        if hole {
-            return Ok(self.hash_of_zeros(size, scratch));
-        }
-        let mut sha = Sha1::new();
-        let start = geometry.piece_offset(piece);
-        let mut at = 0u32;
-        scratch.resize(SCRATCH, 0);
-        while at < size {
-            let n = ((size - at) as usize).min(SCRATCH);
-            storage.read(start + u64::from(at), &mut scratch[..n])?;
-            sha.update(&scratch[..n]);
-            at += n as u32;
-            if self.cancelled.load(Ordering::Relaxed) {
-                break;
+                    return self.excuse(e).map(Some);
+                }
             }
         }
-        *bytes += u64::from(size);
-        Ok(sha.finalize())
+        let hash = self.hash_of_zeros(storage.geometry().piece_size(piece));
+        Ok(Some(hash == storage.metainfo().piece_hash(piece)))
     }
 
-    fn hash_of_zeros(&self, size: u32, scratch: &mut Vec<u8>) -> [u8; 20] {
+    /// Whether a piece that could not be read is just not good.
+    fn excuse(&self, e: DiskError) -> Result<bool, DiskError> {
+        match e {
+            // What is not there yet is not an error, it is to be downloaded.
+            DiskError::Missing { .. } | DiskError::Short { .. } => Ok(false),
+            e if self.again && e.lost_file().is_some() => Ok(false),
+            e => Err(e),
+        }
+    }
+
+    fn hash_of_zeros(&self, size: u32) -> [u8; 20] {
         let mut zeros = self.zeros.lock().unwrap_or_else(|e| e.into_inner());
         *zeros.entry(size).or_insert_with(|| {
-            scratch.clear();
-            scratch.resize(SCRATCH, 0);
             let mut sha = Sha1::new();
             let mut rest = size as usize;
             while rest > 0 {
-                let n = rest.min(SCRATCH);
-                sha.update(&scratch[..n]);
+                let n = rest.min(ZEROS.len());
+                sha.update(&ZEROS[..n]);
                 rest -= n;
             }
             sha.finalize()
@@ -212,7 +171,106 @@ impl CheckTask {
     }
 }
 
+impl CheckTurn {
+    /// A worker that begins.
+    pub(crate) fn new(task: Arc<CheckTask>) -> CheckTurn {
+        CheckTurn { task, batch: Batch::default(), claimed: 0..0 }
+    }
+
+    pub(crate) fn task(&self) -> &CheckTask {
+        &self.task
+    }
+
+    /// Hashes about [`STEP_BYTES`], so that other work gets its turn soon and progress is seen.
+    pub(crate) fn step(&mut self, scratch: &mut Vec<u8>) -> Step {
+        let mut step = Step { checked: 0, good: Vec::new(), end: false, error: None };
+        let (mut bytes, mut looked_at) = (0, 0);
+        // A file that is not there need not be looked for once for each of its pieces.
+        let mut missing = None;
+        while bytes < STEP_BYTES && looked_at < STEP_PIECES && !step.end {
+            if self.batch.is_empty() {
+                self.take_up(&mut step, &mut looked_at, &mut missing);
+            }
+            if !self.task.cancelled.load(Ordering::Relaxed) {
+                bytes += self.advance(&mut step, scratch);
+            } else {
+                (self.batch, step.end) = (Batch::default(), true);
+            }
+        }
+        step
+    }
+
+    /// Looks at pieces until there are enough to be hashed together.
+    fn take_up(&mut self, step: &mut Step, looked_at: &mut u32, missing: &mut Option<usize>) {
+        let geometry = self.task.storage.geometry();
+        let (mut files, mut last_file) = (0, None);
+        while self.batch.len() < Batch::most() && files < FILES && *looked_at < STEP_PIECES && !step.end {
+            let Some(index) = self.next() else {
+                // Those in hand come first.
+                step.end = self.batch.is_empty();
+                break;
+            };
+            *looked_at += 1;
+            let piece = PieceIndex(index);
+            if !self.task.wanted.get(piece) {
+                continue;
+            }
+            match self.task.look(piece, missing) {
+                Ok(None) => {
+                    self.batch.push(geometry, piece);
+                    for segment in self.task.storage.piece_segments(piece).filter(|s| !s.pad) {
+                        files += u32::from(last_file.replace(segment.file) != Some(segment.file));
+                    }
+                }
+                Ok(Some(good)) => step.tell(piece, good),
+                Err(e) => self.task.fail(step, e),
+            }
+        }
+    }
+
+    /// The next piece to be looked at, wanted or not.
+    fn next(&mut self) -> Option<u32> {
+        let task = &*self.task;
+        if self.claimed.is_empty() {
+            let left_off = task.cancelled.load(Ordering::Relaxed) || task.paused.load(Ordering::Relaxed);
+            if !left_off {
+                self.claimed = claim(&task.next, task.storage.geometry().piece_count(), task.share);
+            }
+        }
+        self.claimed.next()
+    }
+
+    /// Hashes a portion of each piece in hand.
+    fn advance(&mut self, step: &mut Step, scratch: &mut Vec<u8>) -> u64 {
+        let (task, storage) = (&*self.task, &*self.task.storage);
+        self.batch.ask_ahead(|offset, len| storage.ask_ahead(offset, len));
+        let read = |offset, place: &mut [u8]| storage.read(offset, place);
+        self.batch.advance(scratch, read, |piece, hash| {
+            let good = match hash {
+                Ok(hash) => Ok(hash == storage.metainfo().piece_hash(piece)),
+                Err(e) => task.excuse(e),
+            };
+            match good {
+                Ok(good) => step.tell(piece, good),
+                Err(e) => task.fail(step, e),
+            }
+        })
+    }
+}
+
+impl Step {
+    fn tell(&mut self, piece: PieceIndex, good: bool) {
+        self.checked += 1;
+        if good {
+            self.good.push(piece);
+        }
+    }
+}
+
 /// Bytes hashed in one step: some milliseconds of a core.
 const STEP_BYTES: u64 = 4 * 1024 * 1024;
 /// Pieces looked at in one step, for torrents whose files are missing or full of holes.
 const STEP_PIECES: u32 = 4096;
+/// Files that pieces in hand lie in, at most about: they are to stay open meanwhile.
+const FILES: u32 = 16;
+static ZEROS: [u8; 4096] = [0; 4096];

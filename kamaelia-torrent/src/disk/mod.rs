@@ -12,7 +12,8 @@
 //! for the medium (sync, resume records) has a thread of its own.
 
 mod answers;
-mod beneath;
+pub(crate) mod batch;
+pub(crate) mod beneath;
 mod cache;
 mod check;
 mod error;
@@ -58,6 +59,8 @@ pub use frame::PIECE_HEADER;
 pub use hook::{DiskHook, HookedAccess};
 #[doc(hidden)]
 pub use log::scan_log;
+#[doc(hidden)]
+pub use sha::HashKernel;
 pub use storage::Storage;
 pub use store::forget_torrents;
 
@@ -161,7 +164,7 @@ pub struct Disk {
     cache: Arc<FileCache>,
     pieces: Vec<Sender<PieceJob>>,
     any: Sender<AnyJob>,
-    checks: Sender<Arc<CheckTask>>,
+    checks: Sender<CheckTurn>,
     keeper: Option<Sender<KeeperJob>>,
     answers: Incoming,
     closing: Arc<AtomicBool>,
@@ -172,7 +175,7 @@ pub struct Disk {
 
 use answers::{Answers, Incoming};
 use cache::FileCache;
-use check::CheckTask;
+use check::{CheckTask, CheckTurn};
 use keeper::{Keeper, KeeperJob, Move};
 use store::Store;
 use worker::{AnyJob, PieceJob, Worker};
@@ -324,7 +327,7 @@ impl Disk {
         let workers = self.pieces.len() as u32;
         let task = Arc::new(CheckTask::new(Arc::clone(storage), wanted, workers, again));
         for _ in 0..workers {
-            let _ = self.checks.send(Arc::clone(&task));
+            let _ = self.checks.send(CheckTurn::new(Arc::clone(&task)));
         }
         CheckHandle(task)
     }

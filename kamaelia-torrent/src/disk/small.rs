@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::hasher::block_hashes;
-use super::sha::Sha1;
+use super::sha::{Message, Sha1, update_many};
 use super::worker::{PieceJob, Worker};
 use super::{DiskAnswer, PieceResult, Storage};
 use crate::proto::buffer::{PART_LEN, PartBuf};
@@ -17,6 +17,7 @@ struct Small {
     piece: PieceIndex,
     buf: PartBuf,
     start: usize,
+    sha: Sha1,
     good: bool,
 }
 
@@ -42,7 +43,7 @@ impl Worker {
     ) -> Option<PieceJob> {
         let most = group(storage.geometry().piece_len()) as usize;
         let mut run = std::mem::take(&mut self.run);
-        let mut pieces = vec![hashed(storage, piece, buf, &mut run)];
+        let mut pieces = vec![added(piece, buf, &mut run)];
         let mut beyond = None;
         while pieces.len() < most {
             let wanted = piece.0.checked_add(pieces.len() as u32);
@@ -52,7 +53,7 @@ impl Worker {
                         && Some(next.0) == wanted
                         && is_small(storage, next, &buf) =>
                 {
-                    pieces.push(hashed(storage, next, buf, &mut run));
+                    pieces.push(added(next, buf, &mut run));
                 }
                 Ok(job) => {
                     beyond = Some(job);
@@ -61,6 +62,7 @@ impl Worker {
                 Err(_) => break,
             }
         }
+        hash(storage, &mut pieces, &run);
         let base = storage.geometry().piece_offset(piece);
         let mut results = Vec::with_capacity(pieces.len());
         for group in pieces.chunk_by(|one, next| one.good && next.good) {
@@ -88,9 +90,19 @@ impl Worker {
 }
 
 /// Adds a piece to a run. It is hashed there: the copy has brought it to this core.
-fn hashed(storage: &Storage, piece: PieceIndex, buf: PartBuf, run: &mut Vec<u8>) -> Small {
+fn added(piece: PieceIndex, buf: PartBuf, run: &mut Vec<u8>) -> Small {
     let start = run.len();
     run.extend_from_slice(&buf);
-    let hash = Sha1::digest(&run[start..]);
-    Small { piece, buf, start, good: hash == storage.metainfo().piece_hash(piece) }
+    Small { piece, buf, start, sha: Sha1::new(), good: false }
+}
+
+fn hash(storage: &Storage, pieces: &mut [Small], run: &[u8]) {
+    let messages = pieces.iter_mut().map(|small| {
+        let data = &run[small.start..small.start + small.buf.len()];
+        Message { sha: &mut small.sha, data }
+    });
+    update_many(&mut messages.collect::<Vec<_>>());
+    for small in pieces {
+        small.good = small.sha.clone().finalize() == storage.metainfo().piece_hash(small.piece);
+    }
 }

@@ -187,6 +187,19 @@ impl Storage {
         })
     }
 
+    /// Tells the system that a range will soon be read, in this order. Nothing waits for it, and nothing comes of it where
+    /// there is nothing to read.
+    pub(crate) fn ask_ahead(&self, offset: u64, len: u64) {
+        let has_parts = self.has_parts();
+        for segment in segments(self.metainfo.files(), offset, len) {
+            // Whoever reads it properly learns of errors.
+            let elsewhere = segment.pad || (has_parts && self.is_in_parts(&segment));
+            if !elsewhere && let Ok(file) = self.file(segment.file, Access::Read) {
+                beneath::advise(&file, segment.offset, segment.len);
+            }
+        }
+    }
+
     /// Cuts the slices where files begin, and at multiples of `step`, and has `read` fill those of each file.
     fn scatter<E: From<DiskError>>(
         &self,

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crossbeam_channel::{Receiver, Sender, select};
 
-use super::check::CheckTask;
+use super::check::CheckTurn;
 use super::frame::read_framed;
 use super::hasher::{PieceHash, block_hashes, block_hashes_on_disk};
 use super::sha::Sha1;
@@ -45,9 +45,9 @@ pub(crate) struct Worker {
     pub(crate) pieces: Receiver<PieceJob>,
     pub(crate) any: Receiver<AnyJob>,
     /// Checks wait until nothing else is to be done.
-    pub(crate) checks: Receiver<Arc<CheckTask>>,
+    pub(crate) checks: Receiver<CheckTurn>,
     /// A check that is not through goes back to the end of the queue, so that several make progress.
-    pub(crate) checks_again: Sender<Arc<CheckTask>>,
+    pub(crate) checks_again: Sender<CheckTurn>,
     pub(crate) answers: Answers,
     pub(crate) ahead_bytes: usize,
     pub(crate) kept: Arc<AtomicUsize>,
@@ -69,9 +69,9 @@ impl Worker {
             // Now and then a check goes first, so that it ends even while a download keeps the disk busy.
             let idle = pieces.is_empty() && any.is_empty();
             if (idle || turns.is_multiple_of(CHECK_EVERY))
-                && let Ok(task) = checks.try_recv()
+                && let Ok(turn) = checks.try_recv()
             {
-                self.check(task);
+                self.check(turn);
                 continue;
             }
             // Of those that are ready one is taken at random: neither reads nor writes can starve the other.
@@ -85,7 +85,7 @@ impl Worker {
             select! {
                 recv(pieces) -> job => match job { Ok(job) => self.piece(job), Err(_) => return },
                 recv(any) -> job => match job { Ok(job) => self.any(job), Err(_) => return },
-                recv(checks) -> task => match task { Ok(task) => self.check(task), Err(_) => return },
+                recv(checks) -> turn => match turn { Ok(turn) => self.check(turn), Err(_) => return },
             }
         }
     }
@@ -223,8 +223,9 @@ impl Worker {
         }
     }
 
-    fn check(&mut self, task: Arc<CheckTask>) {
-        let step = task.step(&mut self.scratch);
+    fn check(&mut self, mut turn: CheckTurn) {
+        let step = turn.step(&mut self.scratch);
+        let task = turn.task();
         let key = task.storage().key();
         if step.checked > 0 || step.error.is_some() {
             let (checked, good, error) = (step.checked, step.good, step.error);
@@ -233,8 +234,12 @@ impl Worker {
         }
         if !step.end {
             // Refused only when the owner is gone, and then nobody waits for the rest.
-            let _ = self.checks_again.send(task);
-        } else if task.leave() {
+            let _ = self.checks_again.send(turn);
+            return;
+        }
+        // Nothing else needs so much.
+        self.scratch = Vec::new();
+        if task.leave() {
             // After the answers of all workers, or one of them would come after the end.
             self.answers.send(DiskAnswer::Checked {
                 key,

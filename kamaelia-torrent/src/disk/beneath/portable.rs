@@ -156,6 +156,12 @@ pub(crate) fn read_cached_at(_file: &File, _slices: &mut [IoSliceMut<'_>], _offs
     0
 }
 
+/// Whether [`advise`] has an effect.
+pub(crate) const CAN_ADVISE: bool = false;
+
+/// The standard library has no way to tell the system what will be read.
+pub(crate) fn advise(_file: &File, _offset: u64, _len: u64) {}
+
 /// Writes at an offset.
 pub(crate) fn write_at(file: &File, data: &[u8], offset: u64) -> io::Result<usize> {
     let _seek = SEEK.lock().unwrap_or_else(|e| e.into_inner());

@@ -235,6 +235,26 @@ pub(crate) fn read_cached_at(_file: &File, _slices: &mut [IoSliceMut<'_>], _offs
     0
 }
 
+/// Whether [`advise`] has an effect.
+pub(crate) const CAN_ADVISE: bool =
+    cfg!(any(target_os = "linux", target_os = "android", target_os = "freebsd"));
+
+/// Tells the system that a range will soon be read. It is only advice: whoever reads it properly learns of errors.
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+pub(crate) fn advise(file: &File, offset: u64, len: u64) {
+    // Linux takes as much of each call as it would ask the device for at once, and leaves the rest out.
+    const AT_ONCE: u64 = 256 * 1024;
+    let mut at = 0;
+    while let Some(n) = std::num::NonZeroU64::new((len - at).min(AT_ONCE)) {
+        let _ = rustix::fs::fadvise(file, offset + at, Some(n), rustix::fs::Advice::WillNeed);
+        at += n.get();
+    }
+}
+
+/// Other systems cannot be told.
+#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
+pub(crate) fn advise(_file: &File, _offset: u64, _len: u64) {}
+
 /// Writes at an offset with one call.
 pub(crate) fn write_at(file: &File, data: &[u8], offset: u64) -> io::Result<usize> {
     file.write_at(data, offset)
