@@ -60,8 +60,10 @@ fn works_until_it_is_killed() {
         if access == HookedAccess::Copy && copies.fetch_add(1, Ordering::SeqCst) + 1 == point {
             // Not by a print macro: the harness keeps that of other threads for itself at times.
             writeln!(std::io::stdout(), "\n{REACHED}").unwrap();
-            while holds {
-                std::thread::park();
+            if holds {
+                loop {
+                    std::thread::park();
+                }
             }
         }
         Ok(())
