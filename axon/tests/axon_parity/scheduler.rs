@@ -227,7 +227,7 @@ fn test_runThreadsSlowmo() {
         let expected = Duration::from_millis(slow) * (passes + 2);
         assert!(start.elapsed() >= expected, "{:?}", start.elapsed());
         if slow == 0 {
-            assert!(start.elapsed() < Duration::from_millis(20 * 7));
+            assert!(start.elapsed() < Duration::from_secs(10));
         }
     }
 }

@@ -35,7 +35,7 @@ fn virtual_time_jumps_from_timer_to_timer_in_their_order() {
     s.run().unwrap();
     let expected = [("a", 1), ("a2", 1), ("b", 2), ("a", 2), ("a2", 2), ("c", 3), ("b", 4), ("c", 6)];
     assert_eq!(*log.borrow(), expected);
-    assert!(real.elapsed() < Duration::from_secs(10));
+    assert!(real.elapsed() < Duration::from_secs(60));
 }
 
 #[test]

@@ -54,7 +54,7 @@ fn a_component_that_never_yields_is_named_again_and_again() {
         c.set_tag("-spinner");
         c
     });
-    assert!(all.len() == 2 && all.iter().all(|s| s.name == name), "{all:?}");
+    assert!(all.len() >= 2 && all.iter().all(|s| s.name == name), "{all:?}");
     assert!(name.ends_with("-spinner"));
     assert!(all[0].time >= LIMIT && all[1].time >= 2 * LIMIT, "{all:?}");
     assert!(all[0].to_string().starts_with(&format!("{name} has not yielded for ")));
@@ -67,7 +67,8 @@ fn a_hook_that_never_ends_is_the_components_too() {
         c.on_close_down(move || spin(&go_on));
         c
     });
-    assert!(all.len() == 2 && all.iter().all(|s| s.name == name), "{all:?}");
+    // On a busy machine it may be named once more before it goes on.
+    assert!(all.len() >= 2 && all.iter().all(|s| s.name == name), "{all:?}");
 }
 
 /// Steps, however many, and sleep, however long, are no reason to bark; nor is what comes after a panic.
@@ -77,7 +78,7 @@ fn those_that_yield_are_left_alone() {
     s.set_on_failure(axon::OnFailure::GoOn);
     let (tell, told) = mpsc::channel();
     // A limit that a busy machine does not reach by taking the processor away.
-    let limit = Duration::from_millis(400);
+    let limit = Duration::from_millis(1500);
     let watch = Watchdog::new(limit).on_stuck(move |s| tell.send(s.clone()).unwrap()).watch(&s);
     s.activate(body(async |_| panic!("at once")));
     s.activate(body(async move |cx| {
