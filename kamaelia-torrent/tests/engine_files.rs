@@ -408,6 +408,30 @@ fn a_change_behind_our_back_is_seen_soon_after_the_next_read() {
     assert_eq!(node.status(id).state, State::Downloading);
 }
 
+/// The first look, after the first read, is at all files; the next at all of them is hours away.
+#[test]
+fn a_change_to_a_file_that_is_read_is_not_left_for_the_look_at_all_files() {
+    let torrent = folder();
+    let dir = tempfile::tempdir().unwrap();
+    torrent.store(dir.path());
+    let mut node = Node::start(Settings { look_interval: Duration::from_secs(7 * 3600), ..settings() });
+    let id = node.add(AddTorrent::new(torrent.metainfo.clone(), dir.path()));
+    node.wait_started(id);
+    let count = torrent.metainfo.geometry().piece_count();
+    for (file, left) in [("t/a", count - 1), ("t/sub/b", count - 2)] {
+        let path = dir.path().join(file);
+        let mut data = fs::read(&path).unwrap();
+        data[0] ^= 1;
+        fs::write(&path, data).unwrap();
+        let to = tempfile::tempdir().unwrap();
+        let (_leech, _) = leech(&torrent, to.path(), &node);
+        assert_eq!(changed(&mut node), [PathBuf::from(file)]);
+        while node.status(id).pieces_have != left {
+            node.wait("a verdict", |e| matches!(e, Event::PieceVerified { .. }));
+        }
+    }
+}
+
 #[test]
 fn a_file_removed_from_a_complete_torrent_is_not_brought_back_unless_asked_for() {
     let torrent = folder();

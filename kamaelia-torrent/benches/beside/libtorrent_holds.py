@@ -61,11 +61,13 @@ def idle(count, seconds=5, tracker="", addresses=0):
 
 def active(active, count, folder, role):
     active, seeds = int(active), role == "--seed"
-    ours = session(connections_limit=active + 10, unchoke_slots_limit=-1, listen_queue_size=1000,
+    # It refuses some a while before its limit.
+    ours = session(connections_limit=2 * active + 1000, unchoke_slots_limit=-1, listen_queue_size=1000,
                    max_allowed_in_request_queue=200_000, allow_multiple_connections_per_ip=True)
     load(ours, [torrent(i) for i in range(int(count))], folder, lambda i: seeds or i >= active)
     handles = [t for t in ours.get_torrents() if int(t.status().name[1:]) < active]
-    # A leech looks first whether anything is there.
+    # A leech looks first whether anything is there, and who comes too early is sent away.
+    time.sleep(1)
     while any(t.status().state in (lt.torrent_status.checking_files, lt.torrent_status.checking_resume_data)
               for t in handles):
         time.sleep(0.05)
@@ -75,7 +77,7 @@ def active(active, count, folder, role):
     done = seeds
     while ended.is_alive():
         time.sleep(0.1)
-        if not done and all(t.is_seed() for t in handles):
+        if not done and all(t.status().is_seeding for t in handles):
             done = True
             print(json.dumps({"event": "done"}), flush=True)
 

@@ -3,8 +3,10 @@
 
     cargo build --release -p kamaelia-torrent --bin kamaelia-torrent --example engine_bench
     python3 kamaelia-torrent/benches/beside/measure.py                             # download and seed
-    python3 kamaelia-torrent/benches/beside/measure.py --all --out docs/src/images # everything, into the book
     python3 kamaelia-torrent/benches/beside/measure.py --only peers,delay
+    python3 kamaelia-torrent/benches/beside/measure.py --all --runs 3 --out docs/src/images
+
+The last one measures everything, into the book, in half an hour.
 
 Needs Python 3 with libtorrent (`pip install libtorrent`); aria2, rtorrent, Transmission, qBittorrent and rqbit take part
 if they are installed. `.ci/install-clients` gets all of them. Linux only: processor time and memory are read from /proc.

@@ -20,7 +20,7 @@ METRICS = {
     "load": ("loaded in s", "%.2f", 1),
     "each": ("memory for each, KiB", "%.1f", 1),
     "core": ("of a core, idle", "%.4f", 1),
-    "later": ("ten seconds later, KiB", "%.1f", 1),
+    "later": ("five seconds later, KiB", "%.1f", 1),
     "busy": ("of a core", "%.3f", 1),
     "announces": ("announces", "%.0f", 1),
     "announce": ("CPU-ms for each announce", "%.2f", 0.001),

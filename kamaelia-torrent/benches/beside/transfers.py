@@ -72,7 +72,7 @@ class Disk(Transfers):
 
     def run(self):
         with self.scratch(self.options.disk) as target:
-            super().run(min(3, self.options.runs), target)
+            super().run(min(2, self.options.runs), target)
 
 
 class Pieces(Transfers):
@@ -96,7 +96,7 @@ class Files(Transfers):
     def run(self):
         count = 5000 if self.options.size >= 256 else 500
         with self.scratch() as root, Course(self.options, root, count * 64 // 1024, files=count) as course:
-            self.take_turns(course, self.clients(), min(3, self.options.runs))
+            self.take_turns(course, self.clients(), min(2, self.options.runs))
 
 
 class First(Part):

@@ -32,8 +32,8 @@ pub use limits::{SetConnectionLimits, SetLimits};
 pub use reading::{ClearPieceDeadlines, ReadFile, SetPieceDeadline, StopReading};
 pub use selection::{ListFiles, SetFilePriorities};
 pub use session::{
-    GetSessionStats, News, NewsKinds, PauseTorrent, ResumeTorrent, SetQueueLimits, SetQueuePosition,
-    SetStopRule, Subscribe,
+    GetSessionStats, News, NewsKinds, PauseAllTorrents, PauseTorrent, ResumeAllTorrents, ResumeTorrent,
+    SetQueueLimits, SetQueuePosition, SetStopRule, Subscribe,
 };
 pub use stored::{RemoveTorrent, RestoreTorrents};
 

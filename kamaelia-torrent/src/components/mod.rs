@@ -28,9 +28,10 @@ pub use file_stream::{FileChoice, FileStreamPorts, TorrentFileStream};
 pub use http_client::{FetchFailed, HttpClientPorts, SimpleHttpClient};
 pub use ipc::{
     AddPeers, ClearPieceDeadlines, CloseTorrent, CreateNewTorrent, GetSessionStats, ListFiles, MakeTorrent,
-    News, NewsKinds, PauseTorrent, ReadFile, RemoveTorrent, RequestTag, RestoreTorrents, ResumeTorrent,
-    ServiceMessage, SetConnectionLimits, SetFilePriorities, SetLimits, SetPieceDeadline, SetQueueLimits,
-    SetQueuePosition, SetStopRule, StopReading, Subscribe, TorrentEvent, TorrentStartFail,
+    News, NewsKinds, PauseAllTorrents, PauseTorrent, ReadFile, RemoveTorrent, RequestTag, RestoreTorrents,
+    ResumeAllTorrents, ResumeTorrent, ServiceMessage, SetConnectionLimits, SetFilePriorities, SetLimits,
+    SetPieceDeadline, SetQueueLimits, SetQueuePosition, SetStopRule, StopReading, Subscribe, TorrentEvent,
+    TorrentStartFail,
 };
 pub use ipc::{MoveTorrent, RecheckTorrent, RenameFile, RetryDisk};
 pub use maker::{MakerPorts, TorrentMaker};

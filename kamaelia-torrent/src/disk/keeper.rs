@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{Receiver, Sender};
 
@@ -36,8 +36,9 @@ pub(crate) enum KeeperJob {
     Move(Box<Move>),
     /// The files are in both places.
     Moved(Box<Move>, Box<Result<Option<Relocation>, DiskError>>),
-    /// Looks whether files were changed by somebody else. Only those of which all pieces are in the set.
-    Look { storage: Arc<Storage>, have: Bitfield },
+    /// Looks whether files were changed by somebody else. Only those of which all pieces are in the set, and only those
+    /// that were read lately unless the last look at all was so long ago.
+    Look { storage: Arc<Storage>, have: Bitfield, all_after: Duration },
     /// Remembers a torrent.
     Remember { key: StorageKey, stored: Box<Stored> },
     /// Forgets a torrent.
@@ -93,6 +94,8 @@ pub(crate) struct Stamps {
     files: Vec<Option<FileStamp>>,
     /// Files to be looked at again at the next save.
     again: BTreeSet<usize>,
+    /// When all of them were last looked at because some were read.
+    looked: Option<Instant>,
 }
 
 impl Keeper {
@@ -143,8 +146,8 @@ impl Keeper {
             }
             KeeperJob::Move(job) => return job.copy_aside(),
             KeeperJob::Moved(job, relocated) => self.moved(*job, *relocated),
-            KeeperJob::Look { storage, have } => {
-                DiskAnswer::Looked { key: storage.key(), changed: self.look(&storage, &have) }
+            KeeperJob::Look { storage, have, all_after } => {
+                DiskAnswer::Looked { key: storage.key(), changed: self.look(&storage, &have, all_after) }
             }
             KeeperJob::Remember { key, stored } => {
                 let put = |store: &Arc<Store>| {
@@ -249,7 +252,7 @@ impl Keeper {
                 recheck.set(piece);
             }
         }
-        self.stamps.insert(key, Stamps { files: stamps, again: BTreeSet::new() });
+        self.stamps.insert(key, Stamps { files: stamps, again: BTreeSet::new(), looked: None });
         let totals = record.map_or_else(Totals::default, |r| Totals {
             uploaded: r.uploaded,
             downloaded: r.downloaded,
@@ -301,11 +304,18 @@ impl Keeper {
     }
 
     /// Files that are not as they were when they were last recorded, and whether they are missing.
-    fn look(&mut self, storage: &Storage, have: &Bitfield) -> Vec<(usize, bool)> {
+    fn look(&mut self, storage: &Storage, have: &Bitfield, all_after: Duration) -> Vec<(usize, bool)> {
         let Some(stamps) = self.stamps.get_mut(&storage.key()) else { return Vec::new() };
+        let (now, recent) = (Instant::now(), storage.recent.take());
+        let files: Vec<usize> = if stamps.looked.is_none_or(|at| now - at >= all_after) {
+            stamps.looked = Some(now);
+            (0..stamps.files.len()).collect()
+        } else {
+            recent.collect()
+        };
         let mut changed = Vec::new();
-        for i in 0..stamps.files.len() {
-            let Some(then) = stamps.files[i] else { continue };
+        for i in files {
+            let Some(&Some(then)) = stamps.files.get(i) else { continue };
             let settled = !stamps.again.contains(&i) && storage.pieces_of(i).all(|piece| have.get(piece));
             if !settled {
                 continue;
@@ -326,10 +336,11 @@ impl Keeper {
         // Data first: the record must never speak of something that is not on the medium.
         let changed = storage.sync()?;
         let count = storage.metainfo().files().len();
-        let stamps = self
-            .stamps
-            .entry(storage.key())
-            .or_insert_with(|| Stamps { files: vec![None; count], again: (0..count).collect() });
+        let stamps = self.stamps.entry(storage.key()).or_insert_with(|| Stamps {
+            files: vec![None; count],
+            again: (0..count).collect(),
+            looked: None,
+        });
         stamps.again.extend(changed);
         let mut waited = false;
         for i in std::mem::take(&mut stamps.again) {

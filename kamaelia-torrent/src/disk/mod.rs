@@ -393,10 +393,11 @@ impl Disk {
         Arc::new(storage.at(storage.root().to_path_buf(), storage.names()))
     }
 
-    /// Looks whether files of which all pieces are in `have` were changed by somebody else since they were recorded.
-    /// Answered by [`DiskAnswer::Looked`].
-    pub fn look(&self, storage: &Arc<Storage>, have: Bitfield) {
-        self.keep(KeeperJob::Look { storage: Arc::clone(storage), have });
+    /// Looks whether files of which all pieces are in `have` were changed by somebody else since they were recorded: those
+    /// that were read since the last look, or all of them if they were not looked at for the time `all_after`. Answered
+    /// by [`DiskAnswer::Looked`].
+    pub fn look(&self, storage: &Arc<Storage>, have: Bitfield, all_after: std::time::Duration) {
+        self.keep(KeeperJob::Look { storage: Arc::clone(storage), have, all_after });
     }
 
     /// Syncs the data and writes the resume record. Answered by [`DiskAnswer::Saved`].

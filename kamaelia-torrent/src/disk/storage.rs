@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, IoSliceMut};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::UNIX_EPOCH;
 
@@ -37,6 +38,7 @@ pub struct Storage {
     names: Option<Arc<BTreeMap<usize, PathBuf>>>,
     /// Counts the places of a torrent: open files of one are not those of another.
     pub(super) place: u32,
+    pub(super) recent: Recent,
 }
 
 impl Storage {
@@ -50,7 +52,8 @@ impl Storage {
     ) -> Storage {
         let parts = Arc::new(Parts::new(priorities));
         let (dir, dirty, home, names) = (OnceLock::new(), Arc::default(), None, None);
-        Storage { key, metainfo, root, allocation, cache, dir, parts, dirty, home, names, place: 0 }
+        let recent = Recent::default();
+        Storage { key, metainfo, root, allocation, cache, dir, parts, dirty, home, names, recent, place: 0 }
     }
 
     /// The same torrent with its files in another folder, or under other names, or opened afresh. Nothing is moved.
@@ -66,6 +69,7 @@ impl Storage {
             parts: Arc::clone(&self.parts),
             dirty: Arc::clone(&self.dirty),
             names: (!names.is_empty()).then(|| Arc::new(names)),
+            recent: Recent::default(),
             place: self.place + 1,
         }
     }
@@ -155,6 +159,7 @@ impl Storage {
             }
             self.before(HookedAccess::Read, segment)?;
             let file = self.file(segment.file, Access::Read)?;
+            self.recent.note(segment.file);
             beneath::read_exact_vectored_at(&file, part, segment.offset).map_err(|e| {
                 if e.kind() == io::ErrorKind::UnexpectedEof {
                     DiskError::Short { path: self.path(segment.file), end: segment.offset + segment.len }
@@ -179,6 +184,7 @@ impl Storage {
         self.scatter(offset, slices, u64::MAX, |segment, part| {
             let file = self.cache.peek((self.key, self.place, segment.file)).ok_or(NotCached)?;
             let want: usize = part.iter().map(|slice| slice.len()).sum();
+            self.recent.note(segment.file);
             let n = beneath::read_cached_at(&file, part, segment.offset);
             if let Some(file) = Arc::into_inner(file) {
                 close(file);
@@ -449,6 +455,27 @@ impl Storage {
 
     pub(crate) fn dirty(&self) -> MutexGuard<'_, BTreeSet<usize>> {
         self.dirty.lock().unwrap_or_else(|e| e.into_inner())
+    }
+}
+
+/// Some of the files that were read lately. It costs no lock; of many files some get lost, which are found by a look at
+/// all.
+#[derive(Debug, Default)]
+pub(crate) struct Recent([AtomicU32; 4]);
+
+impl Recent {
+    fn note(&self, file: usize) {
+        // Numbers from 1 on; 0 is none. A torrent of so many files that they do not fit would be refused.
+        let (place, number) = (&self.0[file % self.0.len()], file as u32 + 1);
+        if place.load(Ordering::Relaxed) != number {
+            place.store(number, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes them out.
+    pub(crate) fn take(&self) -> impl Iterator<Item = usize> + '_ {
+        let taken = self.0.iter().map(|place| place.swap(0, Ordering::Relaxed));
+        taken.filter_map(|number| (number as usize).checked_sub(1))
     }
 }
 

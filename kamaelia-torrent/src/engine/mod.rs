@@ -52,7 +52,7 @@ use crate::proto::announce::Turns;
 use crate::proto::buffer::BufferPool;
 use crate::proto::handshake::PeerId;
 use crate::proto::info_hash::InfoHash;
-use crate::proto::torrent::{Landing, PeerKey, PeerSource, PeerStats, Torrent};
+use crate::proto::torrent::{Landing, PeerKey, PeerSource, PeerStats, Torrent, Uploads};
 
 use links::Link;
 use queue::Queue;
@@ -112,6 +112,8 @@ pub struct Engine {
     hungry: VecDeque<usize>,
     /// Buffers for reads of blocks, to be used again.
     spare: Vec<Vec<u8>>,
+    /// What is read ahead for the peers of all torrents.
+    uploads: Uploads,
     read_buf: Box<[u8]>,
     landing: Landing,
     disk: Disk,
@@ -204,6 +206,7 @@ impl Engine {
             pool: BufferPool::new(settings.memory),
             hungry: VecDeque::new(),
             spare: Vec::new(),
+            uploads: Uploads::default(),
             read_buf: vec![0; READ_LEN].into_boxed_slice(),
             landing: Landing::default(),
             disk,

@@ -72,7 +72,8 @@ pub struct Settings {
     pub handshake_timeout: Duration,
     /// How long after a piece was verified the resume record is written. Default 5 s.
     pub save_interval: Duration,
-    /// How long after something was read from a torrent's files they are looked at for changes by others. Default 10 s.
+    /// How often the files of a torrent that is read from are looked at for changes by others. Those that were read are
+    /// looked at a second later at most, but for some of a torrent that is read in many files at once. Default 10 s.
     pub look_interval: Duration,
     /// How long trackers may take to be told that we stopped. Default 3 s.
     pub stop_timeout: Duration,

@@ -63,6 +63,7 @@ impl Engine {
         config.seed = self.rng.u64(..);
         config.max_peers = self.settings.max_peers_per_torrent;
         config.upload_slots = self.connection_limits().slots_of_a_torrent();
+        config.uploads = self.uploads.clone();
         config.sequential = slot.settings.sequential;
         if let Some(selection) = &slot.selection {
             config.priorities = selection.pieces(&slot.metainfo);

@@ -33,7 +33,8 @@ impl Engine {
                 }
                 TorrentOutput::Read { peer, blocks } => {
                     if slot.look_at.is_none() {
-                        slot.look_at = Some(now + self.settings.look_interval);
+                        let next = self.next_look(now);
+                        self.torrents[t].look_at = Some(next);
                     }
                     self.read_blocks(t, peer, blocks);
                 }

@@ -344,7 +344,12 @@ impl Engine {
             return;
         }
         slot.jobs += 1;
-        self.disk.look(&slot.storage, have);
+        self.disk.look(&slot.storage, have, self.settings.look_interval);
+    }
+
+    /// When the files of a torrent are looked at of which something is read now.
+    pub(super) fn next_look(&self, now: Instant) -> Instant {
+        now + self.settings.look_interval.min(LOOK_AT_READ)
     }
 
     /// The files were looked at.
@@ -372,3 +377,7 @@ impl Engine {
 
 /// After this time files that were missing are looked for again, as a disk that refused is tried again.
 const TRY_AGAIN: Duration = Duration::from_secs(600);
+
+/// How long after a file was read it is looked at; all others of its torrent come less often. While a torrent is read from
+/// this costs one job for the keeper a second, and for each file that was read, up to four, as much as opening it.
+const LOOK_AT_READ: Duration = Duration::from_secs(1);

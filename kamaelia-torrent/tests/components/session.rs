@@ -9,8 +9,9 @@ use std::time::Duration;
 use axon::prelude::*;
 use axon::tracker::Tracker as Cat;
 use kamaelia_torrent::components::{
-    AddPeers, CreateNewTorrent, GetSessionStats, News, NewsKinds, PauseTorrent, RequestTag, ResumeTorrent,
-    SetQueueLimits, SetQueuePosition, SetStopRule, Subscribe, TorrentClient, TorrentEvent, TorrentPatron,
+    AddPeers, CreateNewTorrent, GetSessionStats, News, NewsKinds, PauseAllTorrents, PauseTorrent, RequestTag,
+    ResumeAllTorrents, ResumeTorrent, SetQueueLimits, SetQueuePosition, SetStopRule, Subscribe,
+    TorrentClient, TorrentEvent, TorrentPatron,
 };
 use kamaelia_torrent::engine::{Activity, PauseCause, QueueLimits, Settings, State, StopRule, TorrentId};
 use kamaelia_torrent::make::Maker;
@@ -140,6 +141,43 @@ fn a_patron_pauses_and_resumes_and_hears_of_it() {
         (tag, stats.torrents, stats.paused, stats.removed.downloaded),
         (Some(RequestTag(42)), 1, 1, 0)
     );
+}
+
+#[test]
+fn all_torrents_are_paused_and_resumed_by_one_message() {
+    let dir = tempfile::tempdir().unwrap();
+    let (s, cat) = (Scheduler::new(), Cat::new());
+    let create = |name: &str| {
+        let news = NewsKinds::PAUSES;
+        Message::new(CreateNewTorrent { news, ..CreateNewTorrent::new(made(dir.path(), name)) })
+    };
+    let (mut started, mut paused) = (0, 0);
+    let script: Script = Box::new(move |event| {
+        match news(event) {
+            Some(News::Started) => started += 1,
+            Some(News::Paused { cause: PauseCause::User }) => paused += 1,
+            _ => return Some(vec![]),
+        }
+        match (started, paused) {
+            (2, 0) => Some(vec![Message::new(PauseAllTorrents)]),
+            (2, 2) => Some(vec![Message::new(ResumeAllTorrents)]),
+            (4, 2) => None,
+            _ => Some(vec![]),
+        }
+    });
+    let first = vec![create("x"), create("y")];
+    let seen = conduct(&s, &patron(&cat, dir.path()), first, script);
+    s.run_bounded().unwrap();
+    let of = |id| {
+        // Checks take turns: the second may be told that it waits.
+        let told = |e: &TorrentEvent| matches!(e, TorrentEvent::News { torrent_id, .. } if *torrent_id == id);
+        let news = seen.all().iter().filter(|e| told(e)).filter_map(news).collect::<Vec<_>>();
+        news.into_iter().filter(|news| !matches!(news, News::Queued { .. })).collect::<Vec<_>>()
+    };
+    let paused = News::Paused { cause: PauseCause::User };
+    for id in [TorrentId(1), TorrentId(2)] {
+        assert_eq!(of(id), [News::Started, paused.clone(), News::Started], "torrent {id}");
+    }
 }
 
 #[test]

@@ -6,8 +6,8 @@ use axon::Message;
 
 use super::Work;
 use crate::components::ipc::{
-    GetSessionStats, News, NewsKinds, PauseTorrent, ResumeTorrent, SetQueueLimits, SetQueuePosition,
-    SetStopRule, Subscribe, TorrentEvent,
+    GetSessionStats, News, NewsKinds, PauseAllTorrents, PauseTorrent, ResumeAllTorrents, ResumeTorrent,
+    SetQueueLimits, SetQueuePosition, SetStopRule, Subscribe, TorrentEvent,
 };
 use crate::engine::{ControlError, Event, TorrentId};
 
@@ -20,6 +20,10 @@ impl Work<'_> {
         } else if let Some(&ResumeTorrent { torrent_id }) = message.downcast_ref() {
             let result = self.engine.resume(torrent_id);
             self.answer(torrent_id, "ResumeTorrent", result);
+        } else if message.is::<PauseAllTorrents>() {
+            self.engine.pause_all();
+        } else if message.is::<ResumeAllTorrents>() {
+            self.engine.resume_all();
         } else if let Some(&SetQueuePosition { torrent_id, position }) = message.downcast_ref() {
             let result = self.engine.set_queue_position(torrent_id, position);
             self.answer(torrent_id, "SetQueuePosition", result);

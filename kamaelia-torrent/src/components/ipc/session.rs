@@ -34,6 +34,26 @@ impl fmt::Display for ResumeTorrent {
     }
 }
 
+/// Pauses all torrents, for all who use the client. Each that was not paused says so, as after [`PauseTorrent`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PauseAllTorrents;
+
+impl fmt::Display for PauseAllTorrents {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pause all torrents")
+    }
+}
+
+/// Lets all paused torrents go on, each as soon as it is its turn, for all who use the client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ResumeAllTorrents;
+
+impl fmt::Display for ResumeAllTorrents {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Resume all torrents")
+    }
+}
+
 /// Moves a torrent in the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SetQueuePosition {

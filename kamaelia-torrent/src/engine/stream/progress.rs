@@ -138,7 +138,8 @@ impl Engine {
             slot.jobs += 1;
             slot.reads += 1;
             if slot.look_at.is_none() && slot.runs() {
-                slot.look_at = Some(now + self.settings.look_interval);
+                let next = self.next_look(now);
+                self.torrents[t].look_at = Some(next);
                 self.touch(t);
             }
             let slot = &self.torrents[t];

@@ -19,7 +19,7 @@ use super::{
     handshake::{PeerId, Reserved},
     pipeline::Pipeline,
     rate::Rate,
-    torrent::{Direction, LEAST_READS, PeerError, PeerKey, PeerStats, SourceId},
+    torrent::{Direction, LEAST_READS, PeerError, PeerKey, PeerStats, Reads, SourceId, Uploads},
     wire::{Decoder, Message},
 };
 
@@ -89,7 +89,7 @@ pub(crate) struct Peer {
     /// Blocks that it asks for.
     pub(crate) queue: VecDeque<BlockRequest>,
     /// Reads at the disk or on their way to the network.
-    pub(crate) reading: u32,
+    pub(crate) reading: Reads,
     /// How many of them there may be.
     pub(crate) reads: u32,
     pub(crate) paused: bool,
@@ -180,14 +180,15 @@ pub(crate) struct Opening {
     pub(crate) reserved: Reserved,
     pub(crate) source: SourceId,
     pub(crate) nothing: Arc<Bitfield>,
+    pub(crate) uploads: Uploads,
     pub(crate) first_requests: u32,
     pub(crate) most_requests: u32,
 }
 
 impl Peer {
     pub(crate) fn new(now: Instant, opening: Opening) -> Peer {
-        let Opening { key, addr, direction, id, reserved, source, nothing, first_requests, most_requests } =
-            opening;
+        let Opening { key, addr, direction, id, reserved, source, nothing, .. } = opening;
+        let Opening { uploads, first_requests, most_requests, .. } = opening;
         Peer {
             key,
             addr,
@@ -228,7 +229,7 @@ impl Peer {
             thirsty: None,
             disorderly: false,
             queue: VecDeque::new(),
-            reading: 0,
+            reading: Reads::new(uploads),
             reads: LEAST_READS,
             paused: false,
             held: None,
@@ -343,7 +344,7 @@ impl Peer {
     }
 
     fn unread_since(&self) -> Option<Instant> {
-        let reading = (self.reading > 0).then_some(self.sent_at);
+        let reading = (self.reading.count() > 0).then_some(self.sent_at);
         self.out_since.into_iter().chain(reading).min()
     }
 

@@ -52,7 +52,7 @@ impl Torrent {
             assert_eq!(peer.out_since.is_some(), !peer.out.is_empty());
             assert_eq!(self.by_key.get(&peer.key), Some(&slot));
             assert!(peer.asked.is_empty() || peer.fast || !peer.choking_us, "asked although choked");
-            let served = peer.reading > 0 || peer.asks_leave;
+            let served = peer.reading.count() > 0 || peer.asks_leave;
             assert!(served || peer.queue.is_empty(), "requests lie about");
         }
         for (slot, peer) in &self.peers {

@@ -86,6 +86,7 @@ impl Torrent {
             reserved: handshake.reserved,
             source,
             nothing: self.nothing.clone(),
+            uploads: self.cfg.uploads.clone(),
             first_requests: self.cfg.min_requests,
             most_requests: self.cfg.max_requests.min(extension::UNTOLD_QUEUE),
         };

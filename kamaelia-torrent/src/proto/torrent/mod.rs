@@ -26,6 +26,7 @@ mod timers;
 mod types;
 mod unsure;
 mod upload;
+mod uploads;
 mod urgent;
 
 use std::{
@@ -45,6 +46,8 @@ pub use types::{
     TorrentStats, Waste,
 };
 pub(crate) use upload::LEAST_READS;
+pub(crate) use uploads::Reads;
+pub use uploads::Uploads;
 use urgent::Urgent;
 
 use super::{

@@ -107,7 +107,7 @@ impl Torrent {
 impl Peer {
     /// Whether more may be read for it now.
     pub(super) fn may_read(&self) -> bool {
-        self.reading < self.reads && !self.queue.is_empty()
+        self.reading.count() < self.reads && !self.queue.is_empty()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use super::Uploads;
 use crate::proto::{
     bitfield::{Bitfield, BitfieldError},
     buffer::PartBuf,
@@ -58,6 +59,8 @@ pub struct TorrentConfig {
     pub max_peers: usize,
     /// Peers served at a time; `None` adapts the number to what the line carries, at least 8.
     pub upload_slots: Option<usize>,
+    /// What is read ahead for peers is counted here, so that it stays within bounds over all torrents that share it.
+    pub uploads: Uploads,
     /// Most blocks asked of one peer at a time, whatever it takes; of one that does not say (BEP 10, `reqq`), at
     /// most 500.
     pub max_requests: u32,
@@ -83,6 +86,7 @@ impl TorrentConfig {
             seed: 0,
             max_peers: 100,
             upload_slots: None,
+            uploads: Uploads::default(),
             max_requests: extension::REQUEST_QUEUE,
             min_requests: 64,
             sequential: false,

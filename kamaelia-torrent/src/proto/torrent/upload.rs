@@ -23,7 +23,7 @@ impl Torrent {
     pub fn blocks_sent(&mut self, now: Instant, key: PeerKey, _blocks: u32, bytes: u64) {
         let Some(&slot) = self.by_key.get(&key) else { return };
         let Some(peer) = self.peers.get_mut(slot) else { return };
-        peer.reading = peer.reading.saturating_sub(1);
+        peer.reading.end(bytes);
         peer.up.add(now, bytes);
         peer.turn_sent += bytes;
         peer.sent_at = now;
@@ -40,7 +40,11 @@ impl Torrent {
         let Some(peer) = self.peers.get_mut(slot) else { return };
         if waiting >= LEAST_READS as usize {
             peer.reads = (peer.reads - 1).max(LEAST_READS);
-        } else if waiting == 0 && peer.reading >= peer.reads && !peer.queue.is_empty() {
+        } else if waiting == 0
+            && peer.reading.count() >= peer.reads
+            && !peer.queue.is_empty()
+            && self.cfg.uploads.has_plenty()
+        {
             peer.reads = (peer.reads + 1).min(MOST_READS);
             self.serve(now, slot);
         }
@@ -50,7 +54,7 @@ impl Torrent {
     pub fn read_failed(&mut self, now: Instant, key: PeerKey, blocks: &[BlockRequest]) {
         let Some(&slot) = self.by_key.get(&key) else { return };
         let Some(peer) = self.peers.get_mut(slot) else { return };
-        peer.reading = peer.reading.saturating_sub(1);
+        peer.reading.end(blocks.iter().map(|block| u64::from(block.len)).sum());
         if !peer.fast {
             return self.disconnect(now, slot, PeerError::ReadFailed);
         }
@@ -133,10 +137,11 @@ impl Torrent {
         // A slow peer gets short runs: two of them wait in memory for it.
         let most = (peer.up.at(now) as u64).clamp(SHORT_RUN.into(), PART_LEN.into()) as u32;
         let most = most.min(leave);
-        while peer.reading < peer.reads
+        while peer.reading.count() < peer.reads
             && handed < u64::from(leave)
             && let Some(first) = peer.queue.pop_front()
         {
+            let most = most.min(self.cfg.uploads.longest_run());
             let mut run = vec![first];
             let (mut last, mut len) = (first, first.len);
             while let Some(next) = peer.queue.front()
@@ -147,15 +152,15 @@ impl Torrent {
                 run.push(last);
                 peer.queue.pop_front();
             }
-            if peer.reading == 0 {
+            if peer.reading.count() == 0 {
                 // The time that the peer has for reading begins.
                 peer.sent_at = now;
             }
-            peer.reading += 1;
+            peer.reading.begin(len);
             handed += u64::from(len) + run.len() as u64 * BLOCK_HEADER_LEN;
             self.outputs.push_back(TorrentOutput::Read { peer: peer.key, blocks: run });
         }
-        let reading = (peer.reading > 0).then(|| peer.deadline());
+        let reading = (peer.reading.count() > 0).then(|| peer.deadline());
         self.unpause(now, slot);
         if let Some(deadline) = reading {
             self.wake_at(deadline);
@@ -238,7 +243,7 @@ impl Torrent {
                 since: peer.since,
                 served: self.sources.get(peer.source).and_then(|source| source.served),
                 sent: peer.turn_sent,
-                busy: !peer.queue.is_empty() || peer.reading > 0,
+                busy: !peer.queue.is_empty() || peer.reading.count() > 0,
             })
             .collect()
     }
