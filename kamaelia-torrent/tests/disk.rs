@@ -36,7 +36,7 @@ impl Rig {
             if let Some(answer) = self.disk.next_answer() {
                 return answer;
             }
-            self.rings.recv_timeout(std::time::Duration::from_secs(20)).expect("a ring for the answer");
+            self.rings.recv_timeout(std::time::Duration::from_secs(180)).expect("a ring for the answer");
         }
     }
 

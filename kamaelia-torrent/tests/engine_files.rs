@@ -1,11 +1,14 @@
 //! Files that are moved, renamed, checked again, changed by others, or refused by the disk.
 
+#[path = "support/granted.rs"]
+mod granted;
 mod support;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use granted::Granted;
 use kamaelia_torrent::engine::{AddTorrent, CheckPolicy, Event, RequestError, Settings, State, TorrentId};
 use support::node::*;
 use support::*;
@@ -164,11 +167,15 @@ fn a_move_in_the_middle_of_a_check_goes_on_with_the_check_there() {
     let torrent = single("f", 48 << 20, 65_536, 4);
     let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     torrent.store(from.path());
-    let mut node = Node::start(settings());
+    let granted = Granted::default();
+    let mut node = Node::start(Settings { disk_hook: Some(granted.hook()), ..settings() });
     let id = node.add(AddTorrent::new(torrent.metainfo.clone(), from.path()));
+    // Of 48 MiB it can have no more until it is told to move.
+    granted.more(12 << 20);
     node.wait("check", |e| matches!(e, Event::Checking { checked, .. } if *checked > 0));
     let dir = to.path().to_path_buf();
     node.call(move |engine| engine.move_storage(id, dir)).unwrap();
+    granted.more(1 << 30);
     node.wait_started(id);
     assert!(node.seen.iter().any(|e| matches!(e, Event::Moved { .. })), "{:?}", node.seen);
     assert_eq!(node.status(id).state, State::Seeding);

@@ -23,6 +23,11 @@ fn wrong_data_beside_a_good_seed() {
     let id =
         leech.add(AddTorrent { peers: vec![bad], ..AddTorrent::new(torrent.metainfo.clone(), to.path()) });
     leech.wait("the liar", |e| matches!(e, Event::PeerConnected { .. }));
+    let end = Instant::now() + LIMIT;
+    while *served.lock().unwrap() == 0 {
+        assert!(Instant::now() < end, "the liar is asked for something");
+        std::thread::yield_now();
+    }
     let good = seed.addr;
     leech.call(move |engine| engine.add_peers(id, &[good]));
     leech.wait_completed(id);
@@ -80,13 +85,15 @@ fn who_speaks_and_hangs_up_is_noticed_at_once() {
     let torrent = single("f", 100_000, 32_768, 3);
     let from = tempfile::tempdir().unwrap();
     torrent.store(from.path());
-    let (seed, _) = seed(&torrent.metainfo, from.path());
+    // Longer than whoever hangs up waits to be noticed.
+    let mut node = Node::start(Settings { handshake_timeout: 2 * LIMIT, ..settings() });
+    let id = node.add(AddTorrent::new(torrent.metainfo.clone(), from.path()));
+    node.wait_started(id);
     for _ in 0..20 {
         // Both arrive together, and are one event to whoever polls.
-        let mut peer = Peer::dial(seed.addr);
+        let mut peer = Peer::dial(node.addr);
         peer.stream.write_all(b"\x13").unwrap();
         peer.stream.shutdown(std::net::Shutdown::Write).unwrap();
-        peer.stream.set_read_timeout(Some(Duration::from_secs(4))).unwrap();
         assert!(peer.is_closed());
     }
 }
@@ -119,12 +126,14 @@ fn fifty_peers_are_served_at_once() {
     node.wait_started(id);
     let payload = torrent.payload();
     let info_hash = torrent.metainfo.info_hash().0;
-    let mut peers: Vec<Peer> = (0..50).map(|_| Peer::dial(node.addr)).collect();
-    for (i, peer) in peers.iter_mut().enumerate() {
+    let mut peers = Vec::new();
+    for i in 0..50 {
+        let mut peer = Peer::dial(node.addr);
         let mut peer_id = *b"-XX0000-number..0000";
-        peer_id[19] = i as u8;
+        peer_id[19] = i;
         peer.handshake(info_hash, peer_id).unwrap();
         peer.send(2, &[]);
+        peers.push(peer);
     }
     assert_eq!(node.status(id).peers, 50);
     for (i, peer) in peers.iter_mut().enumerate() {

@@ -1,13 +1,15 @@
 //! Pausing, taking turns, and stop rules.
 
+#[path = "support/granted.rs"]
+mod granted;
 mod support;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use kamaelia_torrent::disk::DiskHook;
+use granted::Granted;
 use kamaelia_torrent::engine::{
     Activity, AddError, AddTorrent, CheckPolicy, ControlError, Event, PauseCause, QueueLimits, Settings,
     State, StopRule, TorrentId,
@@ -152,27 +154,6 @@ fn a_torrent_added_paused_waits_to_be_resumed() {
     assert_eq!(node.status(id).state, State::Seeding);
 }
 
-/// A disk of which no more can be read than was granted so far, bytes: what is left of that, and what was read.
-#[derive(Clone, Default)]
-struct Granted(Arc<(Mutex<(u64, u64)>, Condvar)>);
-
-impl Granted {
-    fn more(&self, bytes: u64) {
-        self.0.0.lock().unwrap().0 += bytes;
-        self.0.1.notify_all();
-    }
-
-    fn hook(&self) -> DiskHook {
-        let granted = self.clone();
-        DiskHook::new(move |_, bytes| {
-            let (left, changed) = &*granted.0;
-            let mut left = changed.wait_while(left.lock().unwrap(), |left| left.0 < bytes).unwrap();
-            *left = (left.0 - bytes, left.1 + bytes);
-            Ok(())
-        })
-    }
-}
-
 #[test]
 fn a_paused_check_goes_on_where_it_was() {
     let torrent = single("f", 32 << 20, PIECE, 4);
@@ -207,7 +188,7 @@ fn a_paused_check_goes_on_where_it_was() {
     let begins: Vec<u32> = node.seen.iter().filter_map(begin).collect();
     assert!(begins.len() > 1 && begins[0] == total, "{begins:?}");
     // However often it began again, each piece was read once.
-    assert_eq!(granted.0.0.lock().unwrap().1, 32 << 20, "{begins:?}");
+    assert_eq!(granted.read(), 32 << 20, "{begins:?}");
 }
 
 #[test]

@@ -65,7 +65,9 @@ fn a_peer_that_waits_for_a_slow_disk_is_read_for_further_ahead() {
     let seen = Arc::clone(&most);
     let hook = DiskHook::new(move |_, _| {
         seen.fetch_max(reading.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-        std::thread::sleep(Duration::from_millis(5));
+        // Long enough for a third to come, until one has.
+        let slow = if seen.load(Ordering::SeqCst) < 3 { 50 } else { 5 };
+        std::thread::sleep(Duration::from_millis(slow));
         reading.fetch_sub(1, Ordering::SeqCst);
         Ok(())
     });

@@ -55,7 +55,7 @@ impl Rig {
             if let Some(answer) = self.disk.next_answer() {
                 return answer;
             }
-            self.rings.recv_timeout(Duration::from_secs(20)).expect("a ring for the answer");
+            self.rings.recv_timeout(Duration::from_secs(180)).expect("a ring for the answer");
         }
     }
 
@@ -407,7 +407,7 @@ fn more_than_there_is_room_for_is_refused_before_anything_is_reserved() {
     let tmp = tempfile::tempdir().unwrap();
     let storage = disk.open_with(StorageKey(1), metainfo, tmp.path().into(), Allocation::Full, &[]);
     disk.prepare(&storage);
-    rings.recv_timeout(Duration::from_secs(20)).unwrap();
+    rings.recv_timeout(Duration::from_secs(180)).unwrap();
     let Some(DiskAnswer::Prepared { error: Some(e), .. }) = disk.next_answer() else { panic!("prepared") };
     assert!(matches!(e, DiskError::NoRoom { needed: 70_368_744_177_664, .. }), "{e}");
     assert!(e.to_string().starts_with("no space left to reserve 70368744177664 bytes"), "{e}");

@@ -123,6 +123,7 @@ class Libtorrent(Client):
 class Aria2(Client):
     name = "aria2"
     installed = shutil.which("aria2c") is not None
+    more = ()
 
     def start(self):
         control = ADDRESSES.port("127.0.0.1")
@@ -132,7 +133,7 @@ class Aria2(Client):
              "--rpc-listen-all=false", "--disable-ipv6=true", f"--interface={self.ip}", f"--listen-port={self.port}",
              "--enable-dht=false", "--enable-dht6=false", "--bt-enable-lpd=false", "--enable-peer-exchange=false",
              "--seed-ratio=0.0", "--bt-max-peers=0", "--bt-tracker-interval=2", "--file-allocation=none",
-             "--allow-overwrite=true", "--quiet=true", "--bt-require-crypto=false"], self.folder)
+             "--allow-overwrite=true", "--quiet=true", "--bt-require-crypto=false", *self.more], self.folder)
         until("aria2", lambda: listens("127.0.0.1", control), self.process)
 
     def call(self, method, *parameters):
@@ -180,7 +181,16 @@ class Rtorrent(Client):
         with open(rc, "w") as f:
             f.writelines(f"{key} = {value}\n" for key, value in settings.items())
         self.process = Process(["rtorrent", "-n", "-o", f"import={rc}"], self.folder)
-        until("rtorrent", lambda: os.path.exists(self.socket), self.process)
+
+        def takes_orders():
+            # The socket is there a moment before anybody listens.
+            try:
+                with socket.socket(socket.AF_UNIX) as s:
+                    s.connect(self.socket)
+                return True
+            except OSError:
+                return False
+        until("rtorrent", takes_orders, self.process)
 
     def call(self, method, *parameters):
         body = xmlrpc.client.dumps(parameters, method).encode()

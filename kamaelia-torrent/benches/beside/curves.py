@@ -1,19 +1,16 @@
-"""What becomes of the figures as something grows: peers, torrents, the size of one, the delay of the line, that of the
+"""What becomes of the figures as something grows: peers, the size of a torrent, the delay of the line, that of the
 disk. No curve may be worse than linear."""
-import json
 import os
 import subprocess
-import sys
 import time
 
 from clients import Libtorrent, Ours
 from course import OnePeerTracker, synthetic
-from part import Helper, Part, Running, Watch, helper_result
+from part import Helper, Part, Running, Watch
 from process import ADDRESSES, until
-from report import by_case
+from report import by_case, by_metric
 
 MIB = 1 << 20
-LIBTORRENT_HOLDS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "libtorrent_holds.py")
 
 
 class EngineLeech:
@@ -104,6 +101,33 @@ class Peers(Dialled):
 
     def table(self, report):
         return by_case(report, self.name, ["cpu", "speed", "own"], "peers")
+
+
+class Behind(Dialled):
+    name, title = "behind", "Behind the components"
+    text = ("A download from four scripted peers by the bare engine, and by the same engine behind TorrentPatron, "
+            "service and TorrentClient, which tell their user of its status each second. What the components add is "
+            "their own memory and nothing for each byte.")
+    cases = (("the engine", ()), ("behind the components", ("--components",)))
+
+    def run(self):
+        mib = self.options.size
+        with self.scratch() as root:
+            torrent = synthetic(self.options, root, mib * MIB, 256 * 1024)
+            results = {case: [] for case, _ in self.cases}
+            for run in range(self.options.runs):
+                for case, words in self.cases:
+                    folder = os.path.join(root, f"{run}-{len(words)}")
+                    r = self.attempt(case, lambda: self.download(EngineLeech, torrent, folder, 4, *words))
+                    subprocess.run(["rm", "-rf", folder], check=True)
+                    if r:
+                        self.say(f"{case}: {r[1]:.2f} s, {r[0] / mib * 1024:.2f} CPU-s/GiB, {r[2]} KiB")
+                        results[case].append(r)
+            for case, got in results.items():
+                self.add_usage(case, Ours.name, mib, got)
+
+    def table(self, report):
+        return by_case(report, self.name, ["cpu", "speed", "own"], "")
 
 
 class Interested(Part):
@@ -224,91 +248,64 @@ class Delay(Part):
     text = ("Download of half the size from one scripted seed, which takes any number of requests, through a process "
             "that holds all bytes for half of the given round-trip time, in milliseconds, in each direction. The "
             "system's TCP does not see the delay: what is measured is how deep each program's own pipeline is. The "
-            "process in between needs a core of its own.")
+            "process in between needs a core of its own. Transmission, which does not dial, fetches 32 MiB "
+            "from a seed that dials it.")
     plots = (("speed", "MiB/s by round-trip time, ms"),)
     cases = (0, 10, 25, 50, 100)
 
     def run(self):
         mib = max(16, self.options.size // 2)
-        clients = self.clients("ours", "libtorrent", "aria2")
         with self.scratch() as root:
             self.tracker = OnePeerTracker()
-            torrent = synthetic(self.options, root, mib * MIB, 256 * 1024, self.tracker.url)
             self.options.folder = None
+            # Those that get less to do get a torrent of their own.
+            torrents = {size: synthetic(self.options, root, size * MIB, 256 * 1024, self.tracker.url)
+                        for size in {self.size(c, mib) for c in self.clients()}}
             for ms in self.cases:
-                for client in clients:
-                    folder = os.path.join(root, f"{ms}-{client.name}")
-                    r = self.attempt(f"{ms} ms, {client.name}", lambda: self.once(client, torrent, folder, ms))
+                for client in self.clients():
+                    size, folder = self.size(client, mib), os.path.join(root, f"{ms}-{client.name}")
+                    r = self.attempt(f"{ms} ms, {client.name}", lambda: self.once(client, torrents[size], folder, ms))
                     subprocess.run(["rm", "-rf", folder], check=True)
                     if r:
-                        self.say(f"{ms} ms, {client.name}: {mib / r[1]:.0f} MiB/s")
-                        self.add_usage(ms, client.name, mib, [r])
+                        self.say(f"{ms} ms, {client.name}: {size / r[1]:.0f} MiB/s")
+                        self.add_usage(ms, client.name, size, [r])
+
+    @staticmethod
+    def size(client_class, mib):
+        """MiB that a client has to fetch: of one that takes a minute for a GiB, a quarter of its most."""
+        return mib if client_class.most_mib >= 1024 else min(mib, client_class.most_mib // 4)
 
     def once(self, client_class, torrent, folder, ms):
         target = os.path.join(folder, "target")
         os.makedirs(target)
+        words = ["crowd", torrent, "--all-have-all"]
         with Running() as running:
-            ip = ADDRESSES.own()
-            seed = running.add(Helper(self.options, os.path.join(folder, "s"), "crowd", torrent, "--all-have-all",
-                                      "--listen", f"{ip}:{ADDRESSES.port(ip)}"))
-            ip = ADDRESSES.own()
-            line = running.add(Helper(self.options, os.path.join(folder, "d"), "delay", "--listen",
-                                      f"{ip}:{ADDRESSES.port(ip)}", "--target", "%s:%d" % seed.address, "--ms", ms / 2))
-            self.tracker.seed = line.address
             client = running.add(client_class(self.options, os.path.join(folder, "c")))
             client.start()
+
+            def line_to(address):
+                ip = ADDRESSES.own()
+                return running.add(Helper(self.options, os.path.join(folder, "d"), "delay", "--listen",
+                                          f"{ip}:{ADDRESSES.port(ip)}", "--target", "%s:%d" % address, "--ms", ms / 2))
+
+            def seed_that(*more):
+                return running.add(Helper(self.options, os.path.join(folder, "s"), *words, *more))
+
+            if client.dials:
+                ip = ADDRESSES.own()
+                seed = seed_that("--listen", f"{ip}:{ADDRESSES.port(ip)}")
+                self.tracker.seed = line_to(seed.address).address
+            else:
+                line = line_to((client.ip, client.port)).address
+                self.tracker.seed = None
             watch = Watch(client.process)
-            client.fetch(torrent, target, line.address)
+            client.fetch(torrent, target, self.tracker.seed)
+            if not client.dials:
+                seed = seed_that("--net", "127.79", "--peers", 1, "--dial", "%s:%d" % line)
             # Looking for a peer is no part of it.
             began = seed.wait("served")["at"]
             until("the download", client.complete)
             return watch.used(client.process, time.time() - began)
 
     def table(self, report):
-        return by_case(report, self.name, ["speed", "cpu", "own"], "round trip, ms")
-
-
-class Torrents(Part):
-    name, title = "torrents", "From 1 to 10,000 idle torrents"
-    text = ("Torrents of 64 pieces that are complete and of which nobody wants anything: how long they take to load, "
-            "what each adds to the memory (1.25 KiB of it are the hashes of its pieces) and what waiting takes. "
-            "Of libtorrent it is seed mode, without alerts and trackers.")
-    plots = (("load", "seconds to load idle torrents"), ("each", "KiB for each idle torrent"))
-    cases = (1, 10, 100, 1000, 10_000)
-    words = ()
-
-    def run(self):
-        for count in self.cases:
-            with self.scratch() as root:
-                r = self.attempt(f"{count}", lambda: helper_result(self.options, "torrents", count, root, *self.words))
-            self.take(count, Ours.name, r)
-            if not self.words and self.takes_part(Libtorrent):
-                r = self.attempt(f"{count}, libtorrent", lambda: json.loads(subprocess.run(
-                    [sys.executable, LIBTORRENT_HOLDS, str(count)], check=True, text=True, capture_output=True,
-                    timeout=300).stdout))
-                self.take(count, Libtorrent.name, r)
-
-    def take(self, count, program, r):
-        if not r:
-            return
-        self.say(f"{count}, {program}: {r}")
-        self.report.add(self.name, count, program, "load", [r["load_seconds"]])
-        self.report.add(self.name, count, program, "each", [r["grown_kib"] / count])
-        self.report.add(self.name, count, program, "core", [r["idle_core"]])
-        if "stop_seconds" in r:
-            self.report.add(self.name, count, program, "stop", [r["stop_seconds"]])
-
-    def table(self, report):
-        return by_case(report, self.name, ["load", "each", "core", "stop"], "torrents")
-
-
-class Restart(Torrents):
-    name, title = "restart", "Restart with 1 to 10,000 torrents"
-    text = ("The same torrents with a file each, on tmpfs, stopped in order and started again from their resume "
-            "records: nothing is hashed.")
-    plots = (("load", "seconds to start again"),)
-    cases = (100, 1000, 10_000)
-    words = ("--restart", "--idle", "1")
-
-    def table(self, report):
-        return by_case(report, self.name, ["load", "stop"], "torrents")
+        return by_metric(report, self.name, ["speed", "cpu", "own"], "round trip, ms")

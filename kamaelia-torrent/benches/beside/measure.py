@@ -31,7 +31,8 @@ import aims
 from checks import Create, Recheck
 from clients import TOP, Aria2, Libtorrent, Ours, Rtorrent
 from clients_http import Qbittorrent, Rqbit, Transmission
-from curves import Delay, Interested, Peers, Restart, Slow, Sparse, Torrents
+from curves import Behind, Delay, Interested, Peers, Slow, Sparse
+from many import Active, Addresses, Restart, Torrents, Trackers
 from profile_parts import Calls, Profile
 from report import Report, write_page
 from transfers import Disk, Download, Files, First, Pieces, Seed
@@ -40,7 +41,7 @@ CLIENTS = {"ours": Ours, "libtorrent": Libtorrent, "aria2": Aria2, "rtorrent": R
            "rqbit": Rqbit, "transmission": Transmission}
 # In the order of the page. A further table is a class in this list.
 PARTS = [Download, Seed, First, Recheck, Create, Disk, Pieces, Files, Peers, Interested, Delay, Slow, Sparse, Torrents,
-         Restart, Profile, Calls]
+         Addresses, Trackers, Active, Restart, Behind, Profile, Calls]
 
 
 def arguments():

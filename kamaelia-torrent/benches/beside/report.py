@@ -20,6 +20,10 @@ METRICS = {
     "load": ("loaded in s", "%.2f", 1),
     "each": ("memory for each, KiB", "%.1f", 1),
     "core": ("of a core, idle", "%.4f", 1),
+    "later": ("ten seconds later, KiB", "%.1f", 1),
+    "busy": ("of a core", "%.3f", 1),
+    "announces": ("announces", "%.0f", 1),
+    "announce": ("CPU-ms for each announce", "%.2f", 0.001),
     "stop": ("stopped in s", "%.2f", 1),
     "share": ("CPU-s per GiB", "%.2f", 1),
     "floor": ("floor", "%.2f", 1),
@@ -40,6 +44,10 @@ class Report:
                 "median": statistics.median(values), "least": min(values), "greatest": max(values),
                 "runs": len(values)}
 
+    def add_over(self, part, case, program, metric, limit):
+        """Enters that something took longer than it was given: a row of no runs."""
+        self.rows[part, str(case), program, metric] = {"median": limit, "least": limit, "greatest": limit, "runs": 0}
+
     def forget(self, part):
         self.rows = {key: row for key, row in self.rows.items() if key[0] != part}
 
@@ -50,13 +58,15 @@ class Report:
             return "–"
         _, form, by = METRICS[metric]
         text = form % (row["median"] / by)
+        if row["runs"] == 0:
+            return "over " + text
         if spread and row["runs"] > 1:
             text += " (%s to %s)" % (form % (row["least"] / by), form % (row["greatest"] / by))
         return text
 
     def median(self, part, case, program, metric):
         row = self.rows.get((part, str(case), program, metric))
-        return None if row is None else row["median"]
+        return row["median"] if row and row["runs"] else None
 
     def seen(self, part, field):
         """The cases, programs or metrics of a part, in the order in which they came."""
@@ -109,6 +119,19 @@ def by_case(report, part, metrics, case):
         shown = f"{int(at):,}" if at.isdigit() else at
         rows.append([shown, *(report.cell(part, at, p, m) for p, m in columns)])
     return lines([case, *names], rows)
+
+
+def by_metric(report, part, metrics, case):
+    """A table for each metric, with a column for each program: for more programs than fit beside each other."""
+    out = []
+    for metric in metrics:
+        programs = [p for p in report.seen(part, "program")
+                    if any((part, c, p, metric) in report.rows for c in report.seen(part, "case"))]
+        if programs:
+            rows = [[f"{int(at):,}" if at.isdigit() else at, *(report.cell(part, at, p, metric) for p in programs)]
+                    for at in report.seen(part, "case")]
+            out += [*([""] if out else []), *lines([f"{METRICS[metric][0]}, by {case}", *programs], rows)]
+    return out
 
 
 def curve(report, part, metric, title):

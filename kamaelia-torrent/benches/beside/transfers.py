@@ -41,15 +41,13 @@ class Transfers(Part):
                                   ("own", lambda r: r[self.side]["own"]), ("all", lambda r: r[self.side]["all"])):
                 self.report.add(self.name, case, client.name, metric, [value(r) for r in got])
 
-    def run(self):
-        with self.scratch() as root, Course(self.options, root, self.options.size) as course:
-            fast = [c for c in self.clients() if c.most_mib >= self.options.size]
-            self.take_turns(course, fast, self.options.runs)
+    def run(self, runs=None, target_root=None):
+        fast = [c for c in self.clients() if c.most_mib >= self.options.size]
         slow = [c for c in self.clients() if c not in fast]
-        if slow:
-            mib = min(c.most_mib for c in slow)
-            with self.scratch() as root, Course(self.options, root, mib) as course:
-                self.take_turns(course, slow, self.options.runs)
+        for clients, mib in ((fast, self.options.size), (slow, min((c.most_mib for c in slow), default=0))):
+            if clients:
+                with self.scratch() as root, Course(self.options, root, mib) as course:
+                    self.take_turns(course, clients, runs or self.options.runs, target_root=target_root)
 
     def table(self, report):
         return by_program(report, self.name, TRANSFER)
@@ -58,7 +56,8 @@ class Transfers(Part):
 class Download(Transfers):
     name, title = "download", "Download"
     text = ("Each program in turn downloads one file of random bytes on tmpfs from the same kind of seed, libtorrent, "
-            "over plain TCP on loopback. Transmission, which is bound by its ticks, gets less to do.")
+            "over plain TCP on loopback. Transmission, which is bound by its ticks, gets 128 MiB "
+            "and one run.")
 
 
 class Seed(Transfers):
@@ -72,10 +71,8 @@ class Disk(Transfers):
             "the system, not when it is on the medium.")
 
     def run(self):
-        with self.scratch() as root, self.scratch(self.options.disk) as target, \
-                Course(self.options, root, self.options.size) as course:
-            self.take_turns(course, self.clients("ours", "libtorrent", "aria2", "rtorrent"),
-                            min(3, self.options.runs), target_root=target)
+        with self.scratch(self.options.disk) as target:
+            super().run(min(3, self.options.runs), target)
 
 
 class Pieces(Transfers):
@@ -99,8 +96,7 @@ class Files(Transfers):
     def run(self):
         count = 5000 if self.options.size >= 256 else 500
         with self.scratch() as root, Course(self.options, root, count * 64 // 1024, files=count) as course:
-            clients = [c for c in self.clients() if c.most_mib >= 1024]
-            self.take_turns(course, clients, min(3, self.options.runs))
+            self.take_turns(course, self.clients(), min(3, self.options.runs))
 
 
 class First(Part):

@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use kamaelia_torrent::proto::handshake::{Handshake, HandshakeReader, PeerId, Reserved};
+use kamaelia_torrent::proto::info_hash::InfoHash;
 use kamaelia_torrent::proto::metainfo::Metainfo;
 use kamaelia_torrent::proto::wire::{Decoder, Event, Message, block_header};
 use kamaelia_torrent::proto::{BlockRequest, Geometry, PieceIndex};
@@ -16,29 +17,20 @@ use socket2::{Domain, Socket, Type};
 
 use super::Outcome;
 use super::options::Options;
-use super::synthetic;
+use super::{many, synthetic};
 
 pub(crate) fn run(options: &Options) -> Outcome {
-    let metainfo = Metainfo::parse(&std::fs::read(options.word(0, "a .torrent file")?)?)?;
+    let Served { info_hashes, geometry, piece } = Served::new(options)?;
     let fetch = options.get::<u64>("fetch")?;
     let role = match (fetch, options.is_set("hostile")) {
         (_, true) => Role::Spoil,
         (Some(_), false) => Role::Fetch,
         (None, false) => Role::Serve { all_have_all: options.is_set("all-have-all") },
     };
-    let geometry = metainfo.geometry();
     let mut crowd = Crowd {
         poll: Poll::new()?,
         peers: Vec::new(),
-        shared: Shared {
-            role,
-            handshake: Handshake::new(metainfo.info_hash(), PeerId([0; 20])),
-            piece: synthetic::piece(geometry.piece_len() as usize),
-            geometry,
-            fetched: 0,
-            asked: false,
-            served: false,
-        },
+        shared: Shared { role, info_hashes, piece, geometry, fetched: 0, asked: false, served: false },
         scratch: vec![0; 256 * 1024],
         serial: 0,
     };
@@ -96,6 +88,30 @@ pub(crate) fn run(options: &Options) -> Outcome {
     Ok(())
 }
 
+/// What the peers are for: one torrent of a file, or the first of many, which all have the same shape and content. Of
+/// these each peer takes the next.
+struct Served {
+    info_hashes: Vec<InfoHash>,
+    geometry: Geometry,
+    piece: Vec<u8>,
+}
+
+impl Served {
+    fn new(options: &Options) -> Outcome<Served> {
+        let parse = |bytes: &[u8]| Metainfo::parse(bytes);
+        if let Some(count) = options.get::<usize>("torrents")? {
+            let info_hash = |i| Ok(parse(&many::torrent(&format!("t{i}"), None))?.info_hash());
+            let info_hashes = (0..count.max(1)).map(info_hash).collect::<Outcome<_>>()?;
+            let geometry = parse(&many::torrent("t0", None))?.geometry();
+            return Ok(Served { info_hashes, geometry, piece: vec![0; geometry.piece_len() as usize] });
+        }
+        let metainfo = parse(&std::fs::read(options.word(0, "a .torrent file")?)?)?;
+        let geometry = metainfo.geometry();
+        let piece = synthetic::piece(geometry.piece_len() as usize);
+        Ok(Served { info_hashes: vec![metainfo.info_hash()], geometry, piece })
+    }
+}
+
 /// What the peers do.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 enum Role {
@@ -119,7 +135,7 @@ struct Crowd {
 
 struct Shared {
     role: Role,
-    handshake: Handshake,
+    info_hashes: Vec<InfoHash>,
     piece: Vec<u8>,
     geometry: Geometry,
     fetched: u64,
@@ -215,7 +231,9 @@ impl Peer {
         // Without BEP 6, a peer that is choked knows that its requests are gone.
         let reserved = if shared.role == Role::Fetch { [0; 8] } else { [0, 0, 0, 0, 0, 0x10, 0, 4] };
         let reserved = Reserved(reserved);
-        self.out = Handshake { peer_id: PeerId(id), reserved, ..shared.handshake }.encode().to_vec();
+        let info_hash = shared.info_hashes[self.serial as usize % shared.info_hashes.len()];
+        let handshake = Handshake { reserved, ..Handshake::new(info_hash, PeerId(id)) };
+        self.out = handshake.encode().to_vec();
     }
 
     fn greet(&mut self, shared: &Shared) {

@@ -6,10 +6,13 @@
 //! ```console
 //! $ cargo run --release --example engine_bench -- synthetic FILE --total BYTES --piece BYTES [--data DIR]
 //! $ … crowd TORRENT --peers N (--dial ADDR | --listen ADDR) [--net A.B] [--fetch BYTES | --hostile | --all-have-all]
-//! $ … leech TORRENT DIR [--listen ADDR] [--peer ADDR] [--max-peers N] [--write-ms T] [--read-ms T] [--stop-after BYTES]
+//! $ … crowd --torrents N --peers N --dial ADDR [--fetch BYTES]
+//! $ … leech TORRENT DIR [--components] [--listen ADDR] [--peer ADDR] [--max-peers N] [--write-ms T] [--read-ms T] [--stop-after BYTES]
 //! $ … seed TORRENT DIR [--listen ADDR] [--max-peers N] [--read-ms T]
 //! $ … delay --listen ADDR --target ADDR --ms T [--bind IP]
-//! $ … torrents N DIR [--idle SECONDS] [--restart]
+//! $ … torrents N DIR [--idle SECONDS] [--restart] [--tracker URL] [--addresses N]
+//! $ … active N OF DIR (--seed | --leech)
+//! $ … tracker [--interval SECONDS]
 //! $ … floor DIR
 //! $ … hash
 //! $ … soak DIR [--minutes T] [--torrents N] [--out CSV]
@@ -17,6 +20,8 @@
 //!
 //! Results are JSON objects, one a line.
 
+mod active;
+mod components;
 mod crowd;
 mod delay;
 mod figures;
@@ -27,6 +32,7 @@ mod node;
 mod options;
 mod soak;
 mod synthetic;
+mod tracker;
 
 use options::Options;
 
@@ -40,13 +46,16 @@ fn main() -> Outcome {
     match command.as_str() {
         "synthetic" => synthetic::run(&options),
         "crowd" => crowd::run(&options),
+        "leech" if options.is_set("components") => components::leech(&options),
         "leech" => node::leech(&options),
         "seed" => node::seed(&options),
         "delay" => delay::run(&options),
         "torrents" => many::run(&options),
+        "active" => active::run(&options),
+        "tracker" => tracker::run(&options),
         "floor" => floor::run(&options),
         "hash" => hash::run(),
         "soak" => soak::run(&options),
-        _ => Err("synthetic, crowd, leech, seed, delay, torrents, floor, hash or soak, as the source says".into()),
+        _ => Err(format!("{command:?} is none of its commands; its source has them all").into()),
     }
 }

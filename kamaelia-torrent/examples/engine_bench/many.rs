@@ -1,5 +1,6 @@
 //! Many torrents of which nobody wants anything.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -20,18 +21,20 @@ pub(crate) fn run(options: &Options) -> Outcome {
     let idle = Duration::from_secs_f64(options.get("idle")?.unwrap_or(5.0));
     let restart = options.is_set("restart");
     let settings = Settings { state_dir: Some(dir.join("state")), ..Settings::default() };
-    let torrents: Vec<Vec<u8>> = (0..count).map(|i| torrent(&format!("t{i}"))).collect();
+    let tracker = options.get::<String>("tracker")?;
+    let torrents: Vec<Vec<u8>> = (0..count).map(|i| torrent(&format!("t{i}"), tracker.as_deref())).collect();
+    let addresses = options.get("addresses")?.unwrap_or(0);
     if restart {
         make_files(dir, count)?;
         // The first run leaves records behind; it hashes nothing but holes.
         let mut engine = Engine::new(settings.clone())?;
-        load(&mut engine, &torrents, dir, CheckPolicy::Resume)?;
+        load(&mut engine, &torrents, dir, CheckPolicy::Resume, 0)?;
         stop(&mut engine)?;
     }
     let mut engine = Engine::new(settings)?;
     let (before, start) = (Figures::now()?, Instant::now());
     let policy = if restart { CheckPolicy::Resume } else { CheckPolicy::Trust };
-    load(&mut engine, &torrents, dir, policy)?;
+    load(&mut engine, &torrents, dir, policy, addresses)?;
     let (seconds, loaded) = (start.elapsed().as_secs_f64(), Figures::now()?);
     let (before_idle, start, mut turns) = (loaded, Instant::now(), 0u64);
     while let Some(left) = idle.checked_sub(start.elapsed()) {
@@ -39,14 +42,16 @@ pub(crate) fn run(options: &Options) -> Outcome {
         while engine.next_event().is_some() {}
         turns += 1;
     }
-    let core = (Figures::now()?.cpu - before_idle.cpu) / start.elapsed().as_secs_f64();
+    let rested = Figures::now()?;
+    let core = (rested.cpu - before_idle.cpu) / start.elapsed().as_secs_f64();
     let start = Instant::now();
     stop(&mut engine)?;
     println!(
-        "{{\"torrents\":{count},\"load_seconds\":{seconds:.4},\"load_cpu\":{:.3},\"grown_kib\":{},\"hash_bytes\":{},\
-         \"idle_core\":{core:.5},\"turns\":{turns},\"stop_seconds\":{:.3}}}",
+        "{{\"torrents\":{count},\"load_seconds\":{seconds:.4},\"load_cpu\":{:.3},\"grown_kib\":{},\"rested_kib\":{},\
+         \"hash_bytes\":{},\"idle_core\":{core:.5},\"turns\":{turns},\"stop_seconds\":{:.3}}}",
         loaded.cpu - before.cpu,
         loaded.resident.saturating_sub(before.resident),
+        rested.resident.saturating_sub(before.resident),
         LEN / PIECE_LEN * 20,
         start.elapsed().as_secs_f64(),
     );
@@ -54,11 +59,12 @@ pub(crate) fn run(options: &Options) -> Outcome {
 }
 
 /// A torrent of one small file of zeros.
-pub(crate) fn torrent(name: &str) -> Vec<u8> {
+pub(crate) fn torrent(name: &str, tracker: Option<&str>) -> Vec<u8> {
     let hash: [u8; 20] = Sha1::digest([0; PIECE_LEN as usize]).into();
     let hashes = hash.repeat((LEN / PIECE_LEN) as usize);
+    let announce = tracker.map_or(String::new(), |url| format!("8:announce{}:{url}", url.len()));
     let mut bytes = format!(
-        "d4:infod6:lengthi{LEN}e4:name{}:{name}12:piece lengthi{PIECE_LEN}e6:pieces{}:",
+        "d{announce}4:infod6:lengthi{LEN}e4:name{}:{name}12:piece lengthi{PIECE_LEN}e6:pieces{}:",
         name.len(),
         hashes.len()
     )
@@ -69,7 +75,7 @@ pub(crate) fn torrent(name: &str) -> Vec<u8> {
 }
 
 /// The payload: files that are one hole each.
-fn make_files(dir: &Path, count: usize) -> Outcome {
+pub(crate) fn make_files(dir: &Path, count: usize) -> Outcome {
     std::fs::create_dir_all(dir)?;
     for i in 0..count {
         std::fs::File::create(dir.join(format!("t{i}")))?.set_len(LEN)?;
@@ -77,9 +83,18 @@ fn make_files(dir: &Path, count: usize) -> Outcome {
     Ok(())
 }
 
-fn load(engine: &mut Engine, torrents: &[Vec<u8>], dir: &Path, check: CheckPolicy) -> Outcome {
+/// Adds torrents, each with some addresses at which nobody listens, and waits until all have started.
+fn load(
+    engine: &mut Engine,
+    torrents: &[Vec<u8>],
+    dir: &Path,
+    check: CheckPolicy,
+    addresses: usize,
+) -> Outcome {
     for bytes in torrents {
-        engine.add(AddTorrent { check, ..AddTorrent::new(Metainfo::parse(bytes)?, dir) })?;
+        let address = |i: usize| SocketAddr::from(([127, 200, (i / 250) as u8, 1 + (i % 250) as u8], 9));
+        let peers = (0..addresses).map(address).collect();
+        engine.add(AddTorrent { check, peers, ..AddTorrent::new(Metainfo::parse(bytes)?, dir) })?;
     }
     let mut started = 0;
     while started < torrents.len() {
@@ -95,7 +110,7 @@ fn load(engine: &mut Engine, torrents: &[Vec<u8>], dir: &Path, check: CheckPolic
     Ok(())
 }
 
-fn stop(engine: &mut Engine) -> Outcome {
+pub(crate) fn stop(engine: &mut Engine) -> Outcome {
     engine.stop();
     while !engine.is_stopped() {
         engine.turn(None)?;

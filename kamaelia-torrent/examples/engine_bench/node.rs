@@ -112,12 +112,12 @@ fn metainfo(options: &Options) -> Outcome<Metainfo> {
     Ok(Metainfo::parse(&std::fs::read(options.word(0, "a .torrent file")?)?)?)
 }
 
-fn say_address(engine: &Engine) {
+pub(crate) fn say_address(engine: &Engine) {
     let address = engine.local_addr().map_or(String::new(), |addr| addr.to_string());
     say(&format!("\"event\":\"listening\",\"address\":\"{address}\""));
 }
 
-fn say(fields: &str) {
+pub(crate) fn say(fields: &str) {
     println!("{{{fields}}}");
     // Somebody waits for the line.
     let _ = std::io::stdout().flush();

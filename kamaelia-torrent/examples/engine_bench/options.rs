@@ -60,7 +60,7 @@ impl Options {
     }
 }
 
-const NAMES: [&str; 20] = [
+const NAMES: [&str; 23] = [
     "total",
     "piece",
     "data",
@@ -81,5 +81,8 @@ const NAMES: [&str; 20] = [
     "minutes",
     "torrents",
     "out",
+    "tracker",
+    "addresses",
+    "interval",
 ];
-const SWITCHES: [&str; 3] = ["all-have-all", "hostile", "restart"];
+const SWITCHES: [&str; 6] = ["all-have-all", "hostile", "restart", "components", "seed", "leech"];

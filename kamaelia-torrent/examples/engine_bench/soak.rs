@@ -106,7 +106,7 @@ impl Soak {
         })?;
         let addr = engine.local_addr().ok_or("no address")?;
         for i in 0..idle {
-            let metainfo = Metainfo::parse(&many::torrent(&format!("idle{i}")))?;
+            let metainfo = Metainfo::parse(&many::torrent(&format!("idle{i}"), None))?;
             engine.add(AddTorrent { check: CheckPolicy::Trust, ..AddTorrent::new(metainfo, dir) })?;
         }
         let (torrent, metainfo) = write_torrent(dir, "served")?;

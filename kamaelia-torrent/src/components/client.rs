@@ -414,22 +414,24 @@ impl Work<'_> {
     }
 
     fn take_events(&mut self) {
+        // A status is that of now, so it comes after the news that led to it.
+        let mut updates = Vec::new();
         while let Some(event) = self.engine.next_event() {
             self.tell_subscribers(&event);
             match event {
                 Event::Started { id } => {
                     self.running.insert(id, None);
-                    self.send_status_of(id);
+                    updates.push(id);
                 }
                 // It may never have started; that it rests is worth an update all the same. What is waiting to be checked
                 // has no figures yet.
                 Event::Paused { id, .. }
                 | Event::Queued { id, activity: Activity::Download | Activity::Seed } => {
                     self.running.entry(id).or_insert(None);
-                    self.send_status_of(id);
+                    updates.push(id);
                 }
                 // Whoever waits for the end need not wait for the next tick.
-                Event::Completed { id } => self.send_status_of(id),
+                Event::Completed { id } => updates.push(id),
                 Event::Failed { id, error } => {
                     self.close(id);
                     self.send(start_fail(None, Some(id), error));
@@ -473,6 +475,7 @@ impl Work<'_> {
                 }
             }
         }
+        updates.into_iter().for_each(|id| self.send_status_of(id));
     }
 
     fn note_peer(&mut self, id: TorrentId, text: String) {

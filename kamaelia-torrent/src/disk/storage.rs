@@ -193,10 +193,8 @@ impl Storage {
         let has_parts = self.has_parts();
         for segment in segments(self.metainfo.files(), offset, len) {
             // Whoever reads it properly learns of errors.
-            if segment.pad || has_parts && self.is_in_parts(&segment) {
-                continue;
-            }
-            if let Ok(file) = self.file(segment.file, Access::Read) {
+            let elsewhere = segment.pad || (has_parts && self.is_in_parts(&segment));
+            if !elsewhere && let Ok(file) = self.file(segment.file, Access::Read) {
                 beneath::advise(&file, segment.offset, segment.len);
             }
         }

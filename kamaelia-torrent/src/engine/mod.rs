@@ -18,6 +18,7 @@ mod places;
 mod queue;
 mod read_blocks;
 mod reader;
+mod receive;
 mod rest;
 mod restore;
 mod rules;

@@ -58,7 +58,7 @@ fn refused(place: &Place, file: &str, rule: &str) {
             assert_eq!(stdout(&output), "", "{args:?}");
         }
     }
-    assert!(start.elapsed().as_secs() < 20, "{file} took {:?}", start.elapsed());
+    assert!(start.elapsed().as_secs() < 200, "{file} took {:?}", start.elapsed());
     assert_eq!(tree(place.folder.path()), before, "{file}: nothing is written");
 }
 

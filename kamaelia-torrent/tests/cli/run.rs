@@ -15,8 +15,8 @@ use serde_json::Value;
 use crate::support::TestTorrent;
 use crate::support::node::{Script, scripted_seed};
 
-/// Longest time that anything may take; a tracker that stays silent is given up after 30 s.
-pub const LIMIT: Duration = Duration::from_secs(50);
+/// Longest time that anything may take. It ends tests that hang; a slow and busy machine comes nowhere near.
+pub const LIMIT: Duration = Duration::from_secs(300);
 
 pub fn program() -> &'static str {
     env!("CARGO_BIN_EXE_kamaelia-torrent")

@@ -98,7 +98,8 @@ fn a_silent_tracker_holds_nobody_up() {
     let output = run(place.get(&file, "d", &["--peer", &addr.to_string()]));
     assert_code(&output, 0);
     // At the end it is told that we leave, and does not answer that either.
-    assert!(start.elapsed().as_secs() < 10, "{:?}", start.elapsed());
+    // Each would be given up after half a minute.
+    assert!(start.elapsed().as_secs() < 28, "{:?}", start.elapsed());
     assert!(*asked.lock().unwrap() >= 1);
     torrent.verify(&place.path("d"));
 }

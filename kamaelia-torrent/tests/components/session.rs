@@ -284,3 +284,37 @@ fn news_from_the_beginning_misses_nothing() {
     assert!(all.iter().any(|news| matches!(news, News::Started)), "{all:?}");
     assert_eq!(all.last(), Some(&News::Paused { cause: PauseCause::Ratio }));
 }
+
+/// Whoever ends when a torrent rests has heard why.
+#[test]
+fn a_status_that_says_paused_comes_after_the_news_of_it() {
+    const COUNT: usize = 200;
+    let dir = tempfile::tempdir().unwrap();
+    let rule = StopRule { ratio: Some(0.0), ..StopRule::default() };
+    let create = |n: usize| {
+        let bytes = made(dir.path(), &format!("x{n}"));
+        let news = NewsKinds::PAUSES;
+        Message::new(CreateNewTorrent { stop_rule: Some(rule), news, ..CreateNewTorrent::new(bytes) })
+    };
+    let (s, cat) = (Scheduler::new(), Cat::new());
+    let mut paused = 0;
+    let script: Script = Box::new(move |event| {
+        paused += usize::from(matches!(news(event), Some(News::Paused { .. })));
+        (paused < COUNT).then(Vec::new)
+    });
+    let seen = conduct(&s, &patron(&cat, dir.path()), (0..COUNT).map(create).collect(), script);
+    s.run_bounded().unwrap();
+    let mut told = std::collections::BTreeSet::new();
+    for event in seen.all() {
+        match &event {
+            TorrentEvent::News { torrent_id, news: News::Paused { .. } } => {
+                told.insert(*torrent_id);
+            }
+            TorrentEvent::TorrentStatusUpdate { torrent_id, status } if status.state == State::Paused => {
+                assert!(told.contains(torrent_id), "nobody was told that torrent {torrent_id} was paused");
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(told.len(), COUNT);
+}

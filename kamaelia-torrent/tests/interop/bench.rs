@@ -15,6 +15,15 @@ use crate::kind::{Availability, Kind};
 /// Time between two looks at a control interface.
 pub(crate) const POLL: Duration = Duration::from_millis(20);
 
+/// The longest that a test may take. It ends tests that hang: none comes near it, however slow and busy the machine is.
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// Bytes per second at which `len` bytes take longer than a test may. What is to happen in the middle of a transfer
+/// happens under such a limit, which is lifted after it: no machine is too slow to come in time.
+pub(crate) fn endless(len: u64) -> u32 {
+    u32::try_from(len / LIMIT.as_secs()).unwrap_or(u32::MAX)
+}
+
 /// A test's private folder and its limit of time.
 pub(crate) struct Bench {
     folder: TempDir,
@@ -24,7 +33,7 @@ pub(crate) struct Bench {
 
 impl Bench {
     /// Prepares a test that needs `kinds`, or says that their registry refused one of them and returns nothing.
-    pub(crate) fn new(seconds: u64, kinds: &[Kind]) -> Result<Option<Bench>> {
+    pub(crate) fn new(kinds: &[Kind]) -> Result<Option<Bench>> {
         for kind in kinds {
             match kind.availability() {
                 Availability::Installed => {}
@@ -35,8 +44,8 @@ impl Bench {
                 Availability::Missing => return Err(Failure::new(kind.how_to_install())),
             }
         }
-        let deadline = Deadline::after(Duration::from_secs(seconds));
-        Ok(Some(Bench { folder: tempfile::Builder::new().prefix("interop").tempdir()?, deadline }))
+        let folder = tempfile::Builder::new().prefix("interop").tempdir()?;
+        Ok(Some(Bench { folder, deadline: Deadline::after(LIMIT) }))
     }
 
     /// Makes a folder of this test.
@@ -98,11 +107,24 @@ pub(crate) fn own_address() -> Ipv4Addr {
     Ipv4Addr::new(127, 64 + (run % 128) as u8, (n / 250) as u8, (2 + n % 250) as u8)
 }
 
-/// A free port on an address. It is given back at once, for a client to take.
+/// A free port on an address. It is given back at once, for a client to take: it is below those that systems give to
+/// connections, and this run gives it to nobody else, so that it is still free when the client comes to it.
 pub(crate) fn free_port(ip: Ipv4Addr) -> Result<SocketAddrV4> {
-    let port = TcpListener::bind((ip, 0))?.local_addr()?.port();
-    Ok(SocketAddrV4::new(ip, port))
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // Runs at the same time begin at different places.
+    let start = std::process::id().wrapping_mul(499);
+    for _ in 0..PORTS.len() {
+        let n = start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = PORTS.start + (n % PORTS.len() as u32) as u16;
+        if TcpListener::bind((ip, port)).is_ok() {
+            return Ok(SocketAddrV4::new(ip, port));
+        }
+    }
+    Err(Failure::new(format!("no port of {ip} is free")))
 }
+
+/// Ports that no system gives to connections by itself: Linux begins at 32,768.
+const PORTS: std::ops::Range<u16> = 12_000..32_000;
 
 /// A path as text, for command lines and control interfaces.
 pub(crate) fn text(path: &Path) -> Result<&str> {

@@ -8,7 +8,7 @@ use crate::source::Source;
 
 /// Lets `kind` serve a payload and downloads it.
 fn download_from(kind: Kind, shape: Shape) -> Result {
-    let Some(bench) = Bench::new(SECONDS, &[Kind::Opentracker, kind])? else { return Ok(()) };
+    let Some(bench) = Bench::new(&[Kind::Opentracker, kind])? else { return Ok(()) };
     let payload = Payload::generate(bench.folder("source")?, shape)?;
     let source = Source::start(&bench, kind, payload)?;
     let target = bench.folder("target")?;
@@ -36,6 +36,3 @@ macro_rules! from {
 }
 
 from!(aria2: Aria2, libtorrent: Libtorrent, qbittorrent: Qbittorrent, rqbit: Rqbit, transmission: Transmission);
-
-/// Transmission sends nothing for its first 10 seconds, and then 10 MiB/s or more.
-const SECONDS: u64 = 60;

@@ -86,9 +86,25 @@ impl Libtorrent {
         answer["peers"].as_array().cloned().ok_or_else(|| Failure::new(format!("connections: {answer}")))
     }
 
+    /// Serves what is right of what lies in `dir`, and asks nobody for the rest.
+    pub(crate) fn add_incomplete(&mut self, torrent: &Torrent, dir: &Path) -> Result {
+        let (torrent, dir) = (text(&torrent.path)?, text(dir)?);
+        self.call(json!({"do": "add", "torrent": torrent, "dir": dir, "only_upload": true})).map(drop)
+    }
+
+    /// Changes the limits on the upload of each torrent, in bytes a second.
+    pub(crate) fn limit(&mut self, upload: u32) -> Result {
+        self.call(json!({"do": "limit", "upload": upload})).map(drop)
+    }
+
     /// Lifts the limits on the upload.
     pub(crate) fn lift_limit(&mut self) -> Result {
-        self.call(json!({"do": "limit", "upload": 0})).map(drop)
+        self.limit(0)
+    }
+
+    /// Lifts the limit on the upload of one torrent.
+    pub(crate) fn lift_limit_of(&mut self, torrent: &Torrent) -> Result {
+        self.call(json!({"do": "limit", "upload": 0, "torrent": text(&torrent.path)?})).map(drop)
     }
 
     /// What it reads out of a .torrent file.
@@ -133,4 +149,4 @@ impl Client for Libtorrent {
 }
 
 /// The longest that an answer takes on a busy machine.
-const ANSWER: Duration = Duration::from_secs(30);
+const ANSWER: Duration = Duration::from_secs(120);

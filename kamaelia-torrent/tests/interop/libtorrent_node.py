@@ -51,8 +51,8 @@ class Node:
         self.flushing = set()
         self.flushed = set()
 
-    def add(self, torrent, dir, seed=False, peers=(), upload_limit=0):
-        """Serves what lies in `dir` without checking it, or downloads into it."""
+    def add(self, torrent, dir, seed=False, peers=(), upload_limit=0, only_upload=False):
+        """Serves what lies in `dir` without checking it, or downloads into it, or serves what is right of it."""
         p = lt.add_torrent_params()
         p.ti = lt.torrent_info(torrent)
         p.save_path = dir
@@ -61,6 +61,8 @@ class Node:
         p.flags |= flags.disable_dht | flags.disable_lsd | flags.disable_pex
         if seed:
             p.flags |= flags.seed_mode
+        if only_upload:
+            p.flags |= flags.upload_mode
         self.torrent = self.torrents[torrent] = self.session.add_torrent(p)
         # Bytes a second; the limit of a torrent holds on loopback too.
         if upload_limit:
@@ -101,10 +103,10 @@ class Node:
         """What was sent of each torrent, all at one moment."""
         return {"uploaded": {path: t.status().total_payload_upload for path, t in self.torrents.items()}}
 
-    def limit(self, upload):
-        """Limits the upload of each torrent to bytes a second; 0 lifts the limit."""
-        for torrent in self.torrents.values():
-            torrent.set_upload_limit(upload)
+    def limit(self, upload, torrent=None):
+        """Limits the upload of one torrent, or of each, to bytes a second; 0 lifts the limit."""
+        for t in [self.torrents[torrent]] if torrent else self.torrents.values():
+            t.set_upload_limit(upload)
         return {}
 
     def connections(self):

@@ -11,7 +11,7 @@ use crate::tracker::Place;
 
 /// Downloads from `kind`, or lets it download from us, at no more than 2 MiB/s.
 fn transfer(kind: Kind, download: bool) -> Result {
-    let Some(bench) = Bench::new(SECONDS, &[Kind::Opentracker, kind])? else { return Ok(()) };
+    let Some(bench) = Bench::new(&[Kind::Opentracker, kind])? else { return Ok(()) };
     let payload = Payload::one_file(bench.folder("source")?, LEN)?;
     let place = Place::new()?;
     let torrent = payload.torrent(&bench, &place.announce_url())?;
@@ -65,5 +65,3 @@ const LEN: usize = 12 << 20;
 
 /// Bytes per second.
 const RATE: u64 = 2 << 20;
-
-const SECONDS: u64 = 60;

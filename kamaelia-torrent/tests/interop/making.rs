@@ -9,7 +9,7 @@ use crate::ours;
 use crate::payload::{Payload, Shape};
 
 fn libtorrent_agrees(shape: Shape) -> Result {
-    let Some(bench) = Bench::new(60, &[Kind::Libtorrent])? else { return Ok(()) };
+    let Some(bench) = Bench::new(&[Kind::Libtorrent])? else { return Ok(()) };
     let payload = Payload::generate(bench.folder("source")?, shape)?;
     let (root, path) = (payload.root(), bench.path("made.torrent"));
     let arguments = [

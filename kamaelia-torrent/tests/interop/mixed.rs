@@ -1,6 +1,6 @@
 //! Several clients in one swarm.
 
-use crate::bench::{Bench, Result};
+use crate::bench::{Bench, Result, endless};
 use crate::client::{Role, start, wait_complete};
 use crate::kind::Kind;
 use crate::libtorrent::Libtorrent;
@@ -11,15 +11,15 @@ use crate::tracker::Place;
 #[test]
 fn we_and_three_others_complete_from_one_slow_seed() -> Result {
     let kinds = [Kind::Opentracker, Kind::Libtorrent, Kind::Aria2, Kind::Qbittorrent];
-    let Some(bench) = Bench::new(90, &kinds)? else { return Ok(()) };
+    let Some(bench) = Bench::new(&kinds)? else { return Ok(()) };
     let payload = Payload::one_file(bench.folder("source")?, 64 << 20)?;
     let place = Place::new()?;
     let torrent = payload.torrent(&bench, &place.announce_url())?;
     let mut tracker = place.opentracker(&bench, &[torrent.info_hash])?;
 
-    // Slow enough that the others are there long before the first is done, and have to exchange pieces.
+    // Nobody can be done before all are there.
     let mut seed = Libtorrent::start(&bench)?;
-    seed.add_limited(&torrent, &payload.parent, Role::Seed, 12 << 20)?;
+    seed.add_limited(&torrent, &payload.parent, Role::Seed, endless(payload.len))?;
     tracker.wait_seeds(torrent.info_hash, 1, &bench.deadline)?;
 
     let mut others = Vec::new();
@@ -34,12 +34,13 @@ fn we_and_three_others_complete_from_one_slow_seed() -> Result {
     let mut leech = Box::new(Libtorrent::start(&bench)?);
     leech.add_limited(&torrent, &target, Role::Leech, 0)?;
     others.push((leech, target));
-    tracker.wait_leeches(torrent.info_hash, 3, &bench.deadline)?;
 
     // We stay until the others are done.
     let our_target = bench.folder("our target")?;
     let mut ours = Ours::get(&bench, &torrent, &our_target, &["--seed"])?;
-    tracker.wait_leeches(torrent.info_hash, 1, &bench.deadline)?;
+    tracker.wait_leeches(torrent.info_hash, 4, &bench.deadline)?;
+    // Still slow enough that they have to exchange pieces.
+    seed.limit(8 << 20)?;
     for (leech, target) in &mut others {
         wait_complete(leech.as_mut(), &bench.deadline)?;
         payload.verify(target)?;

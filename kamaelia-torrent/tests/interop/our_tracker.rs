@@ -8,7 +8,7 @@ use crate::tracker::{Count, Place};
 
 #[test]
 fn our_tracker_serves_aria2_and_libtorrent() -> Result {
-    let Some(bench) = Bench::new(60, &[Kind::Aria2, Kind::Libtorrent])? else { return Ok(()) };
+    let Some(bench) = Bench::new(&[Kind::Aria2, Kind::Libtorrent])? else { return Ok(()) };
     let payload = Payload::generate(bench.folder("source")?, Shape::OneFile)?;
     let place = Place::new()?;
     let torrent = payload.torrent(&bench, &place.announce_url())?;

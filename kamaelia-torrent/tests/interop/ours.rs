@@ -1,13 +1,12 @@
 //! This program, as a user runs it.
 
-use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::Value;
 
-use crate::bench::{Bench, Deadline, Failure, Result, free_port, text};
+use crate::bench::{Bench, Deadline, Failure, Result, text};
 use crate::payload::Torrent;
 use crate::process::Process;
 use crate::web::count;
@@ -51,13 +50,12 @@ impl Ours {
 
     fn start(bench: &Bench, what: &str, torrents: &[&Path], dir: &Path, more: &[&str]) -> Result<Ours> {
         static RUNS: AtomicU32 = AtomicU32::new(0);
-        // The tracker sees where its requests come from, and HTTP requests come from 127.0.0.1.
-        let addr = free_port(Ipv4Addr::LOCALHOST)?;
         let mut command = program();
         command
             .arg(what)
             .args(torrents)
-            .args(["--dir", text(dir)?, "--listen", &addr.to_string(), "--json"])
+            // The tracker sees where its requests come from, and HTTP requests come from 127.0.0.1.
+            .args(["--dir", text(dir)?, "--listen", "127.0.0.1:0", "--json"])
             .args(more)
             // No state in the home folder of whoever runs the tests.
             .env("HOME", bench.folder(&format!("home {what}"))?)

@@ -3,7 +3,7 @@
 use kamaelia_torrent::engine::{AddTorrent, Event, Limits, Settings};
 use kamaelia_torrent::proto::metainfo::Metainfo;
 
-use crate::bench::{Bench, Failure, Result};
+use crate::bench::{Bench, Failure, Result, endless};
 use crate::client::Role;
 use crate::kind::Kind;
 use crate::libtorrent::Libtorrent;
@@ -15,7 +15,7 @@ use crate::tracker::{Count, Place};
 
 /// Downloads from `kind`, with a pause of which it is asked how many peers it has.
 fn pause_seen_by(kind: Kind) -> Result {
-    let Some(bench) = Bench::new(SECONDS, &[Kind::Opentracker, kind])? else { return Ok(()) };
+    let Some(bench) = Bench::new(&[Kind::Opentracker, kind])? else { return Ok(()) };
     let payload = Payload::one_file(bench.folder("source")?, 32 << 20)?;
     let Source { payload, torrent, mut tracker, mut seed } = Source::start(&bench, kind, payload)?;
     let mut peers = |what: &str, expected: u64| {
@@ -24,7 +24,8 @@ fn pause_seen_by(kind: Kind) -> Result {
 
     let target = bench.folder("target")?;
     // The limit is ours: however slow the machine is, the pause falls before the end.
-    let mut node = Node::start(Settings { down_limit: RATE.try_into().ok(), ..settings() });
+    let mut node =
+        Node::start(Settings { down_limit: u64::from(endless(payload.len)).try_into().ok(), ..settings() });
     let id = node.add(AddTorrent::new(Metainfo::parse(&torrent.bytes)?, &target));
     node.wait("a piece", |e| matches!(e, Event::PieceVerified { .. }));
     peers("the seed to have a peer", 1)?;
@@ -37,9 +38,9 @@ fn pause_seen_by(kind: Kind) -> Result {
     let before = node.status(id);
     assert!(before.left > 0 && before.peers == 0, "{before:?}");
 
-    node.call(|engine| engine.set_limits(None, Limits::NONE))?;
     node.call(move |engine| engine.resume(id))?;
     tracker.wait_leeches(torrent.info_hash, 1, &bench.deadline)?;
+    node.call(|engine| engine.set_limits(None, Limits::NONE))?;
     node.wait_completed(id);
     payload.verify(&target)?;
     let status = node.status(id);
@@ -64,7 +65,7 @@ fn transmission_sees_a_paused_download_leave_and_come_back() -> Result {
 
 #[test]
 fn one_torrent_after_the_other_comes_from_libtorrent() -> Result {
-    let Some(bench) = Bench::new(60, &[Kind::Opentracker, Kind::Libtorrent])? else { return Ok(()) };
+    let Some(bench) = Bench::new(&[Kind::Opentracker, Kind::Libtorrent])? else { return Ok(()) };
     let source = bench.folder("source")?;
     let place = Place::new()?;
     let (mut payloads, mut torrents) = (Vec::new(), Vec::new());
@@ -76,16 +77,16 @@ fn one_torrent_after_the_other_comes_from_libtorrent() -> Result {
     let hashes: Vec<_> = torrents.iter().map(|torrent| torrent.info_hash).collect();
     let mut tracker = place.opentracker(&bench, &hashes)?;
     let mut seed = Libtorrent::start(&bench)?;
+    let len = payloads[0].len;
     for torrent in &torrents {
-        seed.add_limited(torrent, &source, Role::Seed, 4 << 20)?;
+        seed.add_limited(torrent, &source, Role::Seed, endless(len))?;
         tracker.wait_seeds(torrent.info_hash, 1, &bench.deadline)?;
     }
 
     let target = bench.folder("target")?;
     let mut ours = Ours::get_all(&bench, &torrents, &target, &["--max-active", "1"])?;
-    // Which of them libtorrent was in the middle of, each time that one could see it.
+    // Which of them libtorrent was in the middle of: each stays there until it was seen.
     let mut seen = [false; 3];
-    let len = payloads[0].len;
     bench.deadline.wait("all to be sent", || {
         ours.process.check_running().or_else(|failure| {
             if ours.events()?.iter().filter(|event| event["event"] == "complete").count() == 3 {
@@ -99,7 +100,12 @@ fn one_torrent_after_the_other_comes_from_libtorrent() -> Result {
         if open.len() > 1 {
             return Err(Failure::new(format!("several at a time: {sent:?}")));
         }
-        open.iter().for_each(|n| seen[*n] = true);
+        for n in open {
+            if !seen[n] {
+                seen[n] = true;
+                seed.lift_limit_of(&torrents[n])?;
+            }
+        }
         Ok(sent.iter().all(|sent| *sent >= len))
     })?;
     ours.wait_complete(&bench.deadline)?;
@@ -110,9 +116,3 @@ fn one_torrent_after_the_other_comes_from_libtorrent() -> Result {
 fn no_count() -> Failure {
     Failure::new("the client does not say how many peers it has")
 }
-
-/// Bytes per second before the pause: all of it would take longer than the test may.
-const RATE: u64 = (32 << 20) / (2 * SECONDS);
-
-/// Transmission sends nothing for its first 10 seconds.
-const SECONDS: u64 = 90;

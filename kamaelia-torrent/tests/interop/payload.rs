@@ -80,6 +80,14 @@ impl Payload {
         Ok(Payload { parent, name: name.to_owned(), len, single: false, files })
     }
 
+    /// Writes its only file into another folder, with nothing in the second half.
+    pub(crate) fn store_half(&self, dir: &Path) -> Result {
+        let mut first = File::open(self.root())?.take(self.len / 2);
+        let mut file = File::create_new(dir.join(&self.name))?;
+        std::io::copy(&mut first, &mut file)?;
+        Ok(file.set_len(self.len)?)
+    }
+
     /// The file or folder itself.
     pub(crate) fn root(&self) -> PathBuf {
         self.parent.join(&self.name)

@@ -13,7 +13,7 @@ use crate::web::count;
 /// Fetches every tenth file from `kind`, then the rest, then serves all of it to aria2.
 fn select_from(kind: Kind) -> Result {
     let kinds = [Kind::Opentracker, Kind::Aria2, kind];
-    let Some(bench) = Bench::new(SECONDS, &kinds)? else { return Ok(()) };
+    let Some(bench) = Bench::new(&kinds)? else { return Ok(()) };
     let payload = Payload::generate(bench.folder("source")?, Shape::ManyFiles)?;
     let Source { payload, torrent, tracker: _tracker, mut seed } = Source::start(&bench, kind, payload)?;
 
@@ -61,6 +61,3 @@ fn the_rest_is_fetched_later_from_transmission() -> Result {
 }
 
 const BLOCK: u64 = 16_384;
-
-/// Transmission sends nothing for the first 10 seconds of each run.
-const SECONDS: u64 = 90;

@@ -11,7 +11,7 @@ use crate::web::count;
 
 #[test]
 fn a_seed_ends_when_libtorrent_has_fetched_it_once() -> Result {
-    let Some(bench) = Bench::new(60, &[Kind::Opentracker, Kind::Libtorrent])? else { return Ok(()) };
+    let Some(bench) = Bench::new(&[Kind::Opentracker, Kind::Libtorrent])? else { return Ok(()) };
     let payload = Payload::one_file(bench.folder("source")?, 16 << 20)?;
     let place = Place::new()?;
     let torrent = payload.torrent(&bench, &place.announce_url())?;

@@ -8,7 +8,7 @@ use crate::tracker::{Count, Place};
 
 #[test]
 fn an_interrupted_seed_takes_its_leave_of_the_tracker() -> Result {
-    let Some(bench) = Bench::new(30, &[Kind::Opentracker])? else { return Ok(()) };
+    let Some(bench) = Bench::new(&[Kind::Opentracker])? else { return Ok(()) };
     let payload = Payload::one_file(bench.folder("source")?, 1 << 20)?;
     let place = Place::new()?;
     let torrent = payload.torrent(&bench, &place.announce_url())?;
@@ -24,7 +24,7 @@ fn an_interrupted_seed_takes_its_leave_of_the_tracker() -> Result {
 
 #[test]
 fn an_interrupted_download_takes_its_leave_and_says_that_it_is_not_done() -> Result {
-    let Some(bench) = Bench::new(30, &[Kind::Opentracker])? else { return Ok(()) };
+    let Some(bench) = Bench::new(&[Kind::Opentracker])? else { return Ok(()) };
     let payload = Payload::one_file(bench.folder("source")?, 1 << 20)?;
     let place = Place::new()?;
     let torrent = payload.torrent(&bench, &place.announce_url())?;

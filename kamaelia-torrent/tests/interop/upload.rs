@@ -9,7 +9,7 @@ use crate::tracker::Place;
 
 /// Serves a payload and lets `kind` download it.
 fn upload_to(kind: Kind, shape: Shape) -> Result {
-    let Some(bench) = Bench::new(SECONDS, &[Kind::Opentracker, kind])? else { return Ok(()) };
+    let Some(bench) = Bench::new(&[Kind::Opentracker, kind])? else { return Ok(()) };
     let payload = Payload::generate(bench.folder("source")?, shape)?;
     let place = Place::new()?;
     let torrent = payload.torrent(&bench, &place.announce_url())?;
@@ -54,6 +54,3 @@ macro_rules! to {
 }
 
 to!(aria2: Aria2, libtorrent: Libtorrent, qbittorrent: Qbittorrent, rqbit: Rqbit, transmission: Transmission);
-
-/// Transmission asks for nothing for its first 10 seconds, and then takes 10 MiB/s or more.
-const SECONDS: u64 = 60;

@@ -26,7 +26,7 @@ pub(crate) struct Answer {
 impl Web {
     pub(crate) fn new(base: String) -> Web {
         let config = Agent::config_builder()
-            .timeout_global(Some(Duration::from_secs(20)))
+            .timeout_global(Some(Duration::from_secs(120)))
             .http_status_as_error(false)
             .proxy(None)
             .build();

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -20,13 +21,48 @@ pub fn slow_seed(
     blocks_per_second: u32,
     most: usize,
 ) -> SocketAddr {
+    paced_seed(info_hash, data, piece_len, &Pace::new(blocks_per_second), most)
+}
+
+/// How fast a seed is, which can be changed, and what it was asked for.
+pub struct Pace {
+    /// Blocks a second.
+    rate: AtomicU32,
+    /// The piece of each block in the order in which they were sent.
+    served: Mutex<Vec<u32>>,
+}
+
+impl Pace {
+    pub fn new(blocks_per_second: u32) -> Arc<Pace> {
+        Arc::new(Pace { rate: AtomicU32::new(blocks_per_second), served: Mutex::default() })
+    }
+
+    pub fn change(&self, blocks_per_second: u32) {
+        self.rate.store(blocks_per_second, Ordering::SeqCst);
+    }
+
+    /// The piece of each block in the order in which they were sent.
+    pub fn served(&self) -> Vec<u32> {
+        self.served.lock().unwrap().clone()
+    }
+}
+
+/// The same at a pace that can be changed and looked at.
+pub fn paced_seed(
+    info_hash: [u8; 20],
+    data: Arc<Vec<u8>>,
+    piece_len: usize,
+    pace: &Arc<Pace>,
+    most: usize,
+) -> SocketAddr {
+    let pace = Arc::clone(pace);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let addr = listener.local_addr().unwrap();
     thread::spawn(move || {
         for stream in listener.incoming() {
             let (stream, data) = (stream.unwrap(), Arc::clone(&data));
-            let pause = Duration::from_secs(1) / blocks_per_second;
-            thread::spawn(move || serve(stream, info_hash, &data, piece_len, pause, most));
+            let pace = Arc::clone(&pace);
+            thread::spawn(move || serve(stream, info_hash, &data, piece_len, &pace, most));
         }
     });
     addr
@@ -38,7 +74,7 @@ fn serve(
     info_hash: [u8; 20],
     data: &[u8],
     piece_len: usize,
-    pause: Duration,
+    pace: &Pace,
     most: usize,
 ) -> Option<()> {
     let mut hello = b"\x13BitTorrent protocol\0\0\0\0\0\0\0\0".to_vec();
@@ -67,7 +103,8 @@ fn serve(
             }
         };
         drop(asked);
-        thread::sleep(pause);
+        thread::sleep(Duration::from_secs(1) / pace.rate.load(Ordering::SeqCst));
+        pace.served.lock().unwrap().push(piece);
         let at = piece as usize * piece_len + begin as usize;
         let mut body = [piece.to_be_bytes(), begin.to_be_bytes()].concat();
         body.extend(&data[at..at + len as usize]);

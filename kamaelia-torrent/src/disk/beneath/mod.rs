@@ -18,8 +18,8 @@ use portable as back_end;
 use unix as back_end;
 
 pub(crate) use back_end::{
-    CAN_ADVISE, Dir, advise, allocate, allocated, is_out_of_files, is_symlink_refusal, lock, next_data, read_cached_at,
-    read_vectored_at, write_at,
+    CAN_ADVISE, Dir, advise, allocate, allocated, is_out_of_files, is_symlink_refusal, lock, next_data,
+    read_cached_at, read_vectored_at, write_at,
 };
 
 /// How a file is opened.

@@ -236,7 +236,8 @@ pub(crate) fn read_cached_at(_file: &File, _slices: &mut [IoSliceMut<'_>], _offs
 }
 
 /// Whether [`advise`] has an effect.
-pub(crate) const CAN_ADVISE: bool = cfg!(any(target_os = "linux", target_os = "android", target_os = "freebsd"));
+pub(crate) const CAN_ADVISE: bool =
+    cfg!(any(target_os = "linux", target_os = "android", target_os = "freebsd"));
 
 /// Tells the system that a range will soon be read. It is only advice: whoever reads it properly learns of errors.
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
