@@ -54,10 +54,10 @@ fn download(piece_len: u32, read: usize, others: u64) -> Duration {
             torrent.receive(now, KEY, chunk, &mut pool).unwrap();
             while let Some(output) = torrent.poll() {
                 match output {
-                    TorrentOutput::Write { piece, data, last, .. } => {
+                    TorrentOutput::Write { fetch, data, last, .. } => {
                         pool.give(data);
                         if last {
-                            torrent.piece_checked(now, piece, CheckResult::Good);
+                            torrent.piece_checked(now, fetch, CheckResult::Good);
                         }
                     }
                     TorrentOutput::OutputReady(KEY) => torrent.take_output(now, KEY, &mut out),

@@ -10,7 +10,7 @@ use kamaelia_torrent::proto::torrent::{
     CheckResult, Direction, Landing, PeerKey, PeerSource, Torrent, TorrentConfig, TorrentOutput,
 };
 use kamaelia_torrent::proto::wire::{Decoder, Event, Message, block_header};
-use kamaelia_torrent::proto::{BlockRequest, Geometry, InfoHash, PieceIndex};
+use kamaelia_torrent::proto::{BlockRequest, Fetch, Geometry, InfoHash, PieceIndex};
 
 /// The first byte says where to cut; what a stream means does not depend on it.
 pub(crate) fn wire(data: &[u8]) {
@@ -96,7 +96,7 @@ pub(crate) fn peer(data: &[u8]) {
     (cfg.max_peers, cfg.upload_slots, cfg.min_requests) = (3, Some(2), 4);
     let mut torrent = Torrent::new(cfg, now);
     let mut pool = BufferPool::new(if mode & 2 != 0 { little } else { 1 << 20 });
-    let mut writing: Vec<(PieceIndex, bool, PartBuf)> = Vec::new();
+    let mut writing: Vec<(Fetch, bool, PartBuf)> = Vec::new();
     let mut reading: Vec<(PeerKey, Vec<BlockRequest>)> = Vec::new();
     let mut asked: Vec<(PeerKey, BlockRequest)> = Vec::new();
     let mut decoders: Vec<Decoder> = (0..3).map(|_| Decoder::new(3)).collect();
@@ -126,13 +126,13 @@ pub(crate) fn peer(data: &[u8]) {
             }
             // The disk answers.
             3 | 4 if !writing.is_empty() => {
-                let (piece, last, buffer) = writing.remove(0);
+                let (fetch, last, buffer) = writing.remove(0);
                 pool.give(buffer);
-                let hashes = vec![[step; 20]; geometry.block_count(piece) as usize];
+                let hashes = vec![[step; 20]; geometry.block_count(fetch.piece) as usize];
                 match step >> 6 {
-                    0 if last => torrent.piece_checked(now, piece, CheckResult::Bad(hashes)),
-                    1 => torrent.piece_checked(now, piece, CheckResult::Failed("disk".into())),
-                    _ if last => torrent.piece_checked(now, piece, CheckResult::Good),
+                    0 if last => torrent.piece_checked(now, fetch, CheckResult::Bad(hashes)),
+                    1 => torrent.piece_checked(now, fetch, CheckResult::Failed("disk".into())),
+                    _ if last => torrent.piece_checked(now, fetch, CheckResult::Good),
                     _ => {}
                 }
                 torrent.fill(now, &mut pool);
@@ -200,7 +200,7 @@ pub(crate) fn peer(data: &[u8]) {
         }
         while let Some(output) = torrent.poll() {
             match output {
-                TorrentOutput::Write { piece, data, last, .. } => writing.push((piece, last, data)),
+                TorrentOutput::Write { fetch, data, last, .. } => writing.push((fetch, last, data)),
                 TorrentOutput::Read { peer, blocks } => reading.push((peer, blocks)),
                 TorrentOutput::WantBlockHashes(piece) => {
                     let hashes = vec![[step & 1; 20]; geometry.block_count(piece) as usize];

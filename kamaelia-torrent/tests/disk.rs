@@ -15,7 +15,7 @@ use kamaelia_torrent::disk::{
 };
 use kamaelia_torrent::proto::bitfield::Bitfield;
 use kamaelia_torrent::proto::buffer::{PART_LEN, PartBuf};
-use kamaelia_torrent::proto::geometry::{BLOCK_LEN, BlockRequest, PieceIndex};
+use kamaelia_torrent::proto::geometry::{BLOCK_LEN, BlockRequest, Fetch, PieceIndex};
 use sha1::{Digest, Sha1};
 use support::*;
 
@@ -48,13 +48,13 @@ impl Rig {
     fn write(&self, storage: &Arc<Storage>, piece: PieceIndex, parts: Vec<(u32, Vec<u8>)>) -> PieceResult {
         let count = parts.len();
         for (i, (offset, data)) in parts.into_iter().enumerate() {
-            self.disk.write(storage, piece, offset, PartBuf::unpooled(data), i + 1 == count);
+            self.disk.write(storage, piece.into(), offset, PartBuf::unpooled(data), i + 1 == count);
         }
         let mut verdict = None;
         let mut bufs = 0;
         for _ in 0..count {
             match self.next() {
-                DiskAnswer::Written { piece: p, bufs: b, result, .. } => {
+                DiskAnswer::Written { fetch: Fetch { piece: p, .. }, bufs: b, result, .. } => {
                     assert_eq!(p, piece);
                     bufs += b.len();
                     verdict = verdict.or(result);
@@ -311,14 +311,18 @@ fn small_pieces_that_wait_are_written_together_without_the_bad_one() {
         // The last one keeps the worker busy until the others wait.
         for i in std::iter::once(39).chain(0..39) {
             let data = payload[i * LEN..][..LEN].to_vec();
-            rig.disk.write(&storage, PieceIndex(i as u32), 0, PartBuf::unpooled(data), true);
+            rig.disk.write(&storage, PieceIndex(i as u32).into(), 0, PartBuf::unpooled(data), true);
         }
         drop(sent);
         let mut bad = Vec::new();
         for _ in 0..40 {
             match rig.next() {
                 DiskAnswer::Written { result: Some(PieceResult::Good), .. } => {}
-                DiskAnswer::Written { piece, result: Some(PieceResult::Bad { blocks }), .. } => {
+                DiskAnswer::Written {
+                    fetch: Fetch { piece, .. },
+                    result: Some(PieceResult::Bad { blocks }),
+                    ..
+                } => {
                     assert_eq!(blocks.len(), 1);
                     bad.push(piece.0);
                 }
@@ -676,5 +680,55 @@ fn the_end_of_a_check_comes_last() {
         let storage = rig.open(&torrent, tmp.path());
         let (have, checked, error) = rig.check(&storage, Bitfield::full(40));
         assert!(have.is_full() && checked == 40 && error.is_none(), "round {round}: {checked} checked");
+    }
+}
+
+#[test]
+fn a_piece_that_is_fetched_anew_is_judged_by_what_came_anew() {
+    let torrent = single("f", 1 << 20, 1 << 20, 3);
+    let payload = torrent.payload();
+    let parts = (1usize << 20) / PART_LEN as usize;
+    // Of the first fetching: what part is wrong, how many parts come, and whether the disk refuses the first.
+    for (wrong, count, refused) in
+        [(1, 3, false), (0, 1, false), (9, 3, true), (9, parts, true), (9, 1, true)]
+    {
+        let refuse = AtomicBool::new(refused);
+        let hook = DiskHook::new(move |access, _| match access {
+            HookedAccess::Write if refuse.swap(false, Ordering::SeqCst) => Err(std::io::Error::other("no")),
+            _ => Ok(()),
+        });
+        let rig = Rig::new(DiskConfig { hook: Some(hook), ..DiskConfig::default() });
+        let dir = tempfile::tempdir().unwrap();
+        let storage = rig.open(&torrent, dir.path());
+        let part = |n: usize, wrong: bool| {
+            let at = n * PART_LEN as usize;
+            let mut data = payload[at..at + PART_LEN as usize].to_vec();
+            data[7] ^= u8::from(wrong);
+            (at as u32, PartBuf::unpooled(data))
+        };
+        let piece = PieceIndex(0);
+        for n in 0..count {
+            let (at, data) = part(n, n == wrong);
+            rig.disk.write(&storage, Fetch { piece, attempt: 1 }, at, data, n + 1 == parts);
+        }
+        // In another order, so that some of it waits for its turn.
+        for n in (0..parts).rev() {
+            let (at, data) = part(n, false);
+            rig.disk.write(&storage, Fetch { piece, attempt: 2 }, at, data, n == 0);
+        }
+        let (mut results, mut bufs) = (Vec::new(), 0);
+        for _ in 0..count + parts {
+            let DiskAnswer::Written { fetch, bufs: some, result, .. } = rig.next() else {
+                panic!("an answer")
+            };
+            bufs += some.len();
+            results.extend(result.map(|result| (fetch.attempt, format!("{result:?}"))));
+        }
+        let (last, before) = results.split_last().unwrap();
+        assert_eq!(*last, (2, "Good".to_owned()), "{results:?}");
+        assert_eq!(before.len(), usize::from(refused), "one verdict on what the disk refused: {results:?}");
+        assert!(before.iter().all(|(attempt, result)| *attempt == 1 && result.starts_with("Failed")));
+        assert_eq!(bufs, count + parts, "every buffer comes back");
+        assert!(std::fs::read(dir.path().join("f")).unwrap() == payload);
     }
 }

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use kamaelia_torrent::disk::{DiskHook, HookedAccess};
 use kamaelia_torrent::engine::{AddTorrent, Event, Settings, State, TorrentId, TorrentStatus};
+use kamaelia_torrent::proto::geometry::PieceIndex;
 use support::node::*;
 use support::*;
 
@@ -24,9 +25,9 @@ fn seed_of(
     torrent: &TestTorrent,
     gives: impl Fn(u32, u32) -> bool + Send + Sync + 'static,
 ) -> (SocketAddr, Arc<Mutex<u64>>) {
-    let data = torrent.payload();
+    let (data, size) = (torrent.payload(), torrent.metainfo.geometry().piece_size(PieceIndex(0)));
     let script: Script = Arc::new(move |piece, begin, len| {
-        let at = piece as usize * PIECE as usize + begin as usize;
+        let at = piece as usize * size as usize + begin as usize;
         gives(piece, begin).then(|| data[at..at + len as usize].to_vec())
     });
     scripted_seed(torrent.metainfo.info_hash().0, torrent.metainfo.geometry().piece_count(), script)
@@ -44,21 +45,24 @@ struct Gate {
 impl Gate {
     fn hook(self: &Arc<Gate>) -> DiskHook {
         let gate = Arc::clone(self);
-        DiskHook::new(move |access, _| {
-            if access == HookedAccess::Read {
-                return Ok(());
-            }
-            gate.waiting.fetch_add(1, Ordering::SeqCst);
-            let state = gate.state.lock().unwrap();
-            let (state, _) = gate.rung.wait_timeout_while(state, LIMIT, |(open, _)| !*open).unwrap();
-            if state.1 { Err(Error::new(ErrorKind::StorageFull, "refused")) } else { Ok(()) }
-        })
+        DiskHook::new(move |access, _| if access == HookedAccess::Read { Ok(()) } else { gate.pass() })
+    }
+
+    fn pass(&self) -> std::io::Result<()> {
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        let state = self.state.lock().unwrap();
+        let (state, _) = self.rung.wait_timeout_while(state, LIMIT, |(open, _)| !*open).unwrap();
+        if state.1 { refused() } else { Ok(()) }
     }
 
     fn open(&self, refuse: bool) {
         *self.state.lock().unwrap() = (true, refuse);
         self.rung.notify_all();
     }
+}
+
+fn refused() -> std::io::Result<()> {
+    Err(Error::new(ErrorKind::StorageFull, "refused"))
 }
 
 fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
@@ -191,7 +195,7 @@ fn what_the_disk_refuses_is_counted() {
     let is_broken = Arc::clone(&broken);
     let hook = DiskHook::new(move |access, _| {
         if access == HookedAccess::Write && is_broken.load(Ordering::SeqCst) {
-            return Err(Error::new(ErrorKind::StorageFull, "refused"));
+            return refused();
         }
         Ok(())
     });
@@ -205,6 +209,65 @@ fn what_the_disk_refuses_is_counted() {
     let status = node.status(id);
     assert!(status.figures.waste.given_up >= u64::from(PIECE), "{status:?}");
     assert_adds_up(&status);
+}
+
+/// The first write is refused at once; the second is under way while the disk is tried again, and is refused then. Answers
+/// the news of the disk and what it has given up.
+fn retried_while_a_write_is_under_way(works_again: bool) -> (Vec<bool>, u64) {
+    // Smaller neighbours are written by the same worker.
+    let torrent = single("f", 8 << 20, 1 << 20, 1);
+    let (addr, _) = seed_of(&torrent, |_, _| true);
+    let gate = Arc::new(Gate::default());
+    let (writes, at_gate) = (AtomicU32::new(0), Arc::clone(&gate));
+    let hook = DiskHook::new(move |access, _| {
+        if access != HookedAccess::Write {
+            return Ok(());
+        }
+        match writes.fetch_add(1, Ordering::SeqCst) {
+            0 => {
+                wait_for("a second write", || at_gate.waiting.load(Ordering::SeqCst) > 0);
+                refused()
+            }
+            1 => at_gate.pass(),
+            _ if works_again => Ok(()),
+            _ => refused(),
+        }
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let workers = Some(2);
+    let mut node = Node::start(Settings { disk_hook: Some(hook), disk_workers: workers, ..settings() });
+    let id = add(&node, &torrent, vec![addr], dir.path());
+    node.wait("trouble", |e| matches!(e, Event::DiskTrouble { .. }));
+    node.call(move |engine| engine.retry_disk(id)).unwrap();
+    gate.open(true);
+    if works_again {
+        node.wait_completed(id);
+        torrent.verify(dir.path());
+    } else {
+        node.wait("trouble again", |e| matches!(e, Event::DiskTrouble { .. }));
+    }
+    let status = node.status(id);
+    assert_eq!(status.disk_error.is_none(), works_again);
+    if works_again {
+        assert_adds_up(&status);
+    }
+    let news = node.seen.iter().filter_map(|e| match e {
+        Event::DiskTrouble { error, .. } => Some(error.is_some()),
+        _ => None,
+    });
+    (news.collect(), status.figures.waste.given_up)
+}
+
+#[test]
+fn a_refusal_of_what_was_written_before_the_disk_was_tried_again_does_not_stop_it() {
+    let (news, given_up) = retried_while_a_write_is_under_way(true);
+    assert_eq!((news, given_up), (vec![true, false], 2 << 20));
+}
+
+#[test]
+fn a_disk_that_refuses_what_is_written_after_it_was_tried_again_is_told_again() {
+    let (news, _) = retried_while_a_write_is_under_way(false);
+    assert_eq!(news, [true, true]);
 }
 
 #[test]
@@ -266,7 +329,7 @@ fn anything(rng: &mut fastrand::Rng) {
         let refuse =
             || left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
         if access == HookedAccess::Write && bytes > 1000 && refuse() {
-            return Err(Error::new(ErrorKind::StorageFull, "refused"));
+            return refused();
         }
         Ok(())
     });

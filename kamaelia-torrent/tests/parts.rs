@@ -68,7 +68,7 @@ impl Rig {
         for at in &parts {
             let end = (at + PART_LEN).min(size);
             let data = payload[start + *at as usize..start + end as usize].to_vec();
-            self.disk.write(&self.storage, piece, *at, PartBuf::unpooled(data), end == size);
+            self.disk.write(&self.storage, piece.into(), *at, PartBuf::unpooled(data), end == size);
         }
         let mut good = false;
         for _ in parts {
@@ -363,7 +363,7 @@ fn a_choice_in_the_middle_of_a_piece_loses_none_of_it() {
         // Out of order, so that some is read back to be hashed, and another mind in between.
         let n = (n + 1) % parts;
         let (at, data) = part(n);
-        rig.disk.write(&rig.storage, PieceIndex(0), at, data, n == 0);
+        rig.disk.write(&rig.storage, PieceIndex(0).into(), at, data, n == 0);
         let DiskAnswer::Written { result, .. } = rig.next() else { panic!("not written") };
         assert_eq!(matches!(result, Some(PieceResult::Good)), n == 0, "{result:?}");
         assert!(rig.select(if n.is_multiple_of(2) { &[4, 4] } else { &[0, 0] }).is_none());
@@ -381,7 +381,7 @@ fn an_abandoned_piece_gives_its_buffers_back_and_can_begin_afresh() {
     let rig = Rig::new(torrent, &[]);
     // Wrong data, which comes before its turn and is kept for hashing.
     let data = PartBuf::unpooled(vec![9; PART_LEN as usize]);
-    rig.disk.write(&rig.storage, PieceIndex(0), PART_LEN, data, false);
+    rig.disk.write(&rig.storage, PieceIndex(0).into(), PART_LEN, data, false);
     let DiskAnswer::Written { bufs, .. } = rig.next() else { panic!("not written") };
     assert!(bufs.is_empty());
     rig.disk.abandon(&rig.storage, PieceIndex(0));

@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use super::{DiskError, Storage, StorageKey, Totals};
 use crate::proto::bitfield::Bitfield;
 use crate::proto::buffer::PartBuf;
-use crate::proto::geometry::{BlockRequest, PieceIndex};
+use crate::proto::geometry::{BlockRequest, Fetch, PieceIndex};
 use crate::proto::selection::Priority;
 use crate::proto::stored::Stored;
 
@@ -33,8 +33,8 @@ pub enum DiskAnswer {
     Written {
         /// The torrent.
         key: StorageKey,
-        /// The piece.
-        piece: PieceIndex,
+        /// The piece, and which fetching of it the part was of.
+        fetch: Fetch,
         /// Buffers that are free again: that of the part, others of the piece, or none yet.
         bufs: Vec<PartBuf>,
         /// Set with the part that decided about the piece.

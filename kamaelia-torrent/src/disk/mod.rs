@@ -45,7 +45,7 @@ use crossbeam_channel::{Sender, unbounded};
 
 use crate::proto::bitfield::Bitfield;
 use crate::proto::buffer::PartBuf;
-use crate::proto::geometry::{BlockRequest, PieceIndex};
+use crate::proto::geometry::{BlockRequest, Fetch, PieceIndex};
 use crate::proto::metainfo::Metainfo;
 use crate::proto::path::PathError;
 use crate::proto::selection::Priority;
@@ -278,11 +278,12 @@ impl Disk {
     }
 
     /// Writes and hashes a part of a piece: the whole piece, or parts in any order. Answered by
-    /// [`DiskAnswer::Written`]. `last` says that all other parts were sent before.
-    pub fn write(&self, storage: &Arc<Storage>, piece: PieceIndex, offset: u32, buf: PartBuf, last: bool) {
-        let job = PieceJob::Part { storage: Arc::clone(storage), piece, offset, buf, last };
+    /// [`DiskAnswer::Written`]. `last` says that all other parts were sent before. After a result that fails, the other
+    /// parts of the same fetching are given back without one.
+    pub fn write(&self, storage: &Arc<Storage>, fetch: Fetch, offset: u32, buf: PartBuf, last: bool) {
+        let job = PieceJob::Part { storage: Arc::clone(storage), fetch, offset, buf, last };
         // A worker ends only when this object is dropped, so that nothing can be refused.
-        let _ = self.worker_of(storage, piece).send(job);
+        let _ = self.worker_of(storage, fetch.piece).send(job);
     }
 
     /// Reads blocks into `buf` as `piece` messages, neighbours together. Answered by [`DiskAnswer::Read`].

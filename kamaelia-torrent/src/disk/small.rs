@@ -10,11 +10,11 @@ use super::sha::{Message, Sha1, update_many};
 use super::worker::{PieceJob, Worker};
 use super::{DiskAnswer, PieceResult, Storage};
 use crate::proto::buffer::{PART_LEN, PartBuf};
-use crate::proto::geometry::PieceIndex;
+use crate::proto::geometry::{Fetch, PieceIndex};
 
 /// A piece in a run: where its bytes begin, and whether they are right.
 struct Small {
-    piece: PieceIndex,
+    fetch: Fetch,
     buf: PartBuf,
     start: usize,
     sha: Sha1,
@@ -38,20 +38,20 @@ impl Worker {
     pub(super) fn small_pieces(
         &mut self,
         storage: &Arc<Storage>,
-        piece: PieceIndex,
+        fetch: Fetch,
         buf: PartBuf,
     ) -> Option<PieceJob> {
         let most = group(storage.geometry().piece_len()) as usize;
         let mut run = std::mem::take(&mut self.run);
-        let mut pieces = vec![added(piece, buf, &mut run)];
+        let mut pieces = vec![added(fetch, buf, &mut run)];
         let mut beyond = None;
         while pieces.len() < most {
-            let wanted = piece.0.checked_add(pieces.len() as u32);
+            let wanted = fetch.piece.0.checked_add(pieces.len() as u32);
             match self.pieces.try_recv() {
-                Ok(PieceJob::Part { storage: other, piece: next, offset: 0, buf, .. })
+                Ok(PieceJob::Part { storage: other, fetch: next, offset: 0, buf, .. })
                     if Arc::ptr_eq(storage, &other)
-                        && Some(next.0) == wanted
-                        && is_small(storage, next, &buf) =>
+                        && Some(next.piece.0) == wanted
+                        && is_small(storage, next.piece, &buf) =>
                 {
                     pieces.push(added(next, buf, &mut run));
                 }
@@ -63,7 +63,7 @@ impl Worker {
             }
         }
         hash(storage, &mut pieces, &run);
-        let base = storage.geometry().piece_offset(piece);
+        let base = storage.geometry().piece_offset(fetch.piece);
         let mut results = Vec::with_capacity(pieces.len());
         for group in pieces.chunk_by(|one, next| one.good && next.good) {
             let (first, last) = (&group[0], &group[group.len() - 1]);
@@ -82,18 +82,18 @@ impl Worker {
         run.clear();
         self.run = run;
         let key = storage.key();
-        for (Small { piece, buf, .. }, result) in pieces.into_iter().zip(results) {
-            self.answers.send(DiskAnswer::Written { key, piece, bufs: vec![buf], result: Some(result) });
+        for (Small { fetch, buf, .. }, result) in pieces.into_iter().zip(results) {
+            self.answers.send(DiskAnswer::Written { key, fetch, bufs: vec![buf], result: Some(result) });
         }
         beyond
     }
 }
 
 /// Adds a piece to a run. It is hashed there: the copy has brought it to this core.
-fn added(piece: PieceIndex, buf: PartBuf, run: &mut Vec<u8>) -> Small {
+fn added(fetch: Fetch, buf: PartBuf, run: &mut Vec<u8>) -> Small {
     let start = run.len();
     run.extend_from_slice(&buf);
-    Small { piece, buf, start, sha: Sha1::new(), good: false }
+    Small { fetch, buf, start, sha: Sha1::new(), good: false }
 }
 
 fn hash(storage: &Storage, pieces: &mut [Small], run: &[u8]) {
@@ -103,6 +103,6 @@ fn hash(storage: &Storage, pieces: &mut [Small], run: &[u8]) {
     });
     update_many(&mut messages.collect::<Vec<_>>());
     for small in pieces {
-        small.good = small.sha.clone().finalize() == storage.metainfo().piece_hash(small.piece);
+        small.good = small.sha.clone().finalize() == storage.metainfo().piece_hash(small.fetch.piece);
     }
 }

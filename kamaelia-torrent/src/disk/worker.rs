@@ -14,13 +14,13 @@ use super::sha::Sha1;
 use super::small::is_small;
 use super::{Answers, DiskAnswer, DiskError, PieceResult, Storage, StorageKey};
 use crate::proto::buffer::PartBuf;
-use crate::proto::geometry::{BlockRequest, PieceIndex};
+use crate::proto::geometry::{BlockRequest, Fetch, PieceIndex};
 
 /// Work that is bound to the worker of its piece, so that the parts of a piece are hashed in order.
 #[derive(Debug)]
 pub(crate) enum PieceJob {
     /// A part of a piece to be written and hashed.
-    Part { storage: Arc<Storage>, piece: PieceIndex, offset: u32, buf: PartBuf, last: bool },
+    Part { storage: Arc<Storage>, fetch: Fetch, offset: u32, buf: PartBuf, last: bool },
     /// A piece in the making is not wanted any more.
     Abandon { storage: Arc<Storage>, piece: PieceIndex },
     /// The torrent rests: its pieces in the making are forgotten, its files closed.
@@ -40,6 +40,15 @@ pub(crate) enum AnyJob {
     Close(File),
 }
 
+/// A piece whose parts come one at a time.
+#[derive(Debug)]
+pub(crate) struct Making {
+    /// Which fetching of the piece.
+    attempt: u64,
+    /// None after a failure: the parts that still come are no use.
+    hash: Option<PieceHash>,
+}
+
 /// One worker thread.
 pub(crate) struct Worker {
     pub(crate) pieces: Receiver<PieceJob>,
@@ -51,7 +60,7 @@ pub(crate) struct Worker {
     pub(crate) answers: Answers,
     pub(crate) ahead_bytes: usize,
     pub(crate) kept: Arc<AtomicUsize>,
-    pub(crate) making: HashMap<(StorageKey, PieceIndex), PieceHash>,
+    pub(crate) making: HashMap<(StorageKey, PieceIndex), Making>,
     pub(crate) scratch: Vec<u8>,
     /// Small pieces that are written together; empty in between.
     pub(crate) run: Vec<u8>,
@@ -100,62 +109,72 @@ impl Worker {
     /// Does one job, or several small ones together; answers with one that was taken from the queue beyond them.
     fn one_piece(&mut self, job: PieceJob) -> Option<PieceJob> {
         match job {
-            PieceJob::Part { storage, piece, offset: 0, buf, .. } if is_small(&storage, piece, &buf) => {
-                return self.small_pieces(&storage, piece, buf);
+            PieceJob::Part { storage, fetch, offset: 0, buf, .. }
+                if is_small(&storage, fetch.piece, &buf) =>
+            {
+                return self.small_pieces(&storage, fetch, buf);
             }
-            PieceJob::Part { storage, piece, offset, buf, last } => {
+            PieceJob::Part { storage, fetch, offset, buf, last } => {
                 let key = storage.key();
                 let mut spent = Vec::new();
-                let result = self.part(&storage, piece, offset, buf, last, &mut spent);
-                let result = match result {
+                let whole = buf.len() == storage.geometry().piece_size(fetch.piece) as usize;
+                let result = match self.part(&storage, fetch, offset, buf, last, &mut spent) {
                     Ok(None) => None,
                     Ok(Some(result)) => Some(result),
                     Err(e) => Some(PieceResult::Failed(e)),
                 };
-                if result.is_some()
-                    && let Some(mut making) = self.making.remove(&(key, piece))
+                if last || whole || matches!(result, Some(PieceResult::Good | PieceResult::Bad { .. })) {
+                    self.forget_one((key, fetch.piece), &mut spent);
+                } else if result.is_some()
+                    && let Some(making) = self.making.get_mut(&(key, fetch.piece))
+                    && let Some(mut hash) = making.hash.take()
                 {
-                    making.release(&mut spent);
+                    hash.release(&mut spent);
                 }
-                self.answers.send(DiskAnswer::Written { key, piece, bufs: spent, result });
+                self.answers.send(DiskAnswer::Written { key, fetch, bufs: spent, result });
             }
             PieceJob::Abandon { storage, piece } => {
-                let key = (storage.key(), piece);
-                self.forget(|other| *other == key);
+                let mut bufs = Vec::new();
+                self.forget_one((storage.key(), piece), &mut bufs);
+                if !bufs.is_empty() {
+                    self.answers.send(DiskAnswer::Returned { bufs });
+                }
             }
             PieceJob::Forget(storage) => {
                 storage.close_files();
-                let key = storage.key();
-                self.forget(|(owner, _)| *owner == key);
+                self.forget_all(storage.key());
             }
         }
         None
     }
 
-    /// Gives up pieces in the making.
-    fn forget(&mut self, which: impl Fn(&(StorageKey, PieceIndex)) -> bool) {
-        let mut spent = Vec::new();
-        self.making.retain(|key, making| {
-            let goes = which(key);
-            if goes {
-                making.release(&mut spent);
-            }
-            !goes
-        });
-        if !spent.is_empty() {
-            self.answers.send(DiskAnswer::Returned { bufs: spent });
+    /// Gives up a piece in the making.
+    fn forget_one(&mut self, key: (StorageKey, PieceIndex), spent: &mut Vec<PartBuf>) {
+        if let Some(Making { hash: Some(mut hash), .. }) = self.making.remove(&key) {
+            hash.release(spent);
+        }
+    }
+
+    /// Gives up all pieces of a torrent that are in the making.
+    fn forget_all(&mut self, key: StorageKey) {
+        let mut bufs = Vec::new();
+        let all: Vec<_> = self.making.keys().filter(|(owner, _)| *owner == key).copied().collect();
+        all.into_iter().for_each(|key| self.forget_one(key, &mut bufs));
+        if !bufs.is_empty() {
+            self.answers.send(DiskAnswer::Returned { bufs });
         }
     }
 
     fn part(
         &mut self,
         storage: &Arc<Storage>,
-        piece: PieceIndex,
+        fetch: Fetch,
         offset: u32,
         buf: PartBuf,
         last: bool,
         spent: &mut Vec<PartBuf>,
     ) -> Result<Option<PieceResult>, DiskError> {
+        let Fetch { piece, attempt } = fetch;
         let geometry = storage.geometry();
         let size = geometry.piece_size(piece);
         let start = geometry.piece_offset(piece);
@@ -177,13 +196,24 @@ impl Worker {
             spent.push(buf);
             return result.map(Some);
         }
+        let key = (storage.key(), piece);
+        if self.making.get(&key).is_some_and(|making| making.attempt != attempt) {
+            // It is fetched anew, perhaps from others: nothing of what came before counts.
+            self.forget_one(key, spent);
+        }
+        let kept = &self.kept;
+        let making = self
+            .making
+            .entry(key)
+            .or_insert_with(|| Making { attempt, hash: Some(PieceHash::new(Arc::clone(kept))) });
+        let Some(making) = &mut making.hash else {
+            spent.push(buf);
+            return Ok(None);
+        };
         if let Err(e) = storage.write(start + u64::from(offset), &buf) {
             spent.push(buf);
             return Err(e);
         }
-        let kept = &self.kept;
-        let making =
-            self.making.entry((storage.key(), piece)).or_insert_with(|| PieceHash::new(Arc::clone(kept)));
         making.part(storage, piece, offset, buf, self.ahead_bytes, spent)?;
         if !last && making.hashed() < size {
             return Ok(None);

@@ -15,13 +15,13 @@ impl Engine {
         let mut returned = false;
         while let Some(answer) = self.disk.next_answer() {
             match answer {
-                DiskAnswer::Written { key, piece, bufs, result } => {
+                DiskAnswer::Written { key, fetch, bufs, result } => {
                     returned |= !bufs.is_empty();
                     bufs.into_iter().for_each(|buf| self.pool.give(buf));
                     let Some(t) = self.job_done(key) else { continue };
                     let Some(result) = result else { continue };
                     if self.torrents[t].swarm.is_none() {
-                        self.take_late_piece(t, piece, &result);
+                        self.take_late_piece(t, fetch.piece, &result);
                     }
                     let result = match result {
                         PieceResult::Good => CheckResult::Good,
@@ -29,13 +29,13 @@ impl Engine {
                         PieceResult::Failed(e) => match self.write_failed(now, t, &e) {
                             Some(error) => CheckResult::Failed(error),
                             None => {
-                                self.take_late_piece(t, piece, &PieceResult::Failed(e));
+                                self.take_late_piece(t, fetch.piece, &PieceResult::Failed(e));
                                 continue;
                             }
                         },
                     };
                     if let Some(swarm) = &mut self.torrents[t].swarm {
-                        swarm.piece_checked(now, piece, result);
+                        swarm.piece_checked(now, fetch, result);
                         self.pump(now, t);
                     }
                 }
@@ -98,9 +98,12 @@ impl Engine {
                 DiskAnswer::Prepared { key, error } | DiskAnswer::Selected { key, error } => {
                     let Some(t) = self.job_done(key) else { continue };
                     self.settled(t, error.is_none());
+                    // The last of them judges: an earlier one may be from before the disk was tried again.
+                    let last = self.torrents[t].settling == 0;
                     if let Some(error) = error
                         && let Some(error) = self.write_failed(now, t, &error)
                         && let Some(swarm) = &mut self.torrents[t].swarm
+                        && last
                     {
                         swarm.disk_failed(now, error);
                         self.pump(now, t);

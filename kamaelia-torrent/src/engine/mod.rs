@@ -114,6 +114,8 @@ pub struct Engine {
     spare: Vec<Vec<u8>>,
     /// What is read ahead for the peers of all torrents.
     uploads: Uploads,
+    /// Swarms that were made, of all torrents.
+    swarms: u32,
     read_buf: Box<[u8]>,
     landing: Landing,
     disk: Disk,
@@ -207,6 +209,7 @@ impl Engine {
             hungry: VecDeque::new(),
             spare: Vec::new(),
             uploads: Uploads::default(),
+            swarms: 0,
             read_buf: vec![0; READ_LEN].into_boxed_slice(),
             landing: Landing::default(),
             disk,

@@ -15,7 +15,7 @@ use super::slot::Phase;
 use crate::disk::{DiskError, MoveHandle, Snapshot, Storage, StorageKey, Writes};
 use crate::proto::bitfield::Bitfield;
 use crate::proto::buffer::PartBuf;
-use crate::proto::geometry::{BlockRequest, PieceIndex};
+use crate::proto::geometry::{BlockRequest, Fetch, PieceIndex};
 use crate::proto::torrent::{Torrent, TorrentOutput};
 
 /// Work on the files of a torrent that nothing may be written during.
@@ -36,7 +36,8 @@ pub(super) struct Ops {
 
 /// A request to the disk that waits.
 enum Held {
-    Write { piece: PieceIndex, offset: u32, data: PartBuf, last: bool },
+    Write { fetch: Fetch, offset: u32, data: PartBuf, last: bool },
+    Abandon(PieceIndex),
     Hashes(PieceIndex),
     Read { token: u64, blocks: Vec<BlockRequest>, buf: Vec<u8> },
 }
@@ -117,9 +118,11 @@ impl Engine {
     pub(super) fn hold_back(&mut self, t: usize, output: TorrentOutput) -> Option<TorrentOutput> {
         let Some(ops) = &mut self.torrents[t].ops else { return Some(output) };
         match output {
-            TorrentOutput::Write { piece, offset, data, last } => {
-                ops.held.push(Held::Write { piece, offset, data, last });
+            TorrentOutput::Write { fetch, offset, data, last } => {
+                ops.held.push(Held::Write { fetch, offset, data, last });
             }
+            // After the parts that wait, and before those that are fetched anew.
+            TorrentOutput::Abandon(piece) => ops.held.push(Held::Abandon(piece)),
             TorrentOutput::WantBlockHashes(piece) => ops.held.push(Held::Hashes(piece)),
             other => return Some(other),
         }
@@ -235,10 +238,11 @@ impl Engine {
         let slot = &mut self.torrents[t];
         let Some(ops) = slot.ops.take() else { return };
         for held in ops.held {
-            slot.jobs += 1;
+            slot.jobs += usize::from(!matches!(held, Held::Abandon(_)));
             match held {
-                Held::Write { piece, offset, data, last } => {
-                    self.disk.write(&slot.storage, piece, offset, data, last);
+                Held::Abandon(piece) => self.disk.abandon(&slot.storage, piece),
+                Held::Write { fetch, offset, data, last } => {
+                    self.disk.write(&slot.storage, fetch, offset, data, last);
                 }
                 Held::Hashes(piece) => self.disk.block_hashes(&slot.storage, piece),
                 Held::Read { token, blocks, buf } => {
@@ -265,7 +269,7 @@ impl Engine {
             match held {
                 Held::Write { data, .. } => self.pool.give(data),
                 Held::Read { buf, .. } => self.spare.push(buf),
-                Held::Hashes(_) => {}
+                Held::Hashes(_) | Held::Abandon(_) => {}
             }
         }
         for op in refused {

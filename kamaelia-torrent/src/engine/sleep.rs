@@ -56,6 +56,7 @@ impl Engine {
     }
 
     fn new_swarm(&mut self, now: Instant, t: usize, have: Bitfield) -> Torrent {
+        self.swarms = self.swarms.wrapping_add(1);
         let slot = &self.torrents[t];
         let mut config = TorrentConfig::new(slot.metainfo.info_hash(), self.peer_id, slot.geometry());
         config.have = have;
@@ -64,6 +65,7 @@ impl Engine {
         config.max_peers = self.settings.max_peers_per_torrent;
         config.upload_slots = self.connection_limits().slots_of_a_torrent();
         config.uploads = self.uploads.clone();
+        config.generation = self.swarms;
         config.sequential = slot.settings.sequential;
         if let Some(selection) = &slot.selection {
             config.priorities = selection.pieces(&slot.metainfo);

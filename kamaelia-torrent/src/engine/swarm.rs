@@ -27,9 +27,9 @@ impl Engine {
             };
             let slot = &mut self.torrents[t];
             match output {
-                TorrentOutput::Write { piece, offset, data, last } => {
+                TorrentOutput::Write { fetch, offset, data, last } => {
                     slot.jobs += 1;
-                    self.disk.write(&slot.storage, piece, offset, data, last);
+                    self.disk.write(&slot.storage, fetch, offset, data, last);
                 }
                 TorrentOutput::Read { peer, blocks } => {
                     if slot.look_at.is_none() {

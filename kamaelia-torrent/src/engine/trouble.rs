@@ -66,6 +66,8 @@ pub(super) struct Trouble {
     pub(super) error: String,
     /// What has to work again to end it.
     ends_with: Ends,
+    /// The disk was tried again since this was said: if that fails too, it is said again.
+    retried: bool,
 }
 
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -92,6 +94,9 @@ impl Engine {
         if let Some(doubt) = &mut slot.doubt {
             doubt.insist = true;
         }
+        if let Some(trouble) = &mut slot.trouble {
+            trouble.retried = true;
+        }
         if slot.swarm.is_some() && slot.ops.is_none() && slot.storage.may_be_unsettled() {
             // What could not be moved out of the part file.
             slot.jobs += 1;
@@ -106,12 +111,12 @@ impl Engine {
     /// Something is wrong at the disk: says so, unless that was said already.
     pub(super) fn in_trouble(&mut self, t: usize, error: String, ends_with: Ends) {
         let slot = &mut self.torrents[t];
-        if slot.trouble.as_ref().is_some_and(|trouble| trouble.error == error) {
+        if slot.trouble.as_ref().is_some_and(|trouble| trouble.error == error && !trouble.retried) {
             return;
         }
         let id = slot.id;
         log::warn!("torrent {id}: {error}");
-        slot.trouble = Some(Box::new(Trouble { error: error.clone(), ends_with }));
+        slot.trouble = Some(Box::new(Trouble { error: error.clone(), ends_with, retried: false }));
         self.emit(Event::DiskTrouble { id, error: Some(error) });
     }
 

@@ -22,6 +22,25 @@ impl fmt::Display for PieceIndex {
     }
 }
 
+/// One fetching of a piece.
+///
+/// A piece may be fetched several times: the disk refuses a part, a hash is wrong, it is given up and wanted again. What
+/// the disk has to say about an earlier fetching must not be taken for a verdict on a later one, which others sent.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Fetch {
+    /// The piece.
+    pub piece: PieceIndex,
+    /// Which of its fetchings; of one torrent no two are alike.
+    pub attempt: u64,
+}
+
+impl From<PieceIndex> for Fetch {
+    /// The only fetching of a piece that is fetched once.
+    fn from(piece: PieceIndex) -> Fetch {
+        Fetch { piece, attempt: 0 }
+    }
+}
+
 /// A range of bytes inside one piece, as asked for by a `request` message (BEP 3).
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
 pub struct BlockRequest {

@@ -28,7 +28,7 @@ pub mod tracker;
 pub mod wire;
 
 pub use bitfield::{Bitfield, BitfieldError};
-pub use geometry::{BLOCK_LEN, BlockRequest, Geometry, GeometryError, PieceIndex};
+pub use geometry::{BLOCK_LEN, BlockRequest, Fetch, Geometry, GeometryError, PieceIndex};
 pub use info_hash::InfoHash;
 pub use metainfo::{FileEntry, Metainfo, MetainfoError};
 pub use selection::{Priority, Selection};

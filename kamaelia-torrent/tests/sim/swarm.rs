@@ -266,6 +266,34 @@ fn a_faulty_disk_delays_and_loses_nothing() {
     assert!(w.node(l).disk_errors > 0);
 }
 
+/// While the parts of a piece that was refused are still at the disk, the same piece is fetched again.
+#[test]
+fn nobody_is_blamed_for_what_a_disk_refuses_that_is_tried_again_at_once() {
+    let mut refused = 0;
+    for run in 0..10 {
+        let mut w = World::new(Payload::new(4 << 20, 1 << 20), run);
+        let s = w.add(NodeConfig { bandwidth: 200e6, latency: Duration::from_micros(50), ..seed() });
+        let l = w.add(NodeConfig {
+            bandwidth: 200e6,
+            latency: Duration::from_micros(50),
+            disk: Duration::from_millis(20 + run * 20),
+            disk_faults: 4,
+            ..NodeConfig::default()
+        });
+        w.introduce(l, &[s]);
+        while !w.run(Duration::from_millis(7), |w| complete(w, &[l])) {
+            w.tell(l, |torrent, now| torrent.retry_disk(now));
+            assert!(w.now < w.start + minutes(60), "{:?}", w.node(l).torrent.stats(w.now));
+        }
+        check(&w, &[l]);
+        let stats = w.node(l).torrent.stats(w.now);
+        assert_eq!(w.node(l).banned, [], "{run} {stats:?}");
+        refused += w.node(l).disk_errors;
+        assert_eq!((stats.failed_pieces, stats.waste.bad), (0, 0));
+    }
+    assert!(refused > 20, "{refused}");
+}
+
 #[test]
 fn a_partial_torrent_goes_on_from_what_it_has() {
     let mut w = World::new(Payload::new(10 << 20, 1 << 18), 16);

@@ -12,7 +12,7 @@ use std::{
 };
 
 use kamaelia_torrent::proto::{
-    BLOCK_LEN, Bitfield, BlockRequest, Geometry, InfoHash, PieceIndex, Priority,
+    BLOCK_LEN, Bitfield, BlockRequest, Fetch, Geometry, InfoHash, PieceIndex, Priority,
     buffer::{BufferPool, PartBuf},
     handshake::{Handshake, PeerId, Reserved},
     limit::{Limiter, Limits},
@@ -119,7 +119,7 @@ pub(crate) struct Node {
     down: Limiter,
     up: Limiter,
     deal_at: Option<Instant>,
-    unwritten: HashMap<PieceIndex, Vec<u8>>,
+    unwritten: HashMap<Fetch, Vec<u8>>,
     in_flight_writes: Vec<Option<PartBuf>>,
     busy_until: Instant,
     conns: HashMap<PeerKey, usize>,
@@ -153,7 +153,7 @@ enum Event {
     Sent { conn: usize, end: usize, blocks: u32, bytes: u64 },
     Closed { conn: usize, end: usize },
     ReadDone { conn: usize, end: usize, blocks: Vec<BlockRequest> },
-    Written { node: usize, slot: usize, piece: PieceIndex, last: bool },
+    Written { node: usize, slot: usize, fetch: Fetch, last: bool },
     Hashes { node: usize, piece: PieceIndex },
     Script { conn: usize, end: usize, data: Vec<u8>, again: Duration },
 }
@@ -440,7 +440,8 @@ impl World {
                 }
                 self.transmit(conn, end, bytes, Some((blocks.len() as u32, len)));
             }
-            Event::Written { node: id, slot, piece, last } => {
+            Event::Written { node: id, slot, fetch, last } => {
+                let piece = fetch.piece;
                 let hash = self.payload.hashes[piece.as_usize()];
                 let whole = BlockRequest { piece, begin: 0, len: self.payload.geometry.piece_size(piece) };
                 let range = self.payload.range(&whole);
@@ -454,16 +455,16 @@ impl World {
                 }
                 if faulty {
                     node.disk_errors += 1;
-                    node.unwritten.remove(&piece);
-                    node.torrent.piece_checked(now, piece, CheckResult::Failed("no space left".into()));
-                } else if last && let Some(data) = node.unwritten.remove(&piece) {
+                    node.unwritten.remove(&fetch);
+                    node.torrent.piece_checked(now, fetch, CheckResult::Failed("no space left".into()));
+                } else if last && let Some(data) = node.unwritten.remove(&fetch) {
                     let result = if <[u8; 20]>::from(Sha1::digest(&data)) == hash {
                         node.data[range].copy_from_slice(&data);
                         CheckResult::Good
                     } else {
                         CheckResult::Bad(block_hashes(&data))
                     };
-                    node.torrent.piece_checked(now, piece, result);
+                    node.torrent.piece_checked(now, fetch, result);
                 }
                 self.feed(id);
                 self.settle(id);
@@ -522,9 +523,9 @@ impl World {
             let disk = node.cfg.disk;
             let conn_of = |key: &PeerKey| node.conns.get(key).copied();
             match output {
-                TorrentOutput::Write { piece, offset, data, last } => {
+                TorrentOutput::Write { fetch, offset, data, last } => {
                     node.writes += 1;
-                    let place = node.unwritten.entry(piece).or_default();
+                    let place = node.unwritten.entry(fetch).or_default();
                     let end = offset as usize + data.len();
                     if place.len() < end {
                         place.resize(end, 0);
@@ -532,7 +533,7 @@ impl World {
                     place[offset as usize..end].copy_from_slice(&data);
                     node.in_flight_writes.push(Some(data));
                     let slot = node.in_flight_writes.len() - 1;
-                    self.at(disk, Event::Written { node: id, slot, piece, last });
+                    self.at(disk, Event::Written { node: id, slot, fetch, last });
                 }
                 TorrentOutput::Read { peer, blocks } => {
                     let len: u32 = blocks.iter().map(|block| block.len).sum();
@@ -576,7 +577,7 @@ impl World {
                 TorrentOutput::Verified(_) => {}
                 TorrentOutput::Completed => node.completed = Some(now),
                 TorrentOutput::Abandon(piece) => {
-                    node.unwritten.remove(&piece);
+                    node.unwritten.retain(|fetch, _| fetch.piece != piece);
                 }
                 TorrentOutput::DiskFailed(_) => {}
             }

@@ -3,19 +3,26 @@
 use std::time::{Duration, Instant};
 
 use super::{CheckResult, Message, PeerError, PieceIndex, SourceId, Torrent, TorrentOutput};
+use crate::proto::geometry::Fetch;
 use crate::proto::picker::PieceState;
 
 impl Torrent {
-    /// The disk's verdict on a piece whose last part was handed out, or a failure before that.
-    pub fn piece_checked(&mut self, now: Instant, piece: PieceIndex, result: CheckResult) {
+    /// The disk's verdict on a piece whose last part was handed out, or a failure before that. One on a fetching that has
+    /// ended counts for nothing.
+    pub fn piece_checked(&mut self, now: Instant, fetch: Fetch, result: CheckResult) {
+        let piece = fetch.piece;
         let Some(&at) = self.by_piece.get(&piece) else { return };
-        let Some(partial) = self.partials.get(at) else { return };
+        let Some(partial) = self.partials.get(at).filter(|partial| partial.fetch() == fetch) else { return };
         let failed = matches!(result, CheckResult::Failed(_));
         if !partial.is_checking() && !failed {
             return;
         }
         let senders: Vec<SourceId> = partial.senders().collect();
-        let received = partial.received_bytes();
+        let (received, old_news) = (partial.received_bytes(), partial.before_retry);
+        if failed && !partial.is_checking() {
+            // Nothing more of it will come to the disk.
+            self.outputs.push_back(TorrentOutput::Abandon(piece));
+        }
         self.drop_partial(now, at, !matches!(result, CheckResult::Good));
         match result {
             CheckResult::Good => self.verified(now, piece, &senders),
@@ -25,9 +32,24 @@ impl Torrent {
                 self.picker.set_state(piece, PieceState::Wanted);
                 self.urgent_afresh(piece);
                 self.news += 1;
-                self.disk_failed(now, error);
+                self.wake_at(now);
+                if !old_news {
+                    self.disk_failed(now, error);
+                }
             }
         }
+    }
+
+    /// A name for the fetching of a piece that begins.
+    pub(super) fn next_fetch(&mut self, piece: PieceIndex) -> Fetch {
+        self.attempts = self.attempts.wrapping_add(1);
+        Fetch { piece, attempt: u64::from(self.cfg.generation) << 32 | u64::from(self.attempts) }
+    }
+
+    /// The fetching of a piece that goes on.
+    #[cfg(test)]
+    pub(super) fn fetch_of(&self, piece: PieceIndex) -> Fetch {
+        self.partials[self.by_piece[&piece]].fetch()
     }
 
     /// SHA-1 of each block of a verified piece, after [`TorrentOutput::WantBlockHashes`].
@@ -37,8 +59,12 @@ impl Torrent {
         }
     }
 
-    /// Goes on downloading after [`TorrentOutput::DiskFailed`].
+    /// Goes on downloading after [`TorrentOutput::DiskFailed`]. What the disk still has to refuse of what it was given
+    /// before says nothing about the disk as it is now, and is only fetched again.
     pub fn retry_disk(&mut self, now: Instant) {
+        for (_, partial) in &mut self.partials {
+            partial.before_retry |= partial.was_handed_out();
+        }
         self.news += 1;
         self.wake_at(now);
         self.disk_rests = None;

@@ -124,7 +124,8 @@ mod tests {
             let mut bytes = block_header(&asked.block).to_vec();
             bytes.resize(bytes.len() + 16_384, 7);
             torrent.receive(now, PeerKey(1), &bytes, &mut pool).unwrap();
-            torrent.piece_checked(now, asked.block.piece, CheckResult::Good);
+            let fetch = torrent.fetch_of(asked.block.piece);
+            torrent.piece_checked(now, fetch, CheckResult::Good);
             if n == 30 {
                 connect(&mut torrent, now, 4);
             }
@@ -150,7 +151,8 @@ mod tests {
         let mut bytes = block_header(&last).to_vec();
         bytes.resize(bytes.len() + 16_384, 7);
         torrent.receive(now, PeerKey(1), &bytes, &mut pool).unwrap();
-        torrent.piece_checked(now, last.piece, CheckResult::Good);
+        let fetch = torrent.fetch_of(last.piece);
+        torrent.piece_checked(now, fetch, CheckResult::Good);
         assert_eq!(told(&mut torrent, now, 2), [last.piece.0]);
     }
 }

@@ -338,14 +338,15 @@ mod tests {
                 torrent.assert_consistent();
                 rest = after;
                 while let Some(output) = torrent.poll() {
-                    let TorrentOutput::Write { piece, offset, data, last } = output else { continue };
+                    let TorrentOutput::Write { fetch, offset, data, last } = output else { continue };
+                    let piece = fetch.piece;
                     let start = geometry.piece_offset(piece) as usize + offset as usize;
                     written[start..start + data.len()].copy_from_slice(&data);
                     *parts.entry(piece).or_insert(0) += data.len();
                     pool.give(data);
                     if last {
                         assert_eq!(parts[&piece], geometry.piece_size(piece) as usize);
-                        torrent.piece_checked(now, piece, CheckResult::Good);
+                        torrent.piece_checked(now, fetch, CheckResult::Good);
                     }
                 }
             }

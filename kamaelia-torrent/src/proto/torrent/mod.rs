@@ -76,6 +76,8 @@ pub struct Torrent {
 
     picker: Picker,
     partials: Slab<Partial>,
+    /// Fetchings of pieces that were begun.
+    attempts: u32,
     by_piece: HashMap<PieceIndex, usize>,
     /// Blocks of `partials` that are neither here nor asked for.
     free_blocks: u32,
@@ -146,6 +148,7 @@ impl Torrent {
             sources: Sources::default(),
             picker,
             partials: Slab::new(),
+            attempts: 0,
             by_piece: HashMap::new(),
             free_blocks: 0,
             news: 0,

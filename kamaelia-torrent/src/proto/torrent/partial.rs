@@ -5,13 +5,15 @@ use std::time::Instant;
 use super::sources::SourceId;
 use crate::proto::{
     buffer::{BufferPool, PART_LEN, PartBuf},
-    geometry::{BLOCK_LEN, BlockRequest, Geometry, PieceIndex},
+    geometry::{BLOCK_LEN, BlockRequest, Fetch, Geometry, PieceIndex},
 };
 
 /// Blocks, buffers and contributors of one piece.
 #[derive(Debug)]
 pub(super) struct Partial {
     pub(super) piece: PieceIndex,
+    /// Which fetching of the piece this is.
+    pub(super) attempt: u64,
     size: u32,
     blocks: Vec<Block>,
     parts: Vec<Part>,
@@ -26,6 +28,8 @@ pub(super) struct Partial {
     pub(super) exclusive: bool,
     /// It has a deadline, and is left to peers that can meet it.
     pub(super) urgent: bool,
+    /// The disk was tried again after some of it was handed out: a refusal of that is old news.
+    pub(super) before_retry: bool,
     /// When a block came or was asked for.
     pub(super) touched: Instant,
 }
@@ -67,7 +71,8 @@ pub(super) enum Take {
 }
 
 impl Partial {
-    pub(super) fn new(now: Instant, geometry: &Geometry, piece: PieceIndex) -> Partial {
+    pub(super) fn new(now: Instant, geometry: &Geometry, fetch: Fetch) -> Partial {
+        let Fetch { piece, attempt } = fetch;
         let size = geometry.piece_size(piece);
         let count = geometry.block_count(piece);
         let block = Block { source: SourceId(u32::MAX), writer: NOBODY, requests: 0, received: false };
@@ -79,6 +84,7 @@ impl Partial {
         let parts: Vec<Part> = (0..size.div_ceil(PART_LEN)).map(part).collect();
         Partial {
             piece,
+            attempt,
             size,
             blocks: vec![block; count as usize],
             parts_left: parts.len() as u32,
@@ -88,8 +94,14 @@ impl Partial {
             owner: None,
             exclusive: false,
             urgent: false,
+            before_retry: false,
             touched: now,
         }
+    }
+
+    /// What the disk is told it works for.
+    pub(super) fn fetch(&self) -> Fetch {
+        Fetch { piece: self.piece, attempt: self.attempt }
     }
 
     /// Blocks that are neither here nor asked for.
@@ -481,7 +493,7 @@ mod tests {
     fn setup(total: u64, piece: u32) -> (Partial, BufferPool, Instant) {
         let now = Instant::now();
         let geometry = Geometry::new(total, piece).unwrap();
-        (Partial::new(now, &geometry, PieceIndex(0)), BufferPool::new(1 << 20), now)
+        (Partial::new(now, &geometry, PieceIndex(0).into()), BufferPool::new(1 << 20), now)
     }
 
     fn fill(p: &mut Partial, n: u32, peer: usize) -> Option<Finished> {

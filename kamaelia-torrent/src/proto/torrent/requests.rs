@@ -265,7 +265,8 @@ impl Torrent {
             };
             self.picker.pick(has, order)?
         };
-        let mut partial = Partial::new(now, &self.cfg.geometry, piece);
+        let fetch = self.next_fetch(piece);
+        let mut partial = Partial::new(now, &self.cfg.geometry, fetch);
         partial.owner = Some(slot);
         partial.exclusive = parole || again.is_some();
         Some(self.insert_partial(partial))
@@ -425,8 +426,8 @@ impl Torrent {
             (partial.owner, partial.exclusive) = (None, false);
         }
         if let Some(part) = finished {
-            let (piece, offset, data, last) = (partial.piece, part.offset, part.data, part.last);
-            self.outputs.push_back(TorrentOutput::Write { piece, offset, data, last });
+            let (fetch, offset, data, last) = (partial.fetch(), part.offset, part.data, part.last);
+            self.outputs.push_back(TorrentOutput::Write { fetch, offset, data, last });
         }
         if others {
             self.cancel_elsewhere(now, &done.block);

@@ -7,7 +7,7 @@ use crate::proto::{
     bitfield::{Bitfield, BitfieldError},
     buffer::PartBuf,
     extension,
-    geometry::{BlockRequest, Geometry, PieceIndex},
+    geometry::{BlockRequest, Fetch, Geometry, PieceIndex},
     handshake::{PeerId, Reserved},
     info_hash::InfoHash,
     selection::Priority,
@@ -68,6 +68,8 @@ pub struct TorrentConfig {
     pub min_requests: u32,
     /// Whether pieces are taken in order instead of the rarest first.
     pub sequential: bool,
+    /// Tells what this swarm fetches from what an earlier swarm of the same torrent fetched ([`Fetch`]).
+    pub generation: u32,
     /// Whether connections to addresses that were handed over are opened at all.
     pub dial: bool,
     /// How soon each piece is fetched; empty if all are of the usual priority.
@@ -90,6 +92,7 @@ impl TorrentConfig {
             max_requests: extension::REQUEST_QUEUE,
             min_requests: 64,
             sequential: false,
+            generation: 0,
             dial: true,
             priorities: Vec::new(),
         }
@@ -189,8 +192,8 @@ pub enum TorrentOutput {
     /// Write a part of a piece at `offset` (in the piece); hash it in order. Answer per piece with
     /// [`Torrent::piece_checked`](super::Torrent::piece_checked) and give the buffer back to the pool.
     Write {
-        /// The piece.
-        piece: PieceIndex,
+        /// The piece, and which fetching of it this is.
+        fetch: Fetch,
         /// Offset in the piece, bytes; a multiple of [`PART_LEN`](crate::proto::buffer::PART_LEN).
         offset: u32,
         /// A whole piece or a part of one.

@@ -264,7 +264,8 @@ impl Torrent {
             return None;
         }
         let again = self.retry.iter().position(|retry| *retry == piece);
-        let mut partial = Partial::new(now, &self.cfg.geometry, piece);
+        let fetch = self.next_fetch(piece);
+        let mut partial = Partial::new(now, &self.cfg.geometry, fetch);
         if let Some(at) = again {
             self.retry.swap_remove(at);
         }
