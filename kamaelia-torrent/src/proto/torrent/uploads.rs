@@ -77,7 +77,18 @@ const SHORTEST: u32 = 2 * crate::proto::geometry::BLOCK_LEN;
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
+    use crate::proto::{
+        bitfield::Bitfield,
+        buffer::BufferPool,
+        geometry::{BlockRequest, Geometry, PieceIndex},
+        handshake::{Handshake, PeerId, Reserved},
+        info_hash::InfoHash,
+        torrent::{Direction, PeerKey, Torrent, TorrentConfig, TorrentOutput},
+        wire::Message,
+    };
 
     #[test]
     fn a_thousand_peers_get_short_runs_and_give_all_back() {
@@ -94,6 +105,50 @@ mod tests {
         assert_eq!((all.longest_run(), all.has_plenty()), (SHORTEST, false));
         drop(peers);
         assert_eq!((all.longest_run(), all.bytes.load(Ordering::Relaxed)), (PART_LEN, 0));
+    }
+
+    #[test]
+    fn a_swarm_reads_short_runs_while_others_use_the_memory() {
+        let all = Uploads::default();
+        let (now, key) = (Instant::now(), PeerKey(1));
+        let geometry = Geometry::new(1 << 20, 1 << 20).unwrap();
+        let mut cfg = TorrentConfig::new(InfoHash([1; 20]), PeerId([1; 20]), geometry);
+        (cfg.uploads, cfg.have) = (all.clone(), Bitfield::full(1));
+        let mut torrent = Torrent::new(cfg, now);
+        let peer_id = PeerId([2; 20]);
+        let handshake = Handshake { reserved: Reserved::OURS, info_hash: InfoHash([1; 20]), peer_id };
+        let addr = std::net::SocketAddr::from(([10, 0, 0, 1], 6881));
+        torrent.peer_connected(now, key, addr, Direction::Incoming, &handshake).unwrap();
+        let mut bytes = Vec::new();
+        Message::HaveNone.encode(&mut bytes);
+        Message::Interested.encode(&mut bytes);
+        let mut pool = BufferPool::new(1 << 20);
+        torrent.receive(now, key, &bytes, &mut pool).unwrap();
+        bytes.clear();
+        for begin in (0..1 << 20).step_by(16_384) {
+            let block = BlockRequest { piece: PieceIndex(0), begin, len: 16_384 };
+            Message::Request(block).encode(&mut bytes);
+        }
+        let mut others = Reads::new(all.clone());
+        others.begin(BUDGET as u32);
+        torrent.receive(now, key, &bytes, &mut pool).unwrap();
+        let mut read = || {
+            let mut runs = Vec::new();
+            while let Some(output) = torrent.poll() {
+                if let TorrentOutput::Read { blocks, .. } = output {
+                    runs.push(blocks.iter().map(|block| block.len).sum::<u32>());
+                }
+            }
+            runs.iter().for_each(|run| torrent.blocks_sent(now, key, 1, (*run).into()));
+            runs
+        };
+        assert_eq!(read(), [SHORTEST; 2]);
+        // What follows those is short, too: they were sent while the others held the memory.
+        assert_eq!(read(), [SHORTEST; 2]);
+        others.end(u64::MAX);
+        assert_eq!(read(), [SHORTEST; 2]);
+        let rest = read();
+        assert!(rest.iter().all(|run| *run > SHORTEST) && !rest.is_empty(), "{rest:?}");
     }
 
     #[test]
