@@ -58,7 +58,9 @@ impl Torrent {
         for (slot, peer) in &self.peers {
             let place = |asked: &Asked| {
                 let partial = self.partials.get(asked.partial as usize)?;
-                (partial.piece == asked.block.piece).then(|| partial.place(asked.number()))
+                // What came meanwhile in answer to an earlier request needs no place any more.
+                let needs_place = partial.piece == asked.block.piece && !partial.is_received(asked.number());
+                needs_place.then(|| partial.place(asked.number()))
             };
             let places = peer.asked.iter().filter(|asked| !asked.released).filter_map(place);
             let mut unbound = false;
