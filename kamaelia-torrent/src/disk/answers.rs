@@ -184,10 +184,21 @@ pub(crate) struct Answers {
 }
 
 impl Answers {
-    /// Sends an answer and rings unless somebody has since the last time they were fetched.
+    /// Sends an answer and rings.
     pub(crate) fn send(&self, answer: DiskAnswer) {
+        self.put(answer);
+        self.ring();
+    }
+
+    /// Sends an answer that is taken with others; a [`ring`](Answers::ring) has to follow soon.
+    pub(crate) fn put(&self, answer: DiskAnswer) {
         // Refused only when the owner is gone.
-        if self.sender.send(answer).is_ok() && !self.rung.swap(true, Ordering::SeqCst) {
+        let _ = self.sender.send(answer);
+    }
+
+    /// Rings, unless somebody has since the last time the answers were fetched.
+    pub(crate) fn ring(&self) {
+        if !self.rung.swap(true, Ordering::SeqCst) {
             (self.notify)();
         }
     }

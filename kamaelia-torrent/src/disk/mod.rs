@@ -234,6 +234,7 @@ impl Disk {
                 ahead_bytes: disk.config.ahead_bytes,
                 kept: Arc::clone(&kept),
                 making: HashMap::new(),
+                untold: 0,
                 scratch: Vec::new(),
                 run: Vec::new(),
                 closing: Arc::clone(&disk.closing),

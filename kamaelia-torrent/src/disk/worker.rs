@@ -61,6 +61,8 @@ pub(crate) struct Worker {
     pub(crate) ahead_bytes: usize,
     pub(crate) kept: Arc<AtomicUsize>,
     pub(crate) making: HashMap<(StorageKey, PieceIndex), Making>,
+    /// Answers about parts that nobody was rung for.
+    pub(crate) untold: u32,
     pub(crate) scratch: Vec<u8>,
     /// Small pieces that are written together; empty in between.
     pub(crate) run: Vec<u8>,
@@ -77,6 +79,10 @@ impl Worker {
             turns = turns.wrapping_add(1);
             // Now and then a check goes first, so that it ends even while a download keeps the disk busy.
             let idle = pieces.is_empty() && any.is_empty();
+            if idle && self.untold > 0 {
+                self.untold = 0;
+                self.answers.ring();
+            }
             if (idle || turns.is_multiple_of(CHECK_EVERY))
                 && let Ok(turn) = checks.try_recv()
             {
@@ -131,7 +137,9 @@ impl Worker {
                 {
                     hash.release(&mut spent);
                 }
-                self.answers.send(DiskAnswer::Written { key, fetch, bufs: spent, result });
+                let waits = result.is_none();
+                self.answers.put(DiskAnswer::Written { key, fetch, bufs: spent, result });
+                self.told_of_part(waits);
             }
             PieceJob::Abandon { storage, piece } => {
                 let mut bufs = Vec::new();
@@ -146,6 +154,15 @@ impl Worker {
             }
         }
         None
+    }
+
+    /// Rings after an answer; if it is of no interest but for its buffer, only after some of them.
+    fn told_of_part(&mut self, waits: bool) {
+        self.untold = if waits { self.untold + 1 } else { 0 };
+        if !waits || self.untold == MOST_UNTOLD {
+            self.untold = 0;
+            self.answers.ring();
+        }
     }
 
     /// Gives up a piece in the making.
@@ -303,5 +320,7 @@ fn hash_remote(data: &[u8], scratch: &mut Vec<u8>) -> [u8; 20] {
 
 /// Bytes copied at a time: half of a first-level cache.
 const NEAR: usize = 16 * 1024;
+/// Answers about parts that wait for one ring: one less than come at once.
+const MOST_UNTOLD: u32 = 3;
 /// One turn in so many goes to a check even when there is other work.
 const CHECK_EVERY: u32 = 16;

@@ -10,6 +10,7 @@ mod crowd;
 mod descriptors;
 mod event;
 mod files;
+mod hand_over;
 mod late;
 mod life;
 mod limits;
@@ -54,6 +55,7 @@ use crate::proto::handshake::PeerId;
 use crate::proto::info_hash::InfoHash;
 use crate::proto::torrent::{Landing, PeerKey, PeerSource, PeerStats, Torrent, Uploads};
 
+use hand_over::HandOver;
 use links::Link;
 use queue::Queue;
 use slot::Slot;
@@ -116,6 +118,7 @@ pub struct Engine {
     uploads: Uploads,
     /// Swarms that were made, of all torrents.
     swarms: u32,
+    hand_over: HandOver,
     read_buf: Box<[u8]>,
     landing: Landing,
     disk: Disk,
@@ -210,6 +213,7 @@ impl Engine {
             spare: Vec::new(),
             uploads: Uploads::default(),
             swarms: 0,
+            hand_over: HandOver::default(),
             read_buf: vec![0; READ_LEN].into_boxed_slice(),
             landing: Landing::default(),
             disk,
@@ -257,7 +261,8 @@ impl Engine {
         let wait = if !self.ready.is_empty() || !self.touched.is_empty() || self.accept_now() {
             Some(Duration::ZERO)
         } else {
-            let due = self.timers.next().map(|at| at.saturating_duration_since(Instant::now()));
+            let due = self.timers.next().into_iter().chain(self.hand_over.due()).min();
+            let due = due.map(|at| at.saturating_duration_since(Instant::now()));
             match (timeout, due) {
                 (Some(timeout), Some(due)) => Some(timeout.min(due)),
                 (timeout, due) => timeout.or(due),
@@ -297,6 +302,7 @@ impl Engine {
                 self.work(now, index);
             }
         }
+        self.hand_over(now);
         self.deal(now);
         self.settle(now);
         self.schedule_deal(now);

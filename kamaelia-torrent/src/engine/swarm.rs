@@ -29,7 +29,7 @@ impl Engine {
             match output {
                 TorrentOutput::Write { fetch, offset, data, last } => {
                     slot.jobs += 1;
-                    self.disk.write(&slot.storage, fetch, offset, data, last);
+                    self.hand_over.put(now, &slot.storage, (fetch, offset, data, last), &self.disk);
                 }
                 TorrentOutput::Read { peer, blocks } => {
                     if slot.look_at.is_none() {
@@ -93,7 +93,11 @@ impl Engine {
                         self.move_completed(t);
                     }
                 }
-                TorrentOutput::Abandon(piece) => self.disk.abandon(&slot.storage, piece),
+                TorrentOutput::Abandon(piece) => {
+                    // After what has come of it.
+                    self.hand_over.give_all(&self.disk);
+                    self.disk.abandon(&slot.storage, piece);
+                }
                 TorrentOutput::DiskFailed(error) => self.in_trouble(t, error, Ends::Write),
             }
         }
