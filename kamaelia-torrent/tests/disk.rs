@@ -732,3 +732,29 @@ fn a_piece_that_is_fetched_anew_is_judged_by_what_came_anew() {
         assert!(std::fs::read(dir.path().join("f")).unwrap() == payload);
     }
 }
+
+#[test]
+fn a_worker_that_is_behind_gives_buffers_back_nevertheless() {
+    let torrent = single("f", 4 << 20, 4 << 20, 3);
+    let (go, gate) = mpsc::channel();
+    let (writes, gate) = (AtomicUsize::new(0), std::sync::Mutex::new(gate));
+    let hook = DiskHook::new(move |access, _| {
+        // It has written some, and many wait.
+        if access == HookedAccess::Write && writes.fetch_add(1, Ordering::SeqCst) == 6 {
+            gate.lock().unwrap().recv().unwrap();
+        }
+        Ok(())
+    });
+    let rig = Rig::new(DiskConfig { workers: 1, hook: Some(hook), ..DiskConfig::default() });
+    let dir = tempfile::tempdir().unwrap();
+    let storage = rig.open(&torrent, dir.path());
+    for n in 0..15 {
+        let data = PartBuf::unpooled(vec![0; PART_LEN as usize]);
+        rig.disk.write(&storage, PieceIndex(0).into(), n * PART_LEN, data, false);
+    }
+    rig.rings.recv_timeout(std::time::Duration::from_secs(60)).expect("a ring while it is at the seventh");
+    go.send(()).unwrap();
+    for _ in 0..15 {
+        assert!(matches!(rig.next(), DiskAnswer::Written { result: None, .. }));
+    }
+}

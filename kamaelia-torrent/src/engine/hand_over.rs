@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::Engine;
 use crate::disk::{Disk, Storage};
 use crate::proto::buffer::{PART_LEN, PartBuf};
-use crate::proto::geometry::Fetch;
+use crate::proto::geometry::{Fetch, PieceIndex};
 
 /// What has come and was not given to the disk yet.
 #[derive(Default)]
@@ -45,6 +45,13 @@ impl HandOver {
         }
     }
 
+    /// A piece in the making is not wanted any more.
+    pub(super) fn abandon(&mut self, storage: &Arc<Storage>, piece: PieceIndex, disk: &Disk) {
+        // After what has come of it, or that would make it begin again.
+        self.give_all(disk);
+        disk.abandon(storage, piece);
+    }
+
     /// When what is here has waited long enough.
     pub(super) fn due(&self) -> Option<Instant> {
         self.since.map(|since| since + LONGEST)
@@ -74,3 +81,65 @@ const BATCH: usize = 3 * PART_LEN as usize;
 
 /// Nothing waits longer: about what a batch takes to come at 200 MiB/s.
 const LONGEST: Duration = Duration::from_millis(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::{DiskAnswer, DiskConfig, StorageKey};
+    use crate::proto::metainfo::Metainfo;
+
+    /// A disk, and a torrent of one piece of four parts.
+    fn disk(dir: &std::path::Path) -> (Disk, Arc<Storage>, std::sync::mpsc::Receiver<()>) {
+        let (ring, rings) = std::sync::mpsc::channel();
+        let disk = Disk::new(DiskConfig::default(), Arc::new(move || ring.send(()).unwrap_or(()))).unwrap();
+        let pieces = [b"6:pieces20:", &[0u8; 20][..]].concat();
+        let info =
+            [b"d4:infod6:lengthi1048576e4:name1:f12:piece lengthi1048576e", &pieces[..], b"ee"].concat();
+        let storage = disk.open(StorageKey(1), Metainfo::parse(&info).unwrap(), dir.to_owned());
+        (disk, storage, rings)
+    }
+
+    fn part(number: u32) -> (Fetch, u32, PartBuf, bool) {
+        let data = PartBuf::unpooled(vec![7; PART_LEN as usize]);
+        (PieceIndex(0).into(), number * PART_LEN, data, number == 3)
+    }
+
+    #[test]
+    fn parts_wait_for_their_piece_or_a_few_milliseconds() {
+        let dir = tempfile::tempdir().unwrap();
+        let (disk, storage, _rings) = disk(dir.path());
+        let (mut parts, now) = (HandOver::default(), Instant::now());
+        assert_eq!(parts.due(), None);
+        for (n, at) in [(1, 0), (0, 1), (2, 2)] {
+            parts.put(now + Duration::from_millis(at), &storage, part(n), &disk);
+            assert_eq!((parts.parts.len() as u64, parts.due()), (at + 1, Some(now + LONGEST)));
+        }
+        parts.put(now, &storage, part(3), &disk);
+        assert_eq!((parts.parts.len(), parts.bytes, parts.due()), (0, 0, None), "the piece is whole");
+        // Parts of many pieces, of which none is whole.
+        for _ in 0..5 {
+            parts.put(now, &storage, part(0), &disk);
+        }
+        assert_eq!(parts.parts.len(), 5);
+        parts.put(now, &storage, part(0), &disk);
+        assert_eq!(parts.parts.len(), 0);
+    }
+
+    #[test]
+    fn a_piece_that_is_given_up_keeps_none_of_its_buffers() {
+        let dir = tempfile::tempdir().unwrap();
+        let (disk, storage, rings) = disk(dir.path());
+        let mut parts = HandOver::default();
+        // The second part: it is kept until the first was hashed.
+        parts.put(Instant::now(), &storage, part(1), &disk);
+        parts.abandon(&storage, PieceIndex(0), &disk);
+        loop {
+            match disk.next_answer() {
+                Some(DiskAnswer::Returned { bufs }) => break assert_eq!(bufs.len(), 1),
+                Some(DiskAnswer::Written { bufs, .. }) => assert!(bufs.is_empty()),
+                Some(other) => panic!("{other:?}"),
+                None => rings.recv_timeout(Duration::from_secs(180)).expect("the buffer comes back"),
+            }
+        }
+    }
+}

@@ -94,9 +94,7 @@ impl Engine {
                     }
                 }
                 TorrentOutput::Abandon(piece) => {
-                    // After what has come of it.
-                    self.hand_over.give_all(&self.disk);
-                    self.disk.abandon(&slot.storage, piece);
+                    self.hand_over.abandon(&slot.storage, piece, &self.disk);
                 }
                 TorrentOutput::DiskFailed(error) => self.in_trouble(t, error, Ends::Write),
             }
