@@ -293,7 +293,7 @@ fn a_torrent_that_is_closed_in_the_middle_leaves_its_sum_in_the_session() {
 #[test]
 fn the_sum_is_right_after_whatever_happened() {
     let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed = seed.unwrap_or_else(|| fastrand::u64(..1_000_000));
+    let seed = seed.unwrap_or(1);
     println!("SEED={seed}");
     let mut rng = fastrand::Rng::with_seed(seed);
     for _ in 0..6 {
