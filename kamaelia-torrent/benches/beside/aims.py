@@ -40,6 +40,7 @@ def of_hash_speed(part):
 # What, how it is found, how it is written, the aim, and whether more is better.
 AIMS = [
     ("download, processor time: × libtorrent", ratio("download", "cpu", Libtorrent.name), "%.2f", 0.6, False),
+    ("the same from rtorrent", ratio("another", "cpu", Libtorrent.name), "%.2f", 0.6, False),
     ("download, processor time: × aria2", ratio("download", "cpu", Aria2.name), "%.2f", 1.0, False),
     ("download, speed: × the fastest other", against_fastest("download", "speed"), "%.2f", 1.0, True),
     ("download, peak memory, MiB, with files", figure("download", "", "all", 1024), "%.0f", 24, False),

@@ -2,7 +2,7 @@
 import os
 import time
 
-from clients import Libtorrent
+from clients import Libtorrent, Rtorrent
 from course import Course, OnePeerTracker, synthetic
 from part import Helper, Part, Running
 from process import ADDRESSES
@@ -58,6 +58,19 @@ class Download(Transfers):
     text = ("Each program in turn downloads one file of random bytes on tmpfs from the same kind of seed, libtorrent, "
             "over plain TCP on loopback. Transmission, which is bound by its ticks, gets 128 MiB "
             "and one run.")
+
+
+class Another(Transfers):
+    name, title = "another", "Download from another seed"
+    text = ("As in the first table, but from rtorrent, which is faster than libtorrent and sends the blocks in the order "
+            "in which they are asked for.")
+
+    def pair(self, client):
+        return Rtorrent, client
+
+    def run(self):
+        with self.scratch() as root, Course(self.options, root, self.options.size) as course:
+            self.take_turns(course, self.clients("ours", "libtorrent", "rtorrent"), self.options.runs)
 
 
 class Seed(Transfers):
