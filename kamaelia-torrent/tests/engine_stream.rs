@@ -227,7 +227,10 @@ fn a_stopped_read_says_no_more_and_hurries_nothing() {
     let (bytes, _) = collect(&mut node, two, 3_000_000);
     assert!(bytes == torrent.files[0].data[3_000_000..]);
     assert!(!node.call(move |engine| engine.stop_reading(two)), "it has ended");
-    node.wait_completed(id);
+    // The rest may have come while that was read.
+    if node.status(id).left > 0 {
+        node.wait_completed(id);
+    }
     assert!(!node.seen.iter().any(|e| matches!(e, Event::FileData { read, .. } if *read == one)));
 }
 
