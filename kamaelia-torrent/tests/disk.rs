@@ -10,8 +10,8 @@ use std::sync::mpsc;
 use std::time::SystemTime;
 
 use kamaelia_torrent::disk::{
-    Disk, DiskAnswer, DiskConfig, DiskError, DiskHook, HookedAccess, PIECE_HEADER, PieceResult, Snapshot,
-    Storage, StorageKey, Totals, Writes,
+    Disk, DiskAnswer, DiskConfig, DiskError, DiskHook, HookedAccess, PIECE_HEADER, PartWrite, PieceResult,
+    Snapshot, Storage, StorageKey, Totals, Writes,
 };
 use kamaelia_torrent::proto::bitfield::Bitfield;
 use kamaelia_torrent::proto::buffer::{PART_LEN, PartBuf};
@@ -226,7 +226,8 @@ fn a_part_that_comes_twice_counts_as_it_was_written_last() {
     let good: Vec<_> = part_ranges(1_000_000).iter().map(|r| cut(&payload, 0, *r)).collect();
     let mut bad = good[0].clone();
     bad.1[5] ^= 1;
-    let order = |list: &[&(u32, Vec<u8>)]| list.iter().map(|p| (*p).clone()).collect::<Vec<_>>();
+    let order =
+        |list: &[&(u32, Vec<u8>)]| list.iter().copied().chain(&good[4..]).cloned().collect::<Vec<_>>();
     let verdict = rig.write(&storage, PieceIndex(0), order(&[&bad, &good[1], &good[3], &good[0], &good[2]]));
     assert!(matches!(verdict, PieceResult::Good), "{verdict:?}");
     let verdict = rig.write(&storage, PieceIndex(0), order(&[&good[0], &good[1], &good[3], &bad, &good[2]]));
@@ -308,11 +309,15 @@ fn small_pieces_that_wait_are_written_together_without_the_bad_one() {
         let storage = rig.open(&torrent, tmp.path());
         let mut payload = torrent.payload();
         payload[20 * LEN + 5] ^= 1;
-        // The last one keeps the worker busy until the others wait.
-        for i in std::iter::once(39).chain(0..39) {
-            let data = payload[i * LEN..][..LEN].to_vec();
-            rig.disk.write(&storage, PieceIndex(i as u32).into(), 0, PartBuf::unpooled(data), true);
-        }
+        // The last one has no neighbour.
+        let parts = std::iter::once(39).chain(0..39).map(|i| PartWrite {
+            storage: Arc::clone(&storage),
+            fetch: PieceIndex(i as u32).into(),
+            offset: 0,
+            buf: PartBuf::unpooled(payload[i * LEN..][..LEN].to_vec()),
+            last: true,
+        });
+        rig.disk.write_batch(parts.collect());
         drop(sent);
         let mut bad = Vec::new();
         for _ in 0..40 {
@@ -740,7 +745,7 @@ fn a_worker_that_is_behind_gives_buffers_back_nevertheless() {
     let (writes, gate) = (AtomicUsize::new(0), std::sync::Mutex::new(gate));
     let hook = DiskHook::new(move |access, _| {
         // It has written some, and many wait.
-        if access == HookedAccess::Write && writes.fetch_add(1, Ordering::SeqCst) == 6 {
+        if access == HookedAccess::Write && writes.fetch_add(1, Ordering::SeqCst) == 20 {
             gate.lock().unwrap().recv().unwrap();
         }
         Ok(())
@@ -748,13 +753,13 @@ fn a_worker_that_is_behind_gives_buffers_back_nevertheless() {
     let rig = Rig::new(DiskConfig { workers: 1, hook: Some(hook), ..DiskConfig::default() });
     let dir = tempfile::tempdir().unwrap();
     let storage = rig.open(&torrent, dir.path());
-    for n in 0..15 {
+    for n in 0..31 {
         let data = PartBuf::unpooled(vec![0; PART_LEN as usize]);
         rig.disk.write(&storage, PieceIndex(0).into(), n * PART_LEN, data, false);
     }
-    rig.rings.recv_timeout(std::time::Duration::from_secs(60)).expect("a ring while it is at the seventh");
+    rig.rings.recv_timeout(std::time::Duration::from_secs(60)).expect("a ring while it has more to write");
     go.send(()).unwrap();
-    for _ in 0..15 {
+    for _ in 0..31 {
         assert!(matches!(rig.next(), DiskAnswer::Written { result: None, .. }));
     }
 }

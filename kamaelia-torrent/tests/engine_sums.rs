@@ -214,8 +214,8 @@ fn what_the_disk_refuses_is_counted() {
 /// The first write is refused at once; the second is under way while the disk is tried again, and is refused then. Answers
 /// the news of the disk and what it has given up.
 fn retried_while_a_write_is_under_way(works_again: bool) -> (Vec<bool>, u64) {
-    // Smaller neighbours are written by the same worker.
-    let torrent = single("f", 8 << 20, 1 << 20, 1);
+    // So much that the second worker gets some of it while the first waits.
+    let torrent = single("f", 16 << 20, 1 << 20, 1);
     let (addr, _) = seed_of(&torrent, |_, _| true);
     let gate = Arc::new(Gate::default());
     let (writes, at_gate) = (AtomicU32::new(0), Arc::clone(&gate));

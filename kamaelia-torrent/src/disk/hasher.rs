@@ -1,10 +1,10 @@
 //! Hashing pieces whose parts come one at a time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::sha::Sha1;
+use super::sha::{Message, Sha1};
 use super::{DiskError, Storage};
 use crate::proto::buffer::PartBuf;
 use crate::proto::geometry::{BLOCK_LEN, PieceIndex};
@@ -15,7 +15,9 @@ pub(crate) struct PieceHash {
     sha: Sha1,
     /// Bytes hashed so far: everything before this offset.
     next: u32,
-    /// Parts written beyond `next`: end of each by its offset.
+    /// Parts written whose turn it is, one behind the other from `next` on.
+    due: VecDeque<PartBuf>,
+    /// Parts written beyond those: end of each by its offset.
     ahead: BTreeMap<u32, Ahead>,
     kept: Arc<AtomicUsize>,
 }
@@ -32,46 +34,53 @@ enum Ahead {
 impl PieceHash {
     /// A piece of which nothing was hashed. `kept` counts the bytes that all pieces keep in memory.
     pub(crate) fn new(kept: Arc<AtomicUsize>) -> PieceHash {
-        PieceHash { sha: Sha1::new(), next: 0, ahead: BTreeMap::new(), kept }
+        PieceHash { sha: Sha1::new(), next: 0, due: VecDeque::new(), ahead: BTreeMap::new(), kept }
     }
 
-    /// Takes a part that was just written. Buffers that are no longer needed go to `spent`.
-    pub(crate) fn part(
-        &mut self,
-        storage: &Storage,
-        piece: PieceIndex,
-        offset: u32,
-        buf: PartBuf,
-        budget: usize,
-        spent: &mut Vec<PartBuf>,
-    ) -> Result<(), DiskError> {
+    /// Takes a part that was just written. Buffers that are no longer needed go to `spent`; `budget` is for what all
+    /// pieces keep before its turn, bytes.
+    pub(crate) fn put(&mut self, offset: u32, buf: PartBuf, budget: usize, spent: &mut Vec<PartBuf>) {
         // The caller checked that the part lies within the piece.
         let len = buf.len();
         let end = offset + len as u32;
-        if offset == self.next {
-            self.sha.update(&buf[..]);
-            self.next = end;
-            spent.push(buf);
-            return self.catch_up(storage, piece, spent);
-        }
-        if offset < self.next {
+        let reach = self.reach();
+        if offset == reach {
+            self.due.push_back(buf);
+        } else if offset < reach {
             // The same bytes a second time, maybe others: what was hashed no longer says what is on the disk, so
             // all of it is hashed again from there.
+            spent.extend(self.due.drain(..));
             self.sha = Sha1::new();
-            self.set_ahead(0, Ahead::OnDisk(end.max(self.next)), spent);
+            self.set_ahead(0, Ahead::OnDisk(end.max(reach)), spent);
             self.next = 0;
             spent.push(buf);
-            return self.catch_up(storage, piece, spent);
-        }
-        // Only a count: no other memory hangs on it.
-        if self.kept.fetch_add(len, Ordering::Relaxed) + len <= budget {
+        } else if self.kept.fetch_add(len, Ordering::Relaxed) + len <= budget {
+            // Only a count: no other memory hangs on it.
             self.set_ahead(offset, Ahead::Kept(buf), spent);
         } else {
             self.kept.fetch_sub(len, Ordering::Relaxed);
             self.set_ahead(offset, Ahead::OnDisk(end), spent);
             spent.push(buf);
         }
-        Ok(())
+    }
+
+    /// What can be hashed next, to be followed by [`advance`](PieceHash::advance).
+    pub(crate) fn due(&mut self) -> Option<Message<'_>> {
+        let buf = self.due.front()?;
+        Some(Message { sha: &mut self.sha, data: buf })
+    }
+
+    /// What was due has been hashed.
+    pub(crate) fn advance(&mut self, spent: &mut Vec<PartBuf>) {
+        if let Some(buf) = self.due.pop_front() {
+            self.next += buf.len() as u32;
+            spent.push(buf);
+        }
+    }
+
+    /// The end of what is hashed or due.
+    fn reach(&self) -> u32 {
+        self.due.iter().fold(self.next, |end, buf| end + buf.len() as u32)
     }
 
     /// Bytes hashed from the start of the piece.
@@ -87,6 +96,7 @@ impl PieceHash {
 
     /// Gives up the buffers that wait for their turn.
     pub(crate) fn release(&mut self, spent: &mut Vec<PartBuf>) {
+        spent.extend(self.due.drain(..));
         while let Some((offset, _)) = self.ahead.first_key_value() {
             let offset = *offset;
             self.set_ahead(offset, Ahead::OnDisk(offset), spent);
@@ -94,14 +104,16 @@ impl PieceHash {
         }
     }
 
-    /// Hashes the parts that came early and whose turn it is now.
-    fn catch_up(
+    /// If nothing is due, takes what came early and whose turn it is now.
+    pub(crate) fn catch_up(
         &mut self,
         storage: &Storage,
         piece: PieceIndex,
         spent: &mut Vec<PartBuf>,
     ) -> Result<(), DiskError> {
-        while let Some(entry) = self.ahead.first_entry() {
+        while self.due.is_empty()
+            && let Some(entry) = self.ahead.first_entry()
+        {
             let offset = *entry.key();
             if offset > self.next {
                 break;
@@ -109,11 +121,7 @@ impl PieceHash {
             match entry.remove() {
                 Ahead::Kept(buf) => {
                     self.kept.fetch_sub(buf.len(), Ordering::Relaxed);
-                    if offset == self.next {
-                        self.sha.update(&buf[..]);
-                        self.next += buf.len() as u32;
-                    }
-                    spent.push(buf);
+                    if offset == self.next { self.due.push_back(buf) } else { spent.push(buf) }
                 }
                 Ahead::OnDisk(end) => self.read_back(storage, piece, end)?,
             }

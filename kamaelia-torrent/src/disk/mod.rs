@@ -8,10 +8,11 @@
 //! * A larger piece is written part by part and hashed in order as it comes.
 //! * Either way it is called [`PieceResult::Good`] only after it was hashed **and** handed to the file system.
 //!
-//! Work on one piece is always done by the same worker; reads go to whoever is free; checks fill the gaps; what waits
+//! Work on one piece is done by one worker, and by another only when nothing of it is under way; reads go to whoever is free; checks fill the gaps; what waits
 //! for the medium (sync, resume records) has a thread of its own.
 
 mod answers;
+mod assemble;
 pub(crate) mod batch;
 pub(crate) mod beneath;
 mod cache;
@@ -28,11 +29,13 @@ mod parts;
 mod relocate;
 mod restore;
 pub(crate) mod sha;
+mod shifts;
 mod small;
 mod storage;
 mod store;
 mod worker;
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::PathBuf;
@@ -52,6 +55,7 @@ use crate::proto::selection::Priority;
 use crate::proto::stored::Stored;
 
 pub use answers::{DiskAnswer, PieceResult};
+pub use assemble::PartWrite;
 pub use check::CheckHandle;
 pub use error::DiskError;
 pub use frame::PIECE_HEADER;
@@ -167,6 +171,8 @@ pub struct Disk {
     checks: Sender<CheckTurn>,
     keeper: Option<Sender<KeeperJob>>,
     answers: Incoming,
+    /// Which worker has which piece.
+    shifts: RefCell<Shifts>,
     closing: Arc<AtomicBool>,
     store: Option<Arc<Store>>,
     answer_in: Answers,
@@ -177,6 +183,7 @@ use answers::{Answers, Incoming};
 use cache::FileCache;
 use check::{CheckTask, CheckTurn};
 use keeper::{Keeper, KeeperJob, Move};
+use shifts::Shifts;
 use store::Store;
 use worker::{AnyJob, PieceJob, Worker};
 
@@ -216,6 +223,7 @@ impl Disk {
             checks,
             keeper: Some(keeper),
             answers,
+            shifts: RefCell::new(Shifts::new(count)),
             closing,
             store,
             answer_in: answer_in.clone(),
@@ -274,17 +282,39 @@ impl Disk {
     /// Forgets the parts of a piece that were sent to be written, and gives their buffers back
     /// ([`DiskAnswer::Returned`]). Ends no request; those under way are answered.
     pub fn abandon(&self, storage: &Arc<Storage>, piece: PieceIndex) {
-        let job = PieceJob::Abandon { storage: Arc::clone(storage), piece };
-        let _ = self.worker_of(storage, piece).send(job);
+        if let Some(worker) = self.shifts.borrow_mut().given_up((storage.key(), piece)) {
+            let _ = self.pieces[worker].send(PieceJob::Abandon { storage: Arc::clone(storage), piece });
+        }
     }
 
     /// Writes and hashes a part of a piece: the whole piece, or parts in any order. Answered by
     /// [`DiskAnswer::Written`]. `last` says that all other parts were sent before. After a result that fails, the other
     /// parts of the same fetching are given back without one.
     pub fn write(&self, storage: &Arc<Storage>, fetch: Fetch, offset: u32, buf: PartBuf, last: bool) {
-        let job = PieceJob::Part { storage: Arc::clone(storage), fetch, offset, buf, last };
-        // A worker ends only when this object is dropped, so that nothing can be refused.
-        let _ = self.worker_of(storage, fetch.piece).send(job);
+        self.write_batch(vec![PartWrite { storage: Arc::clone(storage), fetch, offset, buf, last }]);
+    }
+
+    /// Pieces whose parts are hashed together best, on this processor.
+    pub fn side_by_side() -> usize {
+        sha::lanes()
+    }
+
+    /// Writes and hashes parts of any pieces, those of several pieces side by side: the same as
+    /// [`write`](Disk::write) for each in turn, for less.
+    pub fn write_batch(&self, parts: Vec<PartWrite>) {
+        let mut batches: Vec<Vec<PartWrite>> = Vec::new();
+        batches.resize_with(self.pieces.len(), Vec::new);
+        let mut shifts = self.shifts.borrow_mut();
+        let fresh = shifts.worker_for_more();
+        for part in parts {
+            batches[shifts.part(part.storage.key(), part.fetch, part.last, fresh)].push(part);
+        }
+        for (worker, parts) in self.pieces.iter().zip(batches) {
+            if !parts.is_empty() {
+                // A worker ends only when this object is dropped, so that nothing can be refused.
+                let _ = worker.send(PieceJob::Parts(parts));
+            }
+        }
     }
 
     /// Reads blocks into `buf` as `piece` messages, neighbours together. Answered by [`DiskAnswer::Read`].
@@ -449,6 +479,7 @@ impl Disk {
     /// Gives up what is held for a torrent that rests: open files, and parts of pieces that are not complete. It may
     /// be used again all the same. Ends no request.
     pub fn release(&self, storage: &Arc<Storage>) {
+        self.shifts.borrow_mut().forget(storage.key());
         for worker in &self.pieces {
             // Behind what was sent to the worker before.
             let _ = worker.send(PieceJob::Forget(Arc::clone(storage)));
@@ -461,15 +492,14 @@ impl Disk {
         }
     }
 
-    fn worker_of(&self, storage: &Storage, piece: PieceIndex) -> &Sender<PieceJob> {
-        // Small pieces that are neighbours go to the same worker, which writes them together.
-        let group = piece.0 / small::group(storage.geometry().piece_len());
-        &self.pieces[(group as usize).wrapping_add(storage.key().0 as usize) % self.pieces.len()]
-    }
-
     /// The next answer, if there is one. After `None` the next answer rings again.
     pub fn next_answer(&self) -> Option<DiskAnswer> {
-        self.answers.next()
+        let answer = self.answers.next();
+        if let Some(DiskAnswer::Written { key, fetch, result, .. }) = &answer {
+            let judged = matches!(result, Some(PieceResult::Good | PieceResult::Bad { .. }));
+            self.shifts.borrow_mut().answered(*key, *fetch, judged);
+        }
+        answer
     }
 }
 

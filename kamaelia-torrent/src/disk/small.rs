@@ -5,12 +5,13 @@
 
 use std::sync::Arc;
 
+use super::assemble::PartWrite;
 use super::hasher::block_hashes;
 use super::sha::{Message, Sha1, update_many};
-use super::worker::{PieceJob, Worker};
+use super::worker::Worker;
 use super::{DiskAnswer, PieceResult, Storage};
-use crate::proto::buffer::{PART_LEN, PartBuf};
-use crate::proto::geometry::{Fetch, PieceIndex};
+use crate::proto::buffer::PartBuf;
+use crate::proto::geometry::Fetch;
 
 /// A piece in a run: where its bytes begin, and whether they are right.
 struct Small {
@@ -21,49 +22,30 @@ struct Small {
     good: bool,
 }
 
-/// Whether `buf` is all of a piece that may be written with its neighbours.
-pub(crate) fn is_small(storage: &Storage, piece: PieceIndex, buf: &PartBuf) -> bool {
-    let geometry = storage.geometry();
-    group(geometry.piece_len()) > 1 && buf.len() == geometry.piece_size(piece) as usize
+/// Whether a part is all of its piece.
+pub(crate) fn is_whole(part: &PartWrite) -> bool {
+    part.offset == 0 && part.buf.len() == part.storage.geometry().piece_size(part.fetch.piece) as usize
+}
+
+/// Whether it is all of a piece that may be written with its neighbours.
+pub(crate) fn is_small(part: &PartWrite) -> bool {
+    group(part.storage.geometry().piece_len()) > 1 && is_whole(part)
 }
 
 /// Pieces of this length that are written together at most.
 pub(crate) fn group(piece_len: u32) -> u32 {
-    (PART_LEN / piece_len.max(1)).max(1)
+    (RUN / piece_len.max(1)).max(1)
 }
 
 impl Worker {
-    /// Hashes a piece and those behind it that wait, and writes what is right with as few calls as possible. Answers
-    /// with the job behind them, if one was taken from the queue.
-    pub(super) fn small_pieces(
-        &mut self,
-        storage: &Arc<Storage>,
-        fetch: Fetch,
-        buf: PartBuf,
-    ) -> Option<PieceJob> {
-        let most = group(storage.geometry().piece_len()) as usize;
+    /// Hashes neighbours, and writes what is right with as few calls as possible.
+    pub(super) fn small_pieces(&mut self, storage: &Arc<Storage>, parts: Vec<PartWrite>) {
         let mut run = std::mem::take(&mut self.run);
-        let mut pieces = vec![added(fetch, buf, &mut run)];
-        let mut beyond = None;
-        while pieces.len() < most {
-            let wanted = fetch.piece.0.checked_add(pieces.len() as u32);
-            match self.pieces.try_recv() {
-                Ok(PieceJob::Part { storage: other, fetch: next, offset: 0, buf, .. })
-                    if Arc::ptr_eq(storage, &other)
-                        && Some(next.piece.0) == wanted
-                        && is_small(storage, next.piece, &buf) =>
-                {
-                    pieces.push(added(next, buf, &mut run));
-                }
-                Ok(job) => {
-                    beyond = Some(job);
-                    break;
-                }
-                Err(_) => break,
-            }
-        }
+        let mut pieces: Vec<Small> =
+            parts.into_iter().map(|part| added(part.fetch, part.buf, &mut run)).collect();
+        let Some(first) = pieces.first().map(|small| small.fetch.piece) else { return };
         hash(storage, &mut pieces, &run);
-        let base = storage.geometry().piece_offset(fetch.piece);
+        let base = storage.geometry().piece_offset(first);
         let mut results = Vec::with_capacity(pieces.len());
         for group in pieces.chunk_by(|one, next| one.good && next.good) {
             let (first, last) = (&group[0], &group[group.len() - 1]);
@@ -85,7 +67,6 @@ impl Worker {
         for (Small { fetch, buf, .. }, result) in pieces.into_iter().zip(results) {
             self.answers.send(DiskAnswer::Written { key, fetch, bufs: vec![buf], result: Some(result) });
         }
-        beyond
     }
 }
 
@@ -106,3 +87,6 @@ fn hash(storage: &Storage, pieces: &mut [Small], run: &[u8]) {
         small.good = small.sha.clone().finalize() == storage.metainfo().piece_hash(small.fetch.piece);
     }
 }
+
+/// Bytes written together at most.
+const RUN: u32 = 256 * 1024;

@@ -7,20 +7,20 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crossbeam_channel::{Receiver, Sender, select};
 
+use super::assemble::PartWrite;
 use super::check::CheckTurn;
 use super::frame::read_framed;
 use super::hasher::{PieceHash, block_hashes, block_hashes_on_disk};
 use super::sha::Sha1;
-use super::small::is_small;
-use super::{Answers, DiskAnswer, DiskError, PieceResult, Storage, StorageKey};
+use super::{Answers, DiskAnswer, PieceResult, Storage, StorageKey};
 use crate::proto::buffer::PartBuf;
-use crate::proto::geometry::{BlockRequest, Fetch, PieceIndex};
+use crate::proto::geometry::{BlockRequest, PieceIndex};
 
 /// Work that is bound to the worker of its piece, so that the parts of a piece are hashed in order.
 #[derive(Debug)]
 pub(crate) enum PieceJob {
-    /// A part of a piece to be written and hashed.
-    Part { storage: Arc<Storage>, fetch: Fetch, offset: u32, buf: PartBuf, last: bool },
+    /// Parts of pieces to be written and hashed.
+    Parts(Vec<PartWrite>),
     /// A piece in the making is not wanted any more.
     Abandon { storage: Arc<Storage>, piece: PieceIndex },
     /// The torrent rests: its pieces in the making are forgotten, its files closed.
@@ -44,9 +44,9 @@ pub(crate) enum AnyJob {
 #[derive(Debug)]
 pub(crate) struct Making {
     /// Which fetching of the piece.
-    attempt: u64,
+    pub(super) attempt: u64,
     /// None after a failure: the parts that still come are no use.
-    hash: Option<PieceHash>,
+    pub(super) hash: Option<PieceHash>,
 }
 
 /// One worker thread.
@@ -115,32 +115,7 @@ impl Worker {
     /// Does one job, or several small ones together; answers with one that was taken from the queue beyond them.
     fn one_piece(&mut self, job: PieceJob) -> Option<PieceJob> {
         match job {
-            PieceJob::Part { storage, fetch, offset: 0, buf, .. }
-                if is_small(&storage, fetch.piece, &buf) =>
-            {
-                return self.small_pieces(&storage, fetch, buf);
-            }
-            PieceJob::Part { storage, fetch, offset, buf, last } => {
-                let key = storage.key();
-                let mut spent = Vec::new();
-                let whole = buf.len() == storage.geometry().piece_size(fetch.piece) as usize;
-                let result = match self.part(&storage, fetch, offset, buf, last, &mut spent) {
-                    Ok(None) => None,
-                    Ok(Some(result)) => Some(result),
-                    Err(e) => Some(PieceResult::Failed(e)),
-                };
-                if last || whole || matches!(result, Some(PieceResult::Good | PieceResult::Bad { .. })) {
-                    self.forget_one((key, fetch.piece), &mut spent);
-                } else if result.is_some()
-                    && let Some(making) = self.making.get_mut(&(key, fetch.piece))
-                    && let Some(mut hash) = making.hash.take()
-                {
-                    hash.release(&mut spent);
-                }
-                let waits = result.is_none();
-                self.answers.put(DiskAnswer::Written { key, fetch, bufs: spent, result });
-                self.told_of_part(waits);
-            }
+            PieceJob::Parts(parts) => return self.parts(parts),
             PieceJob::Abandon { storage, piece } => {
                 let mut bufs = Vec::new();
                 self.forget_one((storage.key(), piece), &mut bufs);
@@ -156,17 +131,17 @@ impl Worker {
         None
     }
 
-    /// Rings after an answer; if it is of no interest but for its buffer, only after some of them.
-    fn told_of_part(&mut self, waits: bool) {
-        self.untold = if waits { self.untold + 1 } else { 0 };
-        if !waits || self.untold == MOST_UNTOLD {
+    /// Rings after answers; if they are of no interest but for their buffers, only after some of them.
+    pub(super) fn told_of_parts(&mut self, parts: u32, waits: bool) {
+        self.untold = if waits { self.untold + parts } else { 0 };
+        if !waits || self.untold >= MOST_UNTOLD {
             self.untold = 0;
             self.answers.ring();
         }
     }
 
     /// Gives up a piece in the making.
-    fn forget_one(&mut self, key: (StorageKey, PieceIndex), spent: &mut Vec<PartBuf>) {
+    pub(super) fn forget_one(&mut self, key: (StorageKey, PieceIndex), spent: &mut Vec<PartBuf>) {
         if let Some(Making { hash: Some(mut hash), .. }) = self.making.remove(&key) {
             hash.release(spent);
         }
@@ -182,63 +157,19 @@ impl Worker {
         }
     }
 
-    fn part(
-        &mut self,
-        storage: &Arc<Storage>,
-        fetch: Fetch,
-        offset: u32,
-        buf: PartBuf,
-        last: bool,
-        spent: &mut Vec<PartBuf>,
-    ) -> Result<Option<PieceResult>, DiskError> {
-        let Fetch { piece, attempt } = fetch;
-        let geometry = storage.geometry();
-        let size = geometry.piece_size(piece);
-        let start = geometry.piece_offset(piece);
-        let expected = storage.metainfo().piece_hash(piece);
-        let end = u32::try_from(buf.len()).ok().and_then(|len| offset.checked_add(len));
-        if end.is_none_or(|end| end > size || buf.is_empty()) {
-            let len = buf.len() as u64;
-            spent.push(buf);
-            return Err(DiskError::Range { offset: start.saturating_add(offset.into()), len });
-        }
-        if buf.len() == size as usize {
-            // The whole piece: nothing is written before it is known to be right.
-            let good = hash_remote(&buf, &mut self.scratch) == expected;
-            let result = if good {
-                storage.write(start, &buf).map(|()| PieceResult::Good)
-            } else {
-                Ok(PieceResult::Bad { blocks: block_hashes(&buf) })
-            };
-            spent.push(buf);
-            return result.map(Some);
-        }
-        let key = (storage.key(), piece);
-        if self.making.get(&key).is_some_and(|making| making.attempt != attempt) {
-            // It is fetched anew, perhaps from others: nothing of what came before counts.
-            self.forget_one(key, spent);
-        }
-        let kept = &self.kept;
-        let making = self
-            .making
-            .entry(key)
-            .or_insert_with(|| Making { attempt, hash: Some(PieceHash::new(Arc::clone(kept))) });
-        let Some(making) = &mut making.hash else {
-            spent.push(buf);
-            return Ok(None);
+    /// A piece that came whole: nothing is written before it is known to be right.
+    pub(super) fn whole_piece(&mut self, part: PartWrite) {
+        let PartWrite { storage, fetch, buf, .. } = part;
+        let start = storage.geometry().piece_offset(fetch.piece);
+        let good = hash_remote(&buf, &mut self.scratch) == storage.metainfo().piece_hash(fetch.piece);
+        let result = if good {
+            storage.write(start, &buf).map_or_else(PieceResult::Failed, |()| PieceResult::Good)
+        } else {
+            PieceResult::Bad { blocks: block_hashes(&buf) }
         };
-        if let Err(e) = storage.write(start + u64::from(offset), &buf) {
-            spent.push(buf);
-            return Err(e);
-        }
-        making.part(storage, piece, offset, buf, self.ahead_bytes, spent)?;
-        if !last && making.hashed() < size {
-            return Ok(None);
-        }
-        if making.finish(storage, piece)? == expected {
-            return Ok(Some(PieceResult::Good));
-        }
-        Ok(Some(PieceResult::Bad { blocks: block_hashes_on_disk(storage, piece)? }))
+        let mut bufs = vec![buf];
+        self.forget_one((storage.key(), fetch.piece), &mut bufs);
+        self.answers.send(DiskAnswer::Written { key: storage.key(), fetch, bufs, result: Some(result) });
     }
 
     fn any(&mut self, job: AnyJob) {

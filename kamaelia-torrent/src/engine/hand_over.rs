@@ -1,32 +1,25 @@
 //! Parts on their way to the disk workers, which get them in batches.
 //!
 //! A worker that has nothing to do sleeps. To wake it, to be rung by it and to take its answer costs about as much as
-//! hashing 20 KiB; a fast download would pay that for each part. So parts wait until there is a good deal of them, for a
-//! few milliseconds at most, and not at all while somebody needs their memory.
+//! hashing 20 KiB; a fast download would pay that for each part. And parts of several pieces cost less together. So they
+//! wait until there is a good deal of them, for a few milliseconds at most, and not at all while somebody needs their
+//! memory.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Engine;
-use crate::disk::{Disk, Storage};
+use crate::disk::{Disk, PartWrite, Storage};
 use crate::proto::buffer::{PART_LEN, PartBuf};
 use crate::proto::geometry::{Fetch, PieceIndex};
 
 /// What has come and was not given to the disk yet.
 #[derive(Default)]
 pub(super) struct HandOver {
-    parts: Vec<Part>,
+    parts: Vec<PartWrite>,
     bytes: usize,
     /// When the first of them came.
     since: Option<Instant>,
-}
-
-struct Part {
-    storage: Arc<Storage>,
-    fetch: Fetch,
-    offset: u32,
-    data: PartBuf,
-    last: bool,
 }
 
 impl HandOver {
@@ -39,8 +32,8 @@ impl HandOver {
     ) {
         self.since.get_or_insert(now);
         self.bytes += data.len();
-        self.parts.push(Part { storage: Arc::clone(storage), fetch, offset, data, last });
-        if self.bytes >= BATCH && last || self.bytes >= 2 * BATCH {
+        self.parts.push(PartWrite { storage: Arc::clone(storage), fetch, offset, buf: data, last });
+        if self.bytes >= BATCH {
             self.give_all(disk);
         }
     }
@@ -59,9 +52,7 @@ impl HandOver {
 
     /// Gives all to the workers, in the order in which it came.
     pub(super) fn give_all(&mut self, disk: &Disk) {
-        for Part { storage, fetch, offset, data, last } in self.parts.drain(..) {
-            disk.write(&storage, fetch, offset, data, last);
-        }
+        disk.write_batch(std::mem::take(&mut self.parts));
         (self.bytes, self.since) = (0, None);
     }
 }
@@ -76,11 +67,11 @@ impl Engine {
     }
 }
 
-/// So much goes at once.
-const BATCH: usize = 3 * PART_LEN as usize;
+/// So much goes at once: as many parts as are hashed together best.
+const BATCH: usize = 16 * PART_LEN as usize;
 
 /// Nothing waits longer: about what a batch takes to come at 200 MiB/s.
-const LONGEST: Duration = Duration::from_millis(5);
+const LONGEST: Duration = Duration::from_millis(10);
 
 #[cfg(test)]
 mod tests {
@@ -88,7 +79,7 @@ mod tests {
     use crate::disk::{DiskAnswer, DiskConfig, StorageKey};
     use crate::proto::metainfo::Metainfo;
 
-    /// A disk, and a torrent of one piece of four parts.
+    /// A disk, and a torrent of one piece of eight parts.
     fn disk(dir: &std::path::Path) -> (Disk, Arc<Storage>, std::sync::mpsc::Receiver<()>) {
         let (ring, rings) = std::sync::mpsc::channel();
         let disk = Disk::new(DiskConfig::default(), Arc::new(move || ring.send(()).unwrap_or(()))).unwrap();
@@ -101,28 +92,21 @@ mod tests {
 
     fn part(number: u32) -> (Fetch, u32, PartBuf, bool) {
         let data = PartBuf::unpooled(vec![7; PART_LEN as usize]);
-        (PieceIndex(0).into(), number * PART_LEN, data, number == 3)
+        (PieceIndex(0).into(), number * PART_LEN, data, number == 7)
     }
 
     #[test]
-    fn parts_wait_for_their_piece_or_a_few_milliseconds() {
+    fn parts_wait_for_others_or_a_few_milliseconds() {
         let dir = tempfile::tempdir().unwrap();
         let (disk, storage, _rings) = disk(dir.path());
         let (mut parts, now) = (HandOver::default(), Instant::now());
         assert_eq!(parts.due(), None);
-        for (n, at) in [(1, 0), (0, 1), (2, 2)] {
-            parts.put(now + Duration::from_millis(at), &storage, part(n), &disk);
-            assert_eq!((parts.parts.len() as u64, parts.due()), (at + 1, Some(now + LONGEST)));
+        for n in 0..15 {
+            parts.put(now + Duration::from_millis(n), &storage, part(n as u32 % 8), &disk);
+            assert_eq!((parts.parts.len() as u64, parts.due()), (n + 1, Some(now + LONGEST)));
         }
-        parts.put(now, &storage, part(3), &disk);
-        assert_eq!((parts.parts.len(), parts.bytes, parts.due()), (0, 0, None), "the piece is whole");
-        // Parts of many pieces, of which none is whole.
-        for _ in 0..5 {
-            parts.put(now, &storage, part(0), &disk);
-        }
-        assert_eq!(parts.parts.len(), 5);
-        parts.put(now, &storage, part(0), &disk);
-        assert_eq!(parts.parts.len(), 0);
+        parts.put(now, &storage, part(7), &disk);
+        assert_eq!((parts.parts.len(), parts.bytes, parts.due()), (0, 0, None));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use super::Engine;
 use super::slot::Slot;
+use crate::disk::Disk;
 use crate::proto::bitfield::Bitfield;
 use crate::proto::torrent::{PeerSource, Torrent, TorrentConfig, TorrentStats};
 
@@ -66,6 +67,7 @@ impl Engine {
         config.upload_slots = self.connection_limits().slots_of_a_torrent();
         config.uploads = self.uploads.clone();
         config.generation = self.swarms;
+        config.side_by_side = Disk::side_by_side();
         config.sequential = slot.settings.sequential;
         if let Some(selection) = &slot.selection {
             config.priorities = selection.pieces(&slot.metainfo);

@@ -116,8 +116,18 @@ impl BufferPool {
 
     /// A buffer for data that was asked for without one and comes now.
     pub fn take_on_arrival(&mut self, len: usize) -> Option<PartBuf> {
+        self.take_late(len, self.most_for_one())
+    }
+
+    /// The same for data that came before its turn and is lost without a buffer: it may have half of what is kept for
+    /// others.
+    pub fn take_out_of_turn(&mut self, len: usize) -> Option<PartBuf> {
+        self.take_late(len, (self.budget - self.budget / 8).max(PART_LEN as usize))
+    }
+
+    fn take_late(&mut self, len: usize, most: usize) -> Option<PartBuf> {
         let bytes = class_len(class_of(len)?);
-        if self.arrived() + bytes > self.most_for_one() {
+        if self.arrived() + bytes > most {
             self.refused = true;
             return None;
         }
@@ -264,15 +274,18 @@ fn class_len(class: usize) -> usize {
     (BLOCK_LEN as usize) << class
 }
 
-/// Length of a part of a long piece, bytes: 256 KiB stays in the second-level cache between receiving and hashing,
-/// and larger writes gain nothing.
-pub const PART_LEN: u32 = 256 * 1024;
+/// Length of a part of a long piece, bytes: sixteen of them stay in a second-level cache while they are written and hashed
+/// side by side, and larger writes gain next to nothing.
+pub const PART_LEN: u32 = 128 * 1024;
+
+/// What is read of a socket, asked for, or read and sent at a time at most, bytes.
+pub const RUN_LEN: u32 = 256 * 1024;
 
 /// Budget that serves one download at full speed, bytes.
 pub const DEFAULT_BUDGET: usize = 12 * 1024 * 1024;
 
 /// Buffer sizes are powers of two from a block to a part, so that torrents of different piece lengths can share.
-const CLASSES: usize = 5;
+const CLASSES: usize = 4;
 
 #[cfg(test)]
 mod tests {
@@ -280,20 +293,21 @@ mod tests {
 
     #[test]
     fn budget_is_never_exceeded() {
-        let mut pool = BufferPool::new(1 << 20);
-        let mut out: Vec<_> = std::iter::from_fn(|| pool.take(PART_LEN as usize)).collect();
-        assert_eq!((out.len(), pool.used(), pool.is_short()), (4, 1 << 20, true));
+        let part = PART_LEN as usize;
+        let mut pool = BufferPool::new(4 * part);
+        let mut out: Vec<_> = std::iter::from_fn(|| pool.take(part)).collect();
+        assert_eq!((out.len(), pool.used(), pool.is_short()), (4, 4 * part, true));
         pool.give(out.pop().unwrap());
         assert!(!pool.is_short());
-        assert_eq!((pool.in_use(), pool.used()), (3 << 18, 1 << 20));
-        // Sixteen small ones replace the large one that was kept.
+        assert_eq!((pool.in_use(), pool.used()), (3 * part, 4 * part));
+        // Small ones replace the large one that was kept.
         let small: Vec<_> = std::iter::from_fn(|| pool.take(10)).collect();
-        assert_eq!((small.len(), pool.used()), (16, 1 << 20));
+        assert_eq!((small.len(), pool.used()), (part / BLOCK_LEN as usize, 4 * part));
     }
 
     #[test]
     fn dropped_buffers_return_their_share() {
-        let mut pool = BufferPool::new(1 << 18);
+        let mut pool = BufferPool::new(PART_LEN as usize);
         let buffer = pool.take(PART_LEN as usize).unwrap();
         assert!(!pool.has_room(1));
         drop(buffer);
@@ -312,6 +326,10 @@ mod tests {
         drop(before);
         then.extend(std::iter::from_fn(|| pool.take_on_arrival(part)));
         assert_eq!((then.len(), pool.has_room(part)), (6, true));
+        // What would be lost may have more, but not all.
+        let lost: Vec<_> = std::iter::from_fn(|| pool.take_out_of_turn(part)).collect();
+        assert_eq!((lost.len(), pool.has_room(part)), (1, true));
+        drop(lost);
         // Six of the one use become buffers of the other, not more.
         let before: Vec<_> = std::iter::from_fn(|| pool.take(part)).collect();
         assert_eq!(before.len(), 2);

@@ -19,7 +19,7 @@ use super::{
     handshake::{PeerId, Reserved},
     pipeline::Pipeline,
     rate::Rate,
-    torrent::{Direction, LEAST_READS, PeerError, PeerKey, PeerStats, Reads, SourceId, Uploads},
+    torrent::{Direction, LEAST_READS, PeerError, PeerKey, PeerStats, Reads, SourceId, Stripe, Uploads},
     wire::{Decoder, Message},
 };
 
@@ -68,6 +68,8 @@ pub(crate) struct Peer {
     /// The partial that it works on.
     pub(crate) current: Option<usize>,
     pub(crate) last_piece: Option<PieceIndex>,
+    /// The pieces that it is asked for in turn, if it is fast.
+    pub(crate) stripe: Stripe,
     /// There was nothing more to ask of it when the torrent's news were this.
     pub(crate) nothing_at: Option<u64>,
     /// There was nothing urgent to ask of it when the torrent's news were this.
@@ -218,6 +220,7 @@ impl Peer {
             down: Rate::new(now),
             current: None,
             last_piece: None,
+            stripe: Stripe::default(),
             nothing_at: None,
             no_urgent_at: None,
             progress: now,

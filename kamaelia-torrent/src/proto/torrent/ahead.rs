@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 
 use super::{PeerKey, Torrent, TorrentOutput, partial::Partial};
 use crate::proto::{
-    buffer::{BufferPool, PART_LEN},
-    geometry::{BLOCK_LEN, BlockRequest, PieceIndex},
+    buffer::{BufferPool, PART_LEN, RUN_LEN},
+    geometry::{BLOCK_LEN, BlockRequest},
     peer::Asked,
     wire::BLOCK_HEADER_LEN,
 };
@@ -53,7 +53,7 @@ impl Torrent {
             let partial = self.partials.get_mut(asked.partial as usize);
             if let Some(partial) = partial.filter(|p| p.piece == asked.block.piece)
                 && !partial.is_received(asked.number())
-                && !partial.bind(asked.number(), slot, pool)
+                && !partial.bind(asked.number(), slot, |len| pool.take_on_arrival(len))
             {
                 return room;
             }
@@ -120,29 +120,18 @@ impl Torrent {
         pool: &BufferPool,
     ) -> Option<(usize, BlockRequest)> {
         let peer = self.peers.get(slot)?;
+        let within = peer.asked.back().is_some_and(|last| {
+            let end = last.block.begin + last.block.len;
+            !end.is_multiple_of(PART_LEN) && end < self.cfg.geometry.piece_size(last.block.piece)
+        });
         let current = peer.current.filter(|at| {
-            self.partials.get(*at).is_some_and(|p| Some(p.piece) == peer.last_piece && p.allows(slot))
+            let is_same = |p: &Partial| Some(p.piece) == peer.last_piece && p.allows(slot);
+            within && self.partials.get(*at).is_some_and(is_same)
         });
         if let Some(found) = current.and_then(|at| self.take_ahead(now, at, slot, pool)) {
             return Some(found);
         }
-        let peer = self.peers.get(slot)?;
-        let (has, last) = (peer.has.clone(), peer.last_piece);
-        let fits = |piece: PieceIndex| has.get(piece);
-        let mut open = Vec::new();
-        if self.free_blocks > 0 {
-            let usable = |p: &Partial| {
-                p.owner.is_none_or(|o| o == slot) && !p.urgent && fits(p.piece) && p.allows(slot)
-            };
-            let usable = self.partials.iter().filter(|(_, p)| usable(p) && p.may_take_ahead(slot));
-            open.extend(usable.map(|(at, _)| at));
-        }
-        let mut found = open.into_iter().find_map(|at| self.take_ahead(now, at, slot, pool));
-        if found.is_none() && self.picker.pickable() > 0 {
-            let at = self.start_piece(now, slot, false, &has, last, fits)?;
-            found = self.take_ahead(now, at, slot, pool);
-        }
-        let (at, block) = found?;
+        let (at, block) = self.next_part(now, slot, pool)?;
         self.adopt(at, slot);
         if let Some(peer) = self.peers.get_mut(slot) {
             peer.current = Some(at);
@@ -151,7 +140,7 @@ impl Torrent {
         Some((at, block))
     }
 
-    fn take_ahead(
+    pub(super) fn take_ahead(
         &mut self,
         now: Instant,
         at: usize,
@@ -179,9 +168,9 @@ const FAST: f64 = 5.0 * 1024.0 * 1024.0;
 /// Blocks asked for ahead, all peers of a torrent together: 64 MiB.
 const MOST_AHEAD: u32 = 64 * 1024 * 1024 / BLOCK_LEN;
 
-/// Beyond this nothing is read at once: a read is at most the rest of a block, the blocks of a part, and 4 KiB, or
-/// 256 KiB.
-const FORESEEN: usize = PART_LEN as usize + 4 * BLOCK_LEN as usize;
+/// Beyond this nothing is read at once: a read is at most the rest of a block, as many blocks as are expected at a time,
+/// and 4 KiB, or 256 KiB.
+const FORESEEN: usize = RUN_LEN as usize + 4 * BLOCK_LEN as usize;
 
 /// How often it is looked whether there are buffers, apart from when some came back.
 pub(super) const LOOK: Duration = Duration::from_secs(1);

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use super::{BLOCK_LEN, PeerError, PeerKey, Torrent, partial::Partial};
 use crate::proto::{
-    buffer::{BufferPool, PART_LEN, PartBuf},
+    buffer::{BufferPool, PART_LEN, PartBuf, RUN_LEN},
     geometry::BlockRequest,
     wire::{BLOCK_HEADER_LEN, Decoder, block_header},
 };
@@ -248,7 +248,7 @@ fn expect(
 }
 
 /// Blocks that are expected at a time: as many bytes as are worth reading at once.
-const MOST_BLOCKS: usize = (PART_LEN / BLOCK_LEN) as usize;
+const MOST_BLOCKS: usize = (RUN_LEN / BLOCK_LEN) as usize;
 
 /// Places of a [`Landing`] at most: the rest of a block, then blocks with their headers.
 pub const MOST_SLICES: usize = 1 + 2 * MOST_BLOCKS;

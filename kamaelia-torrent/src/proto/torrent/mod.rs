@@ -22,6 +22,7 @@ mod requests;
 mod select;
 mod slots;
 mod sources;
+mod stripe;
 mod timers;
 mod types;
 mod unsure;
@@ -41,6 +42,7 @@ use partial::Partial;
 use slab::Slab;
 pub(crate) use sources::SourceId;
 use sources::Sources;
+pub(crate) use stripe::Stripe;
 pub use types::{
     CheckResult, Direction, PeerError, PeerKey, PeerSource, PeerStats, Refusal, TorrentConfig, TorrentOutput,
     TorrentStats, Waste,

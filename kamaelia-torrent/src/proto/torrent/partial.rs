@@ -229,14 +229,14 @@ impl Partial {
 
     /// Gives a buffer to the part of a block that a peer sends; false if none is to be had. A part that somebody else
     /// was asked for without a buffer is left as it is.
-    pub(super) fn bind(&mut self, n: u32, peer: usize, pool: &mut BufferPool) -> bool {
+    pub(super) fn bind(&mut self, n: u32, peer: usize, take: impl FnOnce(usize) -> Option<PartBuf>) -> bool {
         let number = n / BLOCKS_PER_PART;
         let len = self.part_len(number);
         let Some(part) = self.parts.get_mut(number as usize) else { return true };
         if part.buffer.is_some() || !part.is_for(peer) {
             return true;
         }
-        part.buffer = pool.take_on_arrival(len);
+        part.buffer = take(len);
         part.buffer.is_some()
     }
 
@@ -513,7 +513,16 @@ mod tests {
             out.extend(fill(&mut p, block.begin / BLOCK_LEN, 1));
         }
         let shape: Vec<_> = out.iter().map(|f| (f.offset, f.data.len(), f.last)).collect();
-        assert_eq!(shape, [(0, 262_144, false), (262_144, 262_144, false), (524_288, 75_712, true)]);
+        assert_eq!(
+            shape,
+            [
+                (0, 131_072, false),
+                (131_072, 131_072, false),
+                (262_144, 131_072, false),
+                (393_216, 131_072, false),
+                (524_288, 75_712, true)
+            ]
+        );
         assert!(
             out.iter().all(|f| f.data.iter().zip(f.offset..).all(|(b, at)| *b == (at / BLOCK_LEN) as u8))
         );
@@ -529,7 +538,7 @@ mod tests {
         while let Take::Block(_) = p.take_free(now, 1, &mut pool) {
             asked += 1;
         }
-        assert_eq!((asked, p.take_free(now, 1, &mut pool)), (16, Take::NoMemory));
+        assert_eq!((asked, p.take_free(now, 1, &mut pool)), (8, Take::NoMemory));
         // A released block of the part that has a buffer can be had.
         p.release(5);
         assert_eq!(p.take_free(now, 1, &mut pool), Take::Block(p.block(5)));

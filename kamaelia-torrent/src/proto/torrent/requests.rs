@@ -103,6 +103,11 @@ impl Torrent {
         (few.max(blocks / (self.givers + 1)) as u32).max(LEAST_SHARE)
     }
 
+    /// Whether next to nothing is there yet.
+    pub(super) fn is_new(&self) -> bool {
+        self.have.count() < FIRST_PIECES
+    }
+
     /// Whether every block that is still wanted was asked of somebody.
     pub(super) fn is_end_game(&self) -> bool {
         self.free_blocks == 0
@@ -205,7 +210,7 @@ impl Torrent {
         let usable = |p: &Partial| p.free() > 0 && fits(p.piece) && p.allows(slot) && !p.urgent;
         if !parole && self.free_blocks > 0 {
             // What nobody works on, and what its owner would take too long for; nearly complete pieces first.
-            let early = self.have.count() < FIRST_PIECES;
+            let early = self.is_new();
             let joins = |p: &Partial| usable(p) && (early || self.wants_help(now, p, rate));
             let mut found: Vec<(u32, usize)> =
                 self.partials.iter().filter(|(_, p)| joins(p)).map(|(at, p)| (p.left(), at)).collect();
@@ -363,7 +368,7 @@ impl Torrent {
             arriving.counted = asked.is_some_and(|asked| !asked.released);
             if asked.is_some() && !partial.is_received(number) && !partial.is_bound(number) {
                 // Not what came next by the order of the requests.
-                dropped = !partial.bind(number, slot, pool);
+                dropped = !partial.bind(number, slot, |len| pool.take_out_of_turn(len));
                 bound_now = partial.is_bound(number);
             }
             arriving.keep = (asked.is_some() || partial.allows(slot)) && partial.begin(number, slot);

@@ -68,6 +68,8 @@ pub struct TorrentConfig {
     pub min_requests: u32,
     /// Whether pieces are taken in order instead of the rarest first.
     pub sequential: bool,
+    /// Pieces that are hashed together best: a fast peer is asked for parts of so many in turn, at most.
+    pub side_by_side: usize,
     /// Tells what this swarm fetches from what an earlier swarm of the same torrent fetched ([`Fetch`]).
     pub generation: u32,
     /// Whether connections to addresses that were handed over are opened at all.
@@ -92,6 +94,7 @@ impl TorrentConfig {
             max_requests: extension::REQUEST_QUEUE,
             min_requests: 64,
             sequential: false,
+            side_by_side: 16,
             generation: 0,
             dial: true,
             priorities: Vec::new(),

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{BLOCK_LEN, Message, PeerError, PeerKey, Torrent, TorrentOutput};
 use crate::proto::{
-    buffer::PART_LEN,
+    buffer::RUN_LEN,
     choker::{Candidate, ROUND},
     extension::REQUEST_QUEUE,
     geometry::BlockRequest,
@@ -135,7 +135,7 @@ impl Torrent {
         let Some(peer) = self.peers.get_mut(slot) else { return 0 };
         let mut handed = 0;
         // A slow peer gets short runs: two of them wait in memory for it.
-        let most = (peer.up.at(now) as u64).clamp(SHORT_RUN.into(), PART_LEN.into()) as u32;
+        let most = (peer.up.at(now) as u64).clamp(SHORT_RUN.into(), RUN_LEN.into()) as u32;
         let most = most.min(leave);
         while peer.reading.count() < peer.reads
             && handed < u64::from(leave)

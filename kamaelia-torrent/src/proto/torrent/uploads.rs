@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::proto::buffer::PART_LEN;
+use crate::proto::buffer::RUN_LEN;
 
 /// Bytes that are being read for peers or wait to be sent, of all torrents that share it.
 ///
@@ -19,13 +19,13 @@ impl Uploads {
     /// The longest run, bytes, that is to be read now.
     pub(super) fn longest_run(&self) -> u32 {
         let left = BUDGET.saturating_sub(self.bytes.load(Ordering::Relaxed));
-        // At most the length of a part.
-        (left / 4).clamp(SHORTEST as usize, PART_LEN as usize) as u32
+        // At most the longest.
+        (left / 4).clamp(SHORTEST as usize, RUN_LEN as usize) as u32
     }
 
     /// Whether a peer may have more runs at a time than it needs.
     pub(super) fn has_plenty(&self) -> bool {
-        self.longest_run() == PART_LEN
+        self.longest_run() == RUN_LEN
     }
 }
 
@@ -104,7 +104,7 @@ mod tests {
         assert!(bytes <= BUDGET + 2000 * SHORTEST as usize, "{bytes}");
         assert_eq!((all.longest_run(), all.has_plenty()), (SHORTEST, false));
         drop(peers);
-        assert_eq!((all.longest_run(), all.bytes.load(Ordering::Relaxed)), (PART_LEN, 0));
+        assert_eq!((all.longest_run(), all.bytes.load(Ordering::Relaxed)), (RUN_LEN, 0));
     }
 
     #[test]

@@ -1,0 +1,220 @@
+//! Parts of pieces, written one by one and hashed side by side.
+//!
+//! What several pieces cost together is much less than what each costs alone ([`sha`](super::sha)), so all parts that
+//! wait are taken at once: each is written, and then the next parts of all their pieces are hashed together.
+
+use std::sync::Arc;
+use std::vec;
+
+use super::hasher::{PieceHash, block_hashes_on_disk};
+use super::sha::{Message, update_many};
+use super::small::{self, is_small, is_whole};
+use super::worker::{Making, PieceJob, Worker};
+use super::{DiskAnswer, DiskError, PieceResult, Storage};
+use crate::proto::buffer::PartBuf;
+use crate::proto::geometry::Fetch;
+
+/// A part of a piece to be written and hashed.
+#[derive(Debug)]
+pub struct PartWrite {
+    /// The torrent.
+    pub storage: Arc<Storage>,
+    /// The piece, and which fetching of it this is.
+    pub fetch: Fetch,
+    /// Where it begins in the piece, bytes.
+    pub offset: u32,
+    /// Its bytes.
+    pub buf: PartBuf,
+    /// Whether all other parts of the piece were sent before.
+    pub last: bool,
+}
+
+/// A piece of which parts are in hand.
+struct Open {
+    storage: Arc<Storage>,
+    fetch: Fetch,
+    making: Making,
+    /// Parts to be answered for.
+    parts: u32,
+    last: bool,
+    result: Option<PieceResult>,
+}
+
+impl Worker {
+    /// Writes and hashes parts, and those behind them that wait. Answers with the job behind them, if one was taken
+    /// from the queue.
+    pub(super) fn parts(&mut self, mut parts: Vec<PartWrite>) -> Option<PieceJob> {
+        let mut beyond = None;
+        while parts.len() < MOST && beyond.is_none() {
+            match self.pieces.try_recv() {
+                Ok(PieceJob::Parts(more)) => parts.extend(more),
+                Ok(job) => beyond = Some(job),
+                Err(_) => break,
+            }
+        }
+        let mut open = Vec::new();
+        let mut spent = Vec::new();
+        let mut parts = parts.into_iter();
+        while let Some(part) = parts.next() {
+            if is_whole(&part) {
+                self.whole(part, &mut parts);
+            } else {
+                let at = self.open(&mut open, &part, &mut spent);
+                open[at].take(part, self.ahead_bytes, &mut spent);
+            }
+        }
+        hash(&mut open, &mut spent);
+        let (mut answers, mut verdicts) = (0, false);
+        for mut open in open {
+            open.judge(&mut spent);
+            answers += open.parts;
+            verdicts |= open.result.is_some();
+            self.put_by(open, &mut spent);
+        }
+        if answers > 0 {
+            self.told_of_parts(answers, !verdicts);
+        }
+        beyond
+    }
+
+    /// Does a piece that came whole; if it is small, with the neighbours behind it.
+    fn whole(&mut self, part: PartWrite, behind: &mut vec::IntoIter<PartWrite>) {
+        if !is_small(&part) {
+            return self.whole_piece(part);
+        }
+        let (storage, first) = (Arc::clone(&part.storage), part.fetch.piece.0);
+        let most = small::group(storage.geometry().piece_len()) as usize;
+        let mut run = vec![part];
+        while run.len() < most
+            && let Some(next) = behind.as_slice().first()
+            && Arc::ptr_eq(&next.storage, &storage)
+            && Some(next.fetch.piece.0) == first.checked_add(run.len() as u32)
+            && is_small(next)
+        {
+            run.extend(behind.next());
+        }
+        self.small_pieces(&storage, run);
+    }
+
+    /// The place of the piece of a part among those in hand.
+    fn open(&mut self, open: &mut Vec<Open>, part: &PartWrite, spent: &mut Vec<PartBuf>) -> usize {
+        let (key, fetch) = (part.storage.key(), part.fetch);
+        let same = |open: &Open| open.storage.key() == key && open.fetch.piece == fetch.piece;
+        if let Some(at) = open.iter().position(same) {
+            if open[at].fetch == fetch {
+                return at;
+            }
+            let earlier = open.swap_remove(at);
+            self.put_by(earlier, spent);
+        }
+        if self.making.get(&(key, fetch.piece)).is_some_and(|making| making.attempt != fetch.attempt) {
+            // It is fetched anew, perhaps from others: nothing of what came before counts.
+            self.forget_one((key, fetch.piece), spent);
+        }
+        let new = || Making { attempt: fetch.attempt, hash: Some(PieceHash::new(Arc::clone(&self.kept))) };
+        let making = self.making.remove(&(key, fetch.piece)).unwrap_or_else(new);
+        let storage = Arc::clone(&part.storage);
+        open.push(Open { storage, fetch, making, parts: 0, last: false, result: None });
+        open.len() - 1
+    }
+
+    /// Answers for the parts of a piece, and keeps its hash unless it is through.
+    fn put_by(&mut self, mut open: Open, spent: &mut Vec<PartBuf>) {
+        let key = open.storage.key();
+        let judged = matches!(open.result, Some(PieceResult::Good | PieceResult::Bad { .. }));
+        if !open.last && !judged {
+            self.making.insert((key, open.fetch.piece), open.making);
+        } else if let Some(hash) = &mut open.making.hash {
+            hash.release(spent);
+        }
+        for left in (0..open.parts).rev() {
+            let result = open.result.take_if(|_| left == 0);
+            let bufs = std::mem::take(spent);
+            self.answers.put(DiskAnswer::Written { key, fetch: open.fetch, bufs, result });
+        }
+    }
+}
+
+/// Hashes what is due of all pieces, a part of each at a time.
+fn hash(open: &mut [Open], spent: &mut Vec<PartBuf>) {
+    loop {
+        open.iter_mut().for_each(|open| open.catch_up(spent));
+        let due = open.iter_mut().filter_map(|open| open.making.hash.as_mut()?.due());
+        let mut messages: Vec<Message<'_>> = due.collect();
+        if messages.is_empty() {
+            return;
+        }
+        update_many(&mut messages);
+        open.iter_mut().filter_map(|open| open.making.hash.as_mut()).for_each(|hash| hash.advance(spent));
+    }
+}
+
+impl Open {
+    /// Writes a part; it is due to be hashed then, or kept.
+    fn take(&mut self, part: PartWrite, budget: usize, spent: &mut Vec<PartBuf>) {
+        self.parts += 1;
+        self.last |= part.last;
+        let PartWrite { offset, buf, .. } = part;
+        match (self.write(offset, &buf), &mut self.making.hash) {
+            (Ok(()), Some(hash)) => hash.put(offset, buf, budget, spent),
+            (result, _) => {
+                spent.push(buf);
+                self.note(result, spent);
+            }
+        }
+    }
+
+    fn write(&self, offset: u32, buf: &PartBuf) -> Result<(), DiskError> {
+        let geometry = self.storage.geometry();
+        let (size, start) = (geometry.piece_size(self.fetch.piece), geometry.piece_offset(self.fetch.piece));
+        let end = u32::try_from(buf.len()).ok().and_then(|len| offset.checked_add(len));
+        if end.is_none_or(|end| end > size || buf.is_empty()) {
+            return Err(DiskError::Range {
+                offset: start.saturating_add(offset.into()),
+                len: buf.len() as u64,
+            });
+        }
+        if self.making.hash.is_none() {
+            return Ok(());
+        }
+        self.storage.write(start + u64::from(offset), buf)
+    }
+
+    /// Notes an error: what still comes of the piece is no use then.
+    fn note(&mut self, result: Result<(), DiskError>, spent: &mut Vec<PartBuf>) {
+        if let Err(error) = result
+            && let Some(mut hash) = self.making.hash.take()
+        {
+            hash.release(spent);
+            self.result = Some(PieceResult::Failed(error));
+        }
+    }
+
+    fn catch_up(&mut self, spent: &mut Vec<PartBuf>) {
+        let Some(hash) = &mut self.making.hash else { return };
+        let result = hash.catch_up(&self.storage, self.fetch.piece, spent);
+        self.note(result, spent);
+    }
+
+    /// Compares the hash if all of the piece is there.
+    fn judge(&mut self, spent: &mut Vec<PartBuf>) {
+        let piece = self.fetch.piece;
+        let size = self.storage.geometry().piece_size(piece);
+        let Some(hash) = &mut self.making.hash else { return };
+        if !self.last && hash.hashed() < size {
+            return;
+        }
+        let expected = self.storage.metainfo().piece_hash(piece);
+        let result = hash.finish(&self.storage, piece).and_then(|hash| match hash == expected {
+            true => Ok(PieceResult::Good),
+            false => Ok(PieceResult::Bad { blocks: block_hashes_on_disk(&self.storage, piece)? }),
+        });
+        match result {
+            Ok(result) => self.result = Some(result),
+            Err(error) => self.note(Err(error), spent),
+        }
+    }
+}
+
+/// Parts that are taken at once from what waits: their buffers come back together.
+const MOST: usize = 16;
