@@ -309,7 +309,7 @@ fn small_pieces_that_wait_are_written_together_without_the_bad_one() {
         let storage = rig.open(&torrent, tmp.path());
         let mut payload = torrent.payload();
         payload[20 * LEN + 5] ^= 1;
-        // The last one has no neighbour.
+        // The last one first: they are sorted.
         let parts = std::iter::once(39).chain(0..39).map(|i| PartWrite {
             storage: Arc::clone(&storage),
             fetch: PieceIndex(i as u32).into(),
@@ -339,7 +339,7 @@ fn small_pieces_that_wait_are_written_together_without_the_bad_one() {
         if fails {
             assert_eq!(accesses.iter().filter(|pieces| **pieces == 1).count(), 39);
         } else {
-            assert_eq!(accesses, [1, 16, 4, 11, 7]);
+            assert_eq!(accesses, [16, 4, 11, 8]);
         }
         payload[20 * LEN..21 * LEN].fill(0);
         assert!(std::fs::read(tmp.path().join("f")).unwrap() == payload);
@@ -354,7 +354,35 @@ fn tells_what_is_in_memory(dir: &Path) -> bool {
     let file = std::fs::File::open(dir.join("probe")).unwrap();
     let mut data = [0; 5];
     let slices = &mut [std::io::IoSliceMut::new(&mut data)];
-    rustix::io::preadv2(&file, slices, 0, ReadWriteFlags::NOWAIT) == Ok(5)
+    rustix::io::preadv2(&file, slices, 0, ReadWriteFlags::NOWAIT) == Ok(5) || is_tmpfs(dir)
+}
+
+/// tmpfs cannot be asked, but never waits.
+#[cfg(target_os = "linux")]
+fn is_tmpfs(dir: &Path) -> bool {
+    rustix::fs::statfs(dir).is_ok_and(|system| system.f_type == 0x0102_1994)
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_lies_on_tmpfs_is_read_at_once() {
+    let torrent = single("f", 65_536, 65_536, 9);
+    let shm = Path::new("/dev/shm");
+    let Ok(tmp) = tempfile::tempdir_in(shm) else {
+        return println!("no /dev/shm to try it on");
+    };
+    if !is_tmpfs(shm) {
+        return println!("/dev/shm is no tmpfs");
+    }
+    torrent.store(tmp.path());
+    let rig = Rig::new(DiskConfig::default());
+    let storage = rig.open(&torrent, tmp.path());
+    let block = BlockRequest { piece: PieceIndex(0), begin: 40_000, len: BLOCK_LEN };
+    rig.disk.read(&storage, 1, vec![block], Vec::new());
+    assert!(matches!(rig.next(), DiskAnswer::Read { error: None, .. }));
+    let mut buf = Vec::new();
+    assert!(rig.disk.read_now(&storage, &[block], &mut buf));
+    assert!(buf[PIECE_HEADER..] == torrent.payload()[40_000..][..BLOCK_LEN as usize]);
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -736,6 +764,46 @@ fn a_piece_that_is_fetched_anew_is_judged_by_what_came_anew() {
         assert_eq!(bufs, count + parts, "every buffer comes back");
         assert!(std::fs::read(dir.path().join("f")).unwrap() == payload);
     }
+}
+
+#[test]
+fn parts_that_go_on_where_others_end_are_written_together() {
+    let (piece, part) = (2 << 20, PART_LEN as usize);
+    // Its second file begins in the middle of the second piece.
+    let torrent =
+        multi("t", vec![file("a", piece + 3 * part, 5), file("b", piece - 3 * part, 6)], piece as u32);
+    let (seen, writes) = mpsc::channel();
+    let hook = DiskHook::new(move |access, bytes| {
+        if access == HookedAccess::Write {
+            seen.send(bytes as usize / part).unwrap();
+        }
+        Ok(())
+    });
+    let rig = Rig::new(DiskConfig { workers: 1, hook: Some(hook), ..DiskConfig::default() });
+    let dir = tempfile::tempdir().unwrap();
+    let storage = rig.open(&torrent, dir.path());
+    let payload = torrent.payload();
+    let write = |n: u32, at: usize, last| PartWrite {
+        storage: Arc::clone(&storage),
+        fetch: PieceIndex(n).into(),
+        offset: (at * part) as u32,
+        buf: PartBuf::unpooled(payload[n as usize * piece + at * part..][..part].to_vec()),
+        last,
+    };
+    // Five, three with a gap before them, and the rest of the first piece; then all of the second.
+    let order = [(0..5), (8..11), (5..8), (11..16)].into_iter().flatten().map(|at| (0, at));
+    let order: Vec<(u32, usize)> = order.chain((0..16).map(|at| (1, at))).collect();
+    let last = |&(n, at): &(u32, usize)| order.iter().rfind(|(of, _)| *of == n) == Some(&(n, at));
+    rig.disk.write_batch(order.iter().map(|it| write(it.0, it.1, last(it))).collect());
+    let mut good = 0;
+    for _ in 0..32 {
+        let DiskAnswer::Written { result, .. } = rig.next() else { panic!("an answer") };
+        good += usize::from(matches!(result, Some(PieceResult::Good)));
+    }
+    // What goes over the border of a file is written for itself.
+    let writes: Vec<usize> = writes.try_iter().collect();
+    assert_eq!((good, writes[..4].to_vec(), writes.iter().sum::<usize>()), (2, vec![5, 3, 3, 5], 32));
+    torrent.verify(dir.path());
 }
 
 #[test]

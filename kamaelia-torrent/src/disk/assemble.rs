@@ -52,6 +52,8 @@ impl Worker {
                 Err(_) => break,
             }
         }
+        // Neighbours together, and those of a piece still in the order in which they came.
+        parts.sort_by_key(|part| (part.storage.key(), part.fetch.piece));
         let mut open = Vec::new();
         let mut spent = Vec::new();
         let mut parts = parts.into_iter();
@@ -60,7 +62,7 @@ impl Worker {
                 self.whole(part, &mut parts);
             } else {
                 let at = self.open(&mut open, &part, &mut spent);
-                open[at].take(part, self.ahead_bytes, &mut spent);
+                open[at].take(with_neighbours(part, &mut parts), self.ahead_bytes, &mut spent);
             }
         }
         hash(&mut open, &mut spent);
@@ -135,6 +137,20 @@ impl Worker {
     }
 }
 
+/// A part, and those behind it that go on where it ends: they are written by one call.
+fn with_neighbours(part: PartWrite, behind: &mut vec::IntoIter<PartWrite>) -> Vec<PartWrite> {
+    let (key, fetch) = (part.storage.key(), part.fetch);
+    let mut end = u64::from(part.offset) + part.buf.len() as u64;
+    let mut run = vec![part];
+    while let Some(next) = behind.as_slice().first()
+        && (next.storage.key(), next.fetch, u64::from(next.offset)) == (key, fetch, end)
+    {
+        end += next.buf.len() as u64;
+        run.extend(behind.next());
+    }
+    run
+}
+
 /// Hashes what is due of all pieces, a part of each at a time.
 fn hash(open: &mut [Open], spent: &mut Vec<PartBuf>) {
     loop {
@@ -150,34 +166,33 @@ fn hash(open: &mut [Open], spent: &mut Vec<PartBuf>) {
 }
 
 impl Open {
-    /// Writes a part; it is due to be hashed then, or kept.
-    fn take(&mut self, part: PartWrite, budget: usize, spent: &mut Vec<PartBuf>) {
-        self.parts += 1;
-        self.last |= part.last;
-        let PartWrite { offset, buf, .. } = part;
-        match (self.write(offset, &buf), &mut self.making.hash) {
-            (Ok(()), Some(hash)) => hash.put(offset, buf, budget, spent),
-            (result, _) => {
-                spent.push(buf);
-                self.note(result, spent);
+    /// Writes parts that lie one behind the other; they are due to be hashed then, or kept.
+    fn take(&mut self, run: Vec<PartWrite>, budget: usize, spent: &mut Vec<PartBuf>) {
+        self.last |= run.iter().any(|part| part.last);
+        let result = self.write(&run);
+        for PartWrite { offset, buf, .. } in run {
+            self.parts += 1;
+            match &mut self.making.hash {
+                Some(hash) if result.is_ok() => hash.put(offset, buf, budget, spent),
+                _ => spent.push(buf),
             }
         }
+        self.note(result, spent);
     }
 
-    fn write(&self, offset: u32, buf: &PartBuf) -> Result<(), DiskError> {
+    fn write(&self, run: &[PartWrite]) -> Result<(), DiskError> {
         let geometry = self.storage.geometry();
         let (size, start) = (geometry.piece_size(self.fetch.piece), geometry.piece_offset(self.fetch.piece));
-        let end = u32::try_from(buf.len()).ok().and_then(|len| offset.checked_add(len));
-        if end.is_none_or(|end| end > size || buf.is_empty()) {
-            return Err(DiskError::Range {
-                offset: start.saturating_add(offset.into()),
-                len: buf.len() as u64,
-            });
+        let offset = run.first().map_or(0, |part| u64::from(part.offset));
+        let len = run.iter().map(|part| part.buf.len() as u64).sum::<u64>();
+        if offset + len > size.into() || run.iter().any(|part| part.buf.is_empty()) {
+            return Err(DiskError::Range { offset: start.saturating_add(offset), len });
         }
         if self.making.hash.is_none() {
             return Ok(());
         }
-        self.storage.write(start + u64::from(offset), buf)
+        let slices: Vec<&[u8]> = run.iter().map(|part| &part.buf[..]).collect();
+        self.storage.write_gathered(start + offset, &slices)
     }
 
     /// Notes an error: what still comes of the piece is no use then.

@@ -326,7 +326,7 @@ impl Disk {
     /// data in memory. If it answers false, nothing was done, and what is in `buf` is meaningless.
     ///
     /// Two threads and four changes between them are saved, which cost more than the reading. Only Linux can tell what
-    /// is in memory, and not for every file system (tmpfs cannot): elsewhere it is always false.
+    /// is in memory, and not for every file system: elsewhere it is always false.
     pub fn read_now(&self, storage: &Arc<Storage>, blocks: &[BlockRequest], buf: &mut Vec<u8>) -> bool {
         let close = |file| {
             let _ = self.any.send(AnyJob::Close(file));

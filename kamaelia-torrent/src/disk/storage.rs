@@ -263,6 +263,30 @@ impl Storage {
         Ok(())
     }
 
+    /// Writes slices that lie one behind the other, by one call if they fall into one file.
+    pub(crate) fn write_gathered(&self, offset: u64, slices: &[&[u8]]) -> Result<(), DiskError> {
+        let len = slices.iter().map(|slice| slice.len() as u64).sum();
+        self.check_range(offset, len)?;
+        let (step, has_parts) = self.step();
+        let mut segments = self.cut(offset, len, step);
+        if let (Some(segment), None, false) = (segments.next(), segments.next(), has_parts)
+            && !segment.pad
+        {
+            self.before(HookedAccess::Write, &segment)?;
+            let file = self.file(segment.file, Access::Write)?;
+            let result = beneath::write_all_vectored_at(&file, slices, segment.offset);
+            // As in `write_file`.
+            self.dirty().insert(segment.file);
+            return result.map_err(|e| self.io_error("write", segment.file, e));
+        }
+        let mut at = offset;
+        for slice in slices {
+            self.write(at, slice)?;
+            at += slice.len() as u64;
+        }
+        Ok(())
+    }
+
     /// Writes to the file itself.
     pub(super) fn write_file(&self, i: usize, offset: u64, data: &[u8]) -> Result<(), DiskError> {
         let file = self.file(i, Access::Write)?;

@@ -5,7 +5,7 @@
 //! opened relative to a handle of the torrent's folder and no link is followed below it. What is special to a platform
 //! is here: [`unix`] asks the kernel, the portable back end looks at each component before it goes on.
 
-use std::io::{self, IoSliceMut};
+use std::io::{self, IoSlice, IoSliceMut};
 
 #[cfg(not(unix))]
 mod portable;
@@ -19,7 +19,7 @@ use unix as back_end;
 
 pub(crate) use back_end::{
     CAN_ADVISE, Dir, advise, allocate, allocated, is_out_of_files, is_symlink_refusal, lock, next_data,
-    read_cached_at, read_vectored_at, write_at,
+    read_cached_at, read_vectored_at, write_at, write_vectored_at,
 };
 
 /// How a file is opened.
@@ -67,6 +67,34 @@ pub(crate) fn read_exact_vectored_at(
             Ok(n) => {
                 offset += n as u64;
                 IoSliceMut::advance_slices(&mut slices, n);
+            }
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}
+
+/// Writes all of the slices, one behind the other, at `offset`.
+///
+/// # Errors
+///
+/// As of [`write_all_at`].
+pub(crate) fn write_all_vectored_at(
+    file: &std::fs::File,
+    slices: &[&[u8]],
+    mut offset: u64,
+) -> io::Result<()> {
+    let mut slices: Vec<IoSlice<'_>> = slices.iter().map(|slice| IoSlice::new(slice)).collect();
+    let mut slices = &mut slices[..];
+    // Empty slices at the front would look like a full disk.
+    IoSlice::advance_slices(&mut slices, 0);
+    while !slices.is_empty() {
+        match write_vectored_at(file, slices, offset) {
+            Ok(0) => return Err(io::ErrorKind::StorageFull.into()),
+            Ok(n) => {
+                offset += n as u64;
+                IoSlice::advance_slices(&mut slices, n);
             }
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(e) => return Err(e),

@@ -4,7 +4,7 @@
 //! folders that cannot be closed, and on such a system nobody but the user writes there.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, IoSliceMut, Read, Seek, SeekFrom, Write};
+use std::io::{self, IoSlice, IoSliceMut, Read, Seek, SeekFrom, Write};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Mutex;
 
@@ -161,6 +161,14 @@ pub(crate) const CAN_ADVISE: bool = false;
 
 /// The standard library has no way to tell the system what will be read.
 pub(crate) fn advise(_file: &File, _offset: u64, _len: u64) {}
+
+/// Writes several slices, or some of them, at an offset.
+pub(crate) fn write_vectored_at(file: &File, slices: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
+    let _seek = SEEK.lock().unwrap_or_else(|e| e.into_inner());
+    let mut file = file;
+    file.seek(SeekFrom::Start(offset))?;
+    file.write_vectored(slices)
+}
 
 /// Writes at an offset.
 pub(crate) fn write_at(file: &File, data: &[u8], offset: u64) -> io::Result<usize> {

@@ -1,7 +1,7 @@
 //! Linux: `openat2` with `RESOLVE_BENEATH`; other Unix systems and old kernels: `openat` component by component.
 
 use std::fs::File;
-use std::io::{self, IoSliceMut};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Component, Path, PathBuf};
@@ -225,8 +225,20 @@ pub(crate) fn read_vectored_at(file: &File, slices: &mut [IoSliceMut<'_>], offse
 /// file system cannot tell.
 #[cfg(target_os = "linux")]
 pub(crate) fn read_cached_at(file: &File, slices: &mut [IoSliceMut<'_>], offset: u64) -> usize {
+    let read = match rustix::io::preadv2(file, slices, offset, rustix::io::ReadWriteFlags::NOWAIT) {
+        Err(Errno::OPNOTSUPP) if is_in_memory(file) => rustix::io::preadv(file, slices, offset),
+        read => read,
+    };
     // Whoever reads it properly learns of errors.
-    rustix::io::preadv2(file, slices, offset, rustix::io::ReadWriteFlags::NOWAIT).unwrap_or(0)
+    read.unwrap_or(0)
+}
+
+/// Whether a file is on tmpfs, which cannot be asked because it never waits: but for what was swapped out, and then all
+/// else waits, too.
+#[cfg(target_os = "linux")]
+fn is_in_memory(file: &File) -> bool {
+    const TMPFS: rustix::fs::FsWord = 0x0102_1994;
+    rustix::fs::fstatfs(file).is_ok_and(|system| system.f_type == TMPFS)
 }
 
 /// Other systems cannot be asked for what is in memory.
@@ -254,6 +266,11 @@ pub(crate) fn advise(file: &File, offset: u64, len: u64) {
 /// Other systems cannot be told.
 #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
 pub(crate) fn advise(_file: &File, _offset: u64, _len: u64) {}
+
+/// Writes several slices at an offset with one call; answers how much of them was written.
+pub(crate) fn write_vectored_at(file: &File, slices: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
+    Ok(rustix::io::pwritev(file, slices, offset)?)
+}
 
 /// Writes at an offset with one call.
 pub(crate) fn write_at(file: &File, data: &[u8], offset: u64) -> io::Result<usize> {
