@@ -103,7 +103,9 @@ class Libtorrent(Client):
         return answer
 
     def serve(self, torrent, data):
-        self.call(do="add", torrent=torrent, dir=data, seed=True)
+        # Checked before it serves, as seeds of users are. In seed mode it would hash each piece when it is asked for it: that
+        # would count as work of the seed, and it would answer piece by piece, whatever the order of the requests.
+        self.call(do="add", torrent=torrent, dir=data)
         until("libtorrent's seed", lambda: self.call(do="state")["complete"], self.process)
 
     def fetch(self, torrent, data, seed):
@@ -118,6 +120,14 @@ class Libtorrent(Client):
 
     def complete(self):
         return self.call(do="state")["complete"]
+
+
+class UncheckedLibtorrent(Libtorrent):
+    """A seed in "seed mode"."""
+
+    def serve(self, torrent, data):
+        self.call(do="add", torrent=torrent, dir=data, seed=True)
+        until("libtorrent's seed", lambda: self.call(do="state")["complete"], self.process)
 
 
 class Aria2(Client):

@@ -37,12 +37,12 @@ from curves import Behind, Delay, Interested, Peers, Slow, Sparse
 from many import Active, Addresses, Restart, Torrents, Trackers
 from profile_parts import Calls, Profile
 from report import Report, write_page
-from transfers import Another, Disk, Download, Files, First, Pieces, Seed
+from transfers import Another, Disk, Download, Files, First, Pieces, Seed, Unchecked
 
 CLIENTS = {"ours": Ours, "libtorrent": Libtorrent, "aria2": Aria2, "rtorrent": Rtorrent, "qbittorrent": Qbittorrent,
            "rqbit": Rqbit, "transmission": Transmission}
 # In the order of the page. A further table is a class in this list.
-PARTS = [Download, Another, Seed, First, Recheck, Create, Disk, Pieces, Files, Peers, Interested, Delay, Slow, Sparse,
+PARTS = [Download, Another, Unchecked, Seed, First, Recheck, Create, Disk, Pieces, Files, Peers, Interested, Delay, Slow, Sparse,
          Torrents, Addresses, Trackers, Active, Restart, Behind, Profile, Calls]
 
 

@@ -2,7 +2,7 @@
 import os
 import time
 
-from clients import Libtorrent, Rtorrent
+from clients import Libtorrent, Rtorrent, UncheckedLibtorrent
 from course import Course, OnePeerTracker, synthetic
 from part import Helper, Part, Running
 from process import ADDRESSES
@@ -71,6 +71,20 @@ class Another(Transfers):
     def run(self):
         with self.scratch() as root, Course(self.options, root, self.options.size) as course:
             self.take_turns(course, self.clients("ours", "libtorrent", "rtorrent"), self.options.runs)
+
+
+class Unchecked(Another):
+    name, title = "unchecked", "Download from a seed that checks as it goes"
+    text = ("As in the first table, but the seed was told that it has everything and checks each piece when it is first "
+            "asked for it (libtorrent's seed mode). Whatever the order of the requests, it sends piece by piece then: pieces "
+            "cannot be hashed side by side.")
+
+    def pair(self, client):
+        return UncheckedLibtorrent, client
+
+    def run(self):
+        with self.scratch() as root, Course(self.options, root, self.options.size) as course:
+            self.take_turns(course, self.clients("ours", "libtorrent"), self.options.runs)
 
 
 class Seed(Transfers):

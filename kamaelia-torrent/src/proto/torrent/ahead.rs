@@ -162,7 +162,7 @@ impl Torrent {
     }
 }
 
-/// A peer is asked ahead if it fills a part (256 KiB) in a twentieth of a second.
+/// A peer is asked ahead if it fills two parts (256 KiB) in a twentieth of a second.
 const FAST: f64 = 5.0 * 1024.0 * 1024.0;
 
 /// Blocks asked for ahead, all peers of a torrent together: 64 MiB.
