@@ -767,6 +767,33 @@ fn a_piece_that_is_fetched_anew_is_judged_by_what_came_anew() {
 }
 
 #[test]
+fn a_piece_that_is_complete_is_judged_although_it_is_fetched_again_at_once() {
+    let torrent = single("f", 1 << 20, 1 << 20, 3);
+    let payload = torrent.payload();
+    let rig = Rig::new(DiskConfig::default());
+    let dir = tempfile::tempdir().unwrap();
+    let storage = rig.open(&torrent, dir.path());
+    let parts = |attempt| {
+        let (storage, chunks) =
+            (&storage, payload.chunks(PART_LEN as usize).zip((0u32..).step_by(PART_LEN as usize)));
+        chunks.map(move |(data, offset)| PartWrite {
+            storage: Arc::clone(storage),
+            fetch: Fetch { piece: PieceIndex(0), attempt },
+            offset,
+            buf: PartBuf::unpooled(data.to_vec()),
+            last: offset as usize + data.len() == 1 << 20,
+        })
+    };
+    rig.disk.write_batch(parts(1).chain(parts(2)).collect());
+    let mut good = Vec::new();
+    for _ in 0..2 * payload.len() / PART_LEN as usize {
+        let DiskAnswer::Written { fetch, result, .. } = rig.next() else { panic!("an answer") };
+        good.extend(result.map(|result| (fetch.attempt, matches!(result, PieceResult::Good))));
+    }
+    assert_eq!(good, [(1, true), (2, true)]);
+}
+
+#[test]
 fn parts_that_go_on_where_others_end_are_written_together() {
     let (piece, part) = (2 << 20, PART_LEN as usize);
     // Its second file begins in the middle of the second piece.

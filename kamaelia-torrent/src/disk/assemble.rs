@@ -104,9 +104,14 @@ impl Worker {
         let same = |open: &Open| open.storage.key() == key && open.fetch.piece == fetch.piece;
         if let Some(at) = open.iter().position(same) {
             if open[at].fetch == fetch {
+                // The same files, perhaps opened afresh.
+                open[at].storage = Arc::clone(&part.storage);
                 return at;
             }
-            let earlier = open.swap_remove(at);
+            // All that comes of the earlier fetching has come.
+            let mut earlier = open.swap_remove(at);
+            hash(std::slice::from_mut(&mut earlier), spent);
+            earlier.judge(spent);
             self.put_by(earlier, spent);
         }
         if self.making.get(&(key, fetch.piece)).is_some_and(|making| making.attempt != fetch.attempt) {
@@ -139,11 +144,12 @@ impl Worker {
 
 /// A part, and those behind it that go on where it ends: they are written by one call.
 fn with_neighbours(part: PartWrite, behind: &mut vec::IntoIter<PartWrite>) -> Vec<PartWrite> {
-    let (key, fetch) = (part.storage.key(), part.fetch);
+    let (storage, fetch) = (Arc::clone(&part.storage), part.fetch);
     let mut end = u64::from(part.offset) + part.buf.len() as u64;
     let mut run = vec![part];
     while let Some(next) = behind.as_slice().first()
-        && (next.storage.key(), next.fetch, u64::from(next.offset)) == (key, fetch, end)
+        && Arc::ptr_eq(&next.storage, &storage)
+        && (next.fetch, u64::from(next.offset)) == (fetch, end)
     {
         end += next.buf.len() as u64;
         run.extend(behind.next());
