@@ -79,8 +79,11 @@ impl Client for Qbittorrent {
         };
         let state = info["state"].as_str().unwrap_or_default();
         let serving = matches!(state, "uploading" | "stalledUP" | "forcedUP" | "queuedUP");
+        // While it checks the last pieces it counts whole blocks, and less than nothing may be left.
+        let left = info["amount_left"].as_i64();
+        let left = left.ok_or_else(|| Failure::new(format!("no count \"amount_left\" in {info}")))?;
         Ok(State {
-            complete: count(&info, "amount_left")? == 0 && count(&info, "size")? > 0 && serving,
+            complete: left == 0 && count(&info, "size")? > 0 && serving,
             uploaded: count(&info, "uploaded")?,
             peers: count(&info, "num_leechs").ok(),
             words: format!("{state}, {} of {} bytes left", info["amount_left"], info["size"]),
