@@ -238,6 +238,28 @@ fn a_part_that_comes_twice_counts_as_it_was_written_last() {
 }
 
 #[test]
+fn a_part_that_comes_again_after_it_was_hashed_counts_as_it_was_written_last() {
+    let torrent = single("f", 1 << 20, 1 << 20, 11);
+    let tmp = tempfile::tempdir().unwrap();
+    let rig = Rig::new(DiskConfig::default());
+    let storage = rig.open(&torrent, tmp.path());
+    let payload = torrent.payload();
+    let good: Vec<_> = part_ranges(1 << 20).iter().map(|r| cut(&payload, 0, *r)).collect();
+    let mut bad = good[0].clone();
+    bad.1[5] ^= 1;
+    let parts = [&bad, &good[1], &good[0]].into_iter().chain(&good[2..]);
+    let mut verdict = None;
+    for (n, (offset, data)) in parts.enumerate() {
+        let data = PartBuf::unpooled(data.clone());
+        rig.disk.write(&storage, PieceIndex(0).into(), *offset, data, n == good.len());
+        // One by one.
+        let DiskAnswer::Written { result, .. } = rig.next() else { panic!("an answer") };
+        verdict = result;
+    }
+    assert!(matches!(verdict, Some(PieceResult::Good)), "{verdict:?}");
+}
+
+#[test]
 fn blocks_are_read_between_their_headers() {
     let torrent = mixed();
     let tmp = tempfile::tempdir().unwrap();
