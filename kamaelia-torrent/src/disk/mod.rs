@@ -8,8 +8,8 @@
 //! * A larger piece is written part by part and hashed in order as it comes.
 //! * Either way it is called [`PieceResult::Good`] only after it was hashed **and** handed to the file system.
 //!
-//! Work on one piece is done by one worker, and by another only when nothing of it is under way; reads go to whoever is free; checks fill the gaps; what waits
-//! for the medium (sync, resume records) has a thread of its own.
+//! Work on one piece is done by one worker, and by another only when nothing of it is under way; reads go to whoever is
+//! free; checks fill the gaps; what waits for the medium (sync, resume records) has a thread of its own.
 
 mod answers;
 mod assemble;
