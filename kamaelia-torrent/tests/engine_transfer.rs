@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use kamaelia_torrent::disk::DiskHook;
+use kamaelia_torrent::disk::{DiskHook, HookedAccess};
 use kamaelia_torrent::engine::{AddTorrent, CheckPolicy, Event, Settings, State};
 use kamaelia_torrent::proto::geometry::PieceIndex;
 use support::node::*;
@@ -82,6 +82,34 @@ fn a_peer_that_waits_for_a_slow_disk_is_read_for_further_ahead() {
     // Two in any case, and no more than 2 MiB for one peer.
     let most = most.load(Ordering::SeqCst);
     assert!((3..=8).contains(&most), "{most} reads at a time");
+}
+
+#[test]
+fn what_goes_to_a_slow_disk_comes_one_piece_after_the_other() {
+    let to = tempfile::tempdir().unwrap();
+    let (written, writes) = std::sync::mpsc::channel();
+    let hook = DiskHook::new(move |access, bytes| {
+        if access == HookedAccess::Write {
+            let _ = written.send(bytes);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    });
+    let mut leech = Node::start(Settings { disk_hook: Some(hook), ..settings() });
+    let mut mean = 0;
+    // The first shows how slow it is, when much has been asked for already.
+    for (name, len) in [("first", 16 << 20), ("second", 48 << 20)] {
+        let torrent = single(name, len, 1 << 20, 5);
+        let (_from, seed, _) = stored_seed(&torrent);
+        let add =
+            AddTorrent { peers: vec![seed.addr], ..AddTorrent::new(torrent.metainfo.clone(), to.path()) };
+        let id = leech.add(add);
+        leech.wait_completed(id);
+        torrent.verify(to.path());
+        let writes: Vec<u64> = writes.try_iter().collect();
+        mean = writes.iter().sum::<u64>() / writes.len() as u64;
+    }
+    assert!(mean > 512 * 1024, "{mean} bytes are written at a time");
 }
 
 #[test]

@@ -61,8 +61,7 @@ impl Worker {
             if is_whole(&part) {
                 self.whole(part, &mut parts);
             } else {
-                let at = self.open(&mut open, &part, &mut spent);
-                open[at].take(with_neighbours(part, &mut parts), self.ahead_bytes, &mut spent);
+                self.neighbours(with_neighbours(part, &mut parts), &mut open, &mut spent);
             }
         }
         hash(&mut open, &mut spent);
@@ -77,6 +76,26 @@ impl Worker {
             self.told_of_parts(answers, !verdicts);
         }
         beyond
+    }
+
+    /// Writes parts that lie one behind the other, those of each piece by themselves if it cannot be done by one call.
+    fn neighbours(&mut self, run: Vec<Vec<PartWrite>>, open: &mut Vec<Open>, spent: &mut Vec<PartBuf>) {
+        // Before anything is written: an earlier fetching of the first piece may have to be judged. Of the others there
+        // is none, or its parts would lie in between.
+        self.open(open, &run[0][0], spent);
+        let together = run.len() > 1 && {
+            let parts: Vec<&PartWrite> = run.iter().flatten().collect();
+            self.pace.write(bytes_of(&parts), || write(&parts)).is_ok()
+        };
+        for parts in run {
+            let at = self.open(open, &parts[0], spent);
+            let of_piece: Vec<&PartWrite> = parts.iter().collect();
+            let written = match together {
+                true => Ok(()),
+                false => self.pace.write(bytes_of(&of_piece), || open[at].write(&of_piece)),
+            };
+            open[at].take(parts, written, self.ahead_bytes, spent);
+        }
     }
 
     /// Does a piece that came whole; if it is small, with the neighbours behind it.
@@ -142,19 +161,48 @@ impl Worker {
     }
 }
 
-/// A part, and those behind it that go on where it ends: they are written by one call.
-fn with_neighbours(part: PartWrite, behind: &mut vec::IntoIter<PartWrite>) -> Vec<PartWrite> {
-    let (storage, fetch) = (Arc::clone(&part.storage), part.fetch);
-    let mut end = u64::from(part.offset) + part.buf.len() as u64;
-    let mut run = vec![part];
-    while let Some(next) = behind.as_slice().first()
-        && Arc::ptr_eq(&next.storage, &storage)
-        && (next.fetch, u64::from(next.offset)) == (fetch, end)
+/// A part, and those behind it that go on where it ends, by piece: they are written by one call.
+fn with_neighbours(part: PartWrite, behind: &mut vec::IntoIter<PartWrite>) -> Vec<Vec<PartWrite>> {
+    let mut run = Vec::new();
+    let mut of_piece = vec![part];
+    while let (Some(part), Some(next)) = (of_piece.last(), behind.as_slice().first())
+        && Arc::ptr_eq(&next.storage, &part.storage)
+        && start(next) == start(part) + part.buf.len() as u64
+        && fits(part)
+        && fits(next)
+        && !is_whole(next)
     {
-        end += next.buf.len() as u64;
-        run.extend(behind.next());
+        if next.fetch.piece != part.fetch.piece {
+            run.push(std::mem::take(&mut of_piece));
+        } else if next.fetch != part.fetch {
+            break;
+        }
+        of_piece.extend(behind.next());
     }
+    run.push(of_piece);
     run
+}
+
+/// Where a part begins in its torrent.
+fn start(part: &PartWrite) -> u64 {
+    part.storage.geometry().piece_offset(part.fetch.piece).saturating_add(part.offset.into())
+}
+
+/// Whether a part lies within its piece, and there is something of it.
+fn fits(part: &PartWrite) -> bool {
+    let size = part.storage.geometry().piece_size(part.fetch.piece);
+    !part.buf.is_empty() && u64::from(part.offset) + part.buf.len() as u64 <= size.into()
+}
+
+fn bytes_of(parts: &[&PartWrite]) -> usize {
+    parts.iter().map(|part| part.buf.len()).sum()
+}
+
+/// Writes parts that lie one behind the other, all within their pieces.
+fn write(parts: &[&PartWrite]) -> Result<(), DiskError> {
+    let Some(first) = parts.first() else { return Ok(()) };
+    let slices: Vec<&[u8]> = parts.iter().map(|part| &part.buf[..]).collect();
+    first.storage.write_gathered(start(first), &slices)
 }
 
 /// Hashes what is due of all pieces, a part of each at a time.
@@ -172,33 +220,32 @@ fn hash(open: &mut [Open], spent: &mut Vec<PartBuf>) {
 }
 
 impl Open {
-    /// Writes parts that lie one behind the other; they are due to be hashed then, or kept.
-    fn take(&mut self, run: Vec<PartWrite>, budget: usize, spent: &mut Vec<PartBuf>) {
+    /// Takes parts that were written: they are due to be hashed, or kept.
+    fn take(
+        &mut self,
+        run: Vec<PartWrite>,
+        written: Result<(), DiskError>,
+        budget: usize,
+        spent: &mut Vec<PartBuf>,
+    ) {
         self.last |= run.iter().any(|part| part.last);
-        let result = self.write(&run);
         for PartWrite { offset, buf, .. } in run {
             self.parts += 1;
             match &mut self.making.hash {
-                Some(hash) if result.is_ok() => hash.put(offset, buf, budget, spent),
+                Some(hash) if written.is_ok() => hash.put(offset, buf, budget, spent),
                 _ => spent.push(buf),
             }
         }
-        self.note(result, spent);
+        self.note(written, spent);
     }
 
-    fn write(&self, run: &[PartWrite]) -> Result<(), DiskError> {
-        let geometry = self.storage.geometry();
-        let (size, start) = (geometry.piece_size(self.fetch.piece), geometry.piece_offset(self.fetch.piece));
-        let offset = run.first().map_or(0, |part| u64::from(part.offset));
-        let len = run.iter().map(|part| part.buf.len() as u64).sum::<u64>();
-        if offset + len > size.into() || run.iter().any(|part| part.buf.is_empty()) {
-            return Err(DiskError::Range { offset: start.saturating_add(offset), len });
+    /// Writes parts of the piece that lie one behind the other.
+    fn write(&self, parts: &[&PartWrite]) -> Result<(), DiskError> {
+        if let Some(part) = parts.iter().find(|part| !fits(part)) {
+            return Err(DiskError::Range { offset: start(part), len: part.buf.len() as u64 });
         }
-        if self.making.hash.is_none() {
-            return Ok(());
-        }
-        let slices: Vec<&[u8]> = run.iter().map(|part| &part.buf[..]).collect();
-        self.storage.write_gathered(start + offset, &slices)
+        // After a failure what still comes is no use.
+        if self.making.hash.is_none() { Ok(()) } else { write(parts) }
     }
 
     /// Notes an error: what still comes of the piece is no use then.

@@ -25,6 +25,7 @@ mod keeper;
 mod layout;
 mod log;
 mod names;
+mod pace;
 mod parts;
 mod relocate;
 mod restore;
@@ -173,6 +174,8 @@ pub struct Disk {
     answers: Incoming,
     /// Which worker has which piece.
     shifts: RefCell<Shifts>,
+    /// Each write takes long.
+    slow: Arc<AtomicBool>,
     closing: Arc<AtomicBool>,
     store: Option<Arc<Store>>,
     answer_in: Answers,
@@ -183,6 +186,7 @@ use answers::{Answers, Incoming};
 use cache::FileCache;
 use check::{CheckTask, CheckTurn};
 use keeper::{Keeper, KeeperJob, Move};
+use pace::Pace;
 use shifts::Shifts;
 use store::Store;
 use worker::{AnyJob, PieceJob, Worker};
@@ -224,6 +228,7 @@ impl Disk {
             keeper: Some(keeper),
             answers,
             shifts: RefCell::new(Shifts::new(count)),
+            slow: Arc::default(),
             closing,
             store,
             answer_in: answer_in.clone(),
@@ -243,6 +248,7 @@ impl Disk {
                 kept: Arc::clone(&kept),
                 making: HashMap::new(),
                 untold: 0,
+                pace: Pace::new(Arc::clone(&disk.slow)),
                 scratch: Vec::new(),
                 run: Vec::new(),
                 closing: Arc::clone(&disk.closing),
@@ -299,13 +305,18 @@ impl Disk {
         sha::lanes()
     }
 
+    /// Whether each of the latest writes took long, however short it was: then few long ones are better than many.
+    pub fn is_slow(&self) -> bool {
+        self.slow.load(Ordering::Relaxed)
+    }
+
     /// Writes and hashes parts of any pieces, those of several pieces side by side: the same as
     /// [`write`](Disk::write) for each in turn, for less.
     pub fn write_batch(&self, parts: Vec<PartWrite>) {
         let mut batches: Vec<Vec<PartWrite>> = Vec::new();
         batches.resize_with(self.pieces.len(), Vec::new);
         let mut shifts = self.shifts.borrow_mut();
-        let fresh = shifts.worker_for_more();
+        let fresh = shifts.worker_for_more(self.is_slow());
         for part in parts {
             batches[shifts.part(part.storage.key(), part.fetch, part.last, fresh)].push(part);
         }

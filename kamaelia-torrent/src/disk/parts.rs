@@ -184,13 +184,13 @@ impl Storage {
     }
 
     /// Writes a segment that lies within a piece to the part file if it belongs there, else answers false.
-    pub(crate) fn write_part(&self, segment: &Segment, data: &[u8]) -> Result<bool, DiskError> {
+    pub(crate) fn write_part(&self, segment: &Segment, slices: &[&[u8]]) -> Result<bool, DiskError> {
         let (piece, within) = self.within_piece(segment);
         {
             let inner = self.parts.read();
             match inner.holds(piece, segment.file) {
                 Some(slot) => {
-                    self.write_slot(&inner, slot, within, data)?;
+                    self.write_slot(&inner, slot, within, slices)?;
                     return Ok(true);
                 }
                 None if !inner.is_unwanted(segment.file) => return Ok(false),
@@ -207,7 +207,7 @@ impl Storage {
             None => self.new_slot(&mut inner)?,
         };
         let filled = self.fill_slot(&inner, slot, piece, segment);
-        let result = filled.and_then(|()| self.write_slot(&inner, slot, within, data));
+        let result = filled.and_then(|()| self.write_slot(&inner, slot, within, slices));
         match result {
             Ok(()) => inner.add(piece, slot, segment.file),
             Err(_) if !inner.slots.contains_key(&piece) => inner.free.push(slot),
@@ -357,7 +357,7 @@ impl Storage {
                 let at = data + within + done;
                 self.cache.before(HookedAccess::Copy, n as u64).map_err(|e| self.part_error("read", e))?;
                 self.read_slot(&mut [IoSliceMut::new(&mut scratch[..n])], at, at + n as u64)?;
-                self.write_file(file, segment.offset + done, &scratch[..n])?;
+                self.write_file(file, segment.offset + done, &[&scratch[..n]])?;
                 done += n as u64;
             }
         }
@@ -384,7 +384,7 @@ impl Storage {
             match self.read_file(segment.file, whole.offset + done, &mut scratch[..n]) {
                 Ok(0) | Err(DiskError::Missing { .. }) => break,
                 Ok(n) => {
-                    self.write_slot(inner, slot, within + done, &scratch[..n])?;
+                    self.write_slot(inner, slot, within + done, &[&scratch[..n]])?;
                     done += n as u64;
                 }
                 Err(e) => return Err(e),
@@ -456,10 +456,10 @@ impl Storage {
         Ok(slot)
     }
 
-    fn write_slot(&self, inner: &Inner, slot: u32, within: u64, data: &[u8]) -> Result<(), DiskError> {
+    fn write_slot(&self, inner: &Inner, slot: u32, within: u64, slices: &[&[u8]]) -> Result<(), DiskError> {
         let Some(layout) = &inner.layout else { return Ok(()) };
         let file = self.part_file(Access::Write)?;
-        let result = beneath::write_all_at(&file, data, layout.data_offset(slot) + within);
+        let result = beneath::write_all_vectored_at(&file, slices, layout.data_offset(slot) + within);
         inner.written.store(true, Ordering::Relaxed);
         result.map_err(|e| self.part_error("write", e))
     }

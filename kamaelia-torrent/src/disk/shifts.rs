@@ -36,9 +36,9 @@ impl Shifts {
         Shifts { pieces: HashMap::new(), load: vec![0; workers] }
     }
 
-    /// Who gets pieces that nobody has.
-    pub(super) fn worker_for_more(&self) -> usize {
-        let ready = self.load.iter().position(|load| *load < BUSY);
+    /// Who gets pieces that nobody has. If the disk is slow, all are to wait for it at the same time.
+    pub(super) fn worker_for_more(&self, slow: bool) -> usize {
+        let ready = self.load.iter().position(|load| *load < BUSY && !slow);
         let least = || (0..self.load.len()).min_by_key(|worker| self.load[*worker]);
         ready.or_else(least).unwrap_or(0)
     }
@@ -103,12 +103,13 @@ mod tests {
     fn one_worker_gets_all_until_it_falls_behind() {
         let mut shifts = Shifts::new(2);
         for n in 0..BUSY as u32 {
-            assert_eq!(shifts.worker_for_more(), 0, "{n}");
+            assert_eq!(shifts.worker_for_more(false), 0, "{n}");
+            assert_eq!(shifts.worker_for_more(true), usize::from(n > 0), "{n}");
             assert_eq!(shifts.part(ONE, piece(n), false, 0), 0);
         }
-        assert_eq!(shifts.worker_for_more(), 1);
+        assert_eq!(shifts.worker_for_more(false), 1);
         (100..101 + BUSY as u32).for_each(|n| assert_eq!(shifts.part(ONE, piece(n), false, 1), 1));
-        assert_eq!(shifts.worker_for_more(), 0, "both are busy, the other more so");
+        assert_eq!(shifts.worker_for_more(false), 0, "both are busy, the other more so");
     }
 
     #[test]

@@ -50,12 +50,15 @@ impl Worker {
         for group in pieces.chunk_by(|one, next| one.good && next.good) {
             let (first, last) = (&group[0], &group[group.len() - 1]);
             let bytes = &run[first.start..last.start + last.buf.len()];
-            let together = group.len() > 1 && storage.write(base + first.start as u64, bytes).is_ok();
+            let mut write = |start: usize, bytes: &[u8]| {
+                self.pace.write(bytes.len(), || storage.write(base + start as u64, bytes))
+            };
+            let together = group.len() > 1 && write(first.start, bytes).is_ok();
             results.extend(group.iter().map(|small| match small.good {
                 false => PieceResult::Bad { blocks: block_hashes(&small.buf) },
                 true if together => PieceResult::Good,
                 // Alone, or each for itself, so that those are kept that can be.
-                true => match storage.write(base + small.start as u64, &small.buf) {
+                true => match write(small.start, &small.buf) {
                     Ok(()) => PieceResult::Good,
                     Err(e) => PieceResult::Failed(e),
                 },

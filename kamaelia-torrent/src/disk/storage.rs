@@ -247,50 +247,43 @@ impl Storage {
     }
 
     /// Writes part of the torrent's stream; files and folders are made as they are needed.
-    pub(crate) fn write(&self, offset: u64, mut data: &[u8]) -> Result<(), DiskError> {
-        self.check_range(offset, data.len() as u64)?;
-        let (step, has_parts) = self.step();
-        for segment in self.cut(offset, data.len() as u64, step) {
-            // A segment is never longer than the data it was cut from.
-            let (head, tail) = data.split_at(segment.len as usize);
-            data = tail;
-            if segment.pad || has_parts && self.write_part(&segment, head)? {
-                continue;
-            }
-            self.before(HookedAccess::Write, &segment)?;
-            self.write_file(segment.file, segment.offset, head)?;
-        }
-        Ok(())
+    pub(crate) fn write(&self, offset: u64, data: &[u8]) -> Result<(), DiskError> {
+        self.write_gathered(offset, &[data])
     }
 
-    /// Writes slices that lie one behind the other, by one call if they fall into one file.
+    /// The same for slices that lie one behind the other, with one system call for each file that they fall into.
     pub(crate) fn write_gathered(&self, offset: u64, slices: &[&[u8]]) -> Result<(), DiskError> {
         let len = slices.iter().map(|slice| slice.len() as u64).sum();
         self.check_range(offset, len)?;
         let (step, has_parts) = self.step();
-        let mut segments = self.cut(offset, len, step);
-        if let (Some(segment), None, false) = (segments.next(), segments.next(), has_parts)
-            && !segment.pad
-        {
+        let mut slices = slices.iter().copied().filter(|slice| !slice.is_empty());
+        let mut current: &[u8] = &[];
+        for segment in self.cut(offset, len, step) {
+            let mut part = Vec::with_capacity(slices.size_hint().1.unwrap_or(0) + 1);
+            // A segment is never longer than the data it was cut from.
+            let mut left = segment.len as usize;
+            while left > 0 {
+                if current.is_empty() {
+                    let Some(next) = slices.next() else { break };
+                    current = next;
+                }
+                let (head, tail) = current.split_at(left.min(current.len()));
+                (current, left) = (tail, left - head.len());
+                part.push(head);
+            }
+            if segment.pad || has_parts && self.write_part(&segment, &part)? {
+                continue;
+            }
             self.before(HookedAccess::Write, &segment)?;
-            let file = self.file(segment.file, Access::Write)?;
-            let result = beneath::write_all_vectored_at(&file, slices, segment.offset);
-            // As in `write_file`.
-            self.dirty().insert(segment.file);
-            return result.map_err(|e| self.io_error("write", segment.file, e));
-        }
-        let mut at = offset;
-        for slice in slices {
-            self.write(at, slice)?;
-            at += slice.len() as u64;
+            self.write_file(segment.file, segment.offset, &part)?;
         }
         Ok(())
     }
 
-    /// Writes to the file itself.
-    pub(super) fn write_file(&self, i: usize, offset: u64, data: &[u8]) -> Result<(), DiskError> {
+    /// Writes slices, one behind the other, to the file itself.
+    pub(super) fn write_file(&self, i: usize, offset: u64, slices: &[&[u8]]) -> Result<(), DiskError> {
         let file = self.file(i, Access::Write)?;
-        let result = beneath::write_all_at(&file, data, offset);
+        let result = beneath::write_all_vectored_at(&file, slices, offset);
         // After the write, or a sync that goes on meanwhile would take the note away without the data.
         self.dirty().insert(i);
         result.map_err(|e| self.io_error("write", i, e))

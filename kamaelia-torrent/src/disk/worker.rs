@@ -11,6 +11,7 @@ use super::assemble::PartWrite;
 use super::check::CheckTurn;
 use super::frame::read_framed;
 use super::hasher::{PieceHash, block_hashes, block_hashes_on_disk};
+use super::pace::Pace;
 use super::sha::Sha1;
 use super::{Answers, DiskAnswer, PieceResult, Storage, StorageKey};
 use crate::proto::buffer::PartBuf;
@@ -63,6 +64,7 @@ pub(crate) struct Worker {
     pub(crate) making: HashMap<(StorageKey, PieceIndex), Making>,
     /// Answers about parts that nobody was rung for.
     pub(crate) untold: u32,
+    pub(crate) pace: Pace,
     pub(crate) scratch: Vec<u8>,
     /// Small pieces that are written together; empty in between.
     pub(crate) run: Vec<u8>,
@@ -163,7 +165,8 @@ impl Worker {
         let start = storage.geometry().piece_offset(fetch.piece);
         let good = hash_remote(&buf, &mut self.scratch) == storage.metainfo().piece_hash(fetch.piece);
         let result = if good {
-            storage.write(start, &buf).map_or_else(PieceResult::Failed, |()| PieceResult::Good)
+            let result = self.pace.write(buf.len(), || storage.write(start, &buf));
+            result.map_or_else(PieceResult::Failed, |()| PieceResult::Good)
         } else {
             PieceResult::Bad { blocks: block_hashes(&buf) }
         };

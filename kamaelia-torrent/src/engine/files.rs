@@ -13,6 +13,7 @@ impl Engine {
     /// Takes what the disk workers have done.
     pub(super) fn take_disk_answers(&mut self, now: Instant) {
         let mut returned = false;
+        self.pool.keep_together(self.disk.is_slow());
         while let Some(answer) = self.disk.next_answer() {
             match answer {
                 DiskAnswer::Written { key, fetch, bufs, result } => {

@@ -42,6 +42,7 @@ pub struct BufferPool {
     free: [Vec<PartBuf>; CLASSES],
     kept: usize,
     refused: bool,
+    keeps_together: bool,
 }
 
 /// Somebody was asked for more than there are buffers: as long as this lives, memory is kept for what comes of it.
@@ -99,6 +100,7 @@ impl BufferPool {
             free: Default::default(),
             kept: 0,
             refused: false,
+            keeps_together: false,
         }
     }
 
@@ -231,6 +233,15 @@ impl BufferPool {
     /// What one of the two uses can have.
     fn most_for_one(&self) -> usize {
         (self.budget - self.budget / 4).max(PART_LEN as usize)
+    }
+
+    /// Says whether neighbouring parts should come one after another, because it is dear to write each for itself.
+    pub fn keep_together(&mut self, yes: bool) {
+        self.keeps_together = yes;
+    }
+
+    pub(crate) fn keeps_together(&self) -> bool {
+        self.keeps_together
     }
 
     /// Whether somebody was refused since the last buffer came back: who holds buffers without using them should

@@ -1,10 +1,14 @@
 //! Parts of pieces: in any order, twice, together, from a worker that is behind.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
+use std::time::Duration;
 
-use kamaelia_torrent::disk::{DiskAnswer, DiskConfig, DiskHook, HookedAccess, PartWrite, PieceResult};
+use kamaelia_torrent::disk::{
+    DiskAnswer, DiskConfig, DiskError, DiskHook, HookedAccess, PartWrite, PieceResult, StorageKey,
+};
 use kamaelia_torrent::proto::buffer::{PART_LEN, PartBuf};
 use kamaelia_torrent::proto::geometry::{BLOCK_LEN, Fetch, PieceIndex};
 use sha1::{Digest, Sha1};
@@ -113,10 +117,48 @@ fn parts_that_go_on_where_others_end_are_written_together() {
         let DiskAnswer::Written { result, .. } = rig.next() else { panic!("an answer") };
         good += usize::from(matches!(result, Some(PieceResult::Good)));
     }
-    // What goes over the border of a file is written for itself.
     let writes: Vec<usize> = writes.try_iter().collect();
-    assert_eq!((good, writes[..4].to_vec(), writes.iter().sum::<usize>()), (2, vec![5, 3, 3, 5], 32));
+    // Also over the end of a piece, but not over that of a file.
+    assert_eq!((good, writes), (2, vec![5, 3, 3, 5 + 3, 13]));
     torrent.verify(dir.path());
+}
+
+#[test]
+fn pieces_that_cannot_be_written_together_are_written_each_by_itself() {
+    let piece = 2 * PART_LEN;
+    let torrent = single("f", 4 * piece as usize, piece, 5);
+    let (seen, writes) = mpsc::channel();
+    let count = AtomicUsize::new(0);
+    let hook = DiskHook::new(move |access, bytes| {
+        if access != HookedAccess::Write {
+            return Ok(());
+        }
+        seen.send(bytes / u64::from(PART_LEN)).unwrap();
+        // All together, then those of the second piece.
+        match count.fetch_add(1, Ordering::SeqCst) {
+            0 | 2 => Err(std::io::ErrorKind::StorageFull.into()),
+            _ => Ok(()),
+        }
+    });
+    let rig = Rig::new(DiskConfig { workers: 1, hook: Some(hook), ..DiskConfig::default() });
+    let dir = tempfile::tempdir().unwrap();
+    let storage = rig.open(&torrent, dir.path());
+    let payload = torrent.payload();
+    let parts = (0..4).flat_map(|n| part_ranges(piece).into_iter().map(move |range| (n, range)));
+    let parts = parts.map(|(n, range)| {
+        let (offset, data) = cut(&payload, u64::from(n * piece), range);
+        let (storage, fetch) = (Arc::clone(&storage), PieceIndex(n).into());
+        PartWrite { storage, fetch, offset, buf: PartBuf::unpooled(data), last: offset > 0 }
+    });
+    rig.disk.write_batch(parts.collect());
+    let mut verdicts = Vec::new();
+    for _ in 0..8 {
+        let DiskAnswer::Written { fetch, result, .. } = rig.next() else { panic!("an answer") };
+        verdicts.extend(result.map(|result| (fetch.piece.0, matches!(result, PieceResult::Good))));
+    }
+    verdicts.sort_unstable();
+    assert_eq!(verdicts, [(0, true), (1, false), (2, true), (3, true)]);
+    assert_eq!(writes.try_iter().collect::<Vec<_>>(), [8, 2, 2, 2, 2]);
 }
 
 #[test]
@@ -197,27 +239,162 @@ fn a_piece_that_is_fetched_anew_is_judged_by_what_came_anew() {
 
 #[test]
 fn a_piece_that_is_complete_is_judged_although_it_is_fetched_again_at_once() {
-    let torrent = single("f", 1 << 20, 1 << 20, 3);
+    let torrent = single("f", 2 << 20, 1 << 20, 3);
     let payload = torrent.payload();
     let rig = Rig::new(DiskConfig::default());
     let dir = tempfile::tempdir().unwrap();
     let storage = rig.open(&torrent, dir.path());
-    let parts = |attempt| {
-        let (storage, chunks) =
-            (&storage, payload.chunks(PART_LEN as usize).zip((0u32..).step_by(PART_LEN as usize)));
-        chunks.map(move |(data, offset)| PartWrite {
-            storage: Arc::clone(storage),
-            fetch: Fetch { piece: PieceIndex(0), attempt },
-            offset,
-            buf: PartBuf::unpooled(data.to_vec()),
-            last: offset as usize + data.len() == 1 << 20,
+    let parts = |piece: u32, attempt: u64, wrong: bool| {
+        let (storage, payload) = (&storage, &payload);
+        part_ranges(1 << 20).into_iter().map(move |range| {
+            let (offset, mut data) = cut(payload, u64::from(piece) << 20, range);
+            data[5] ^= u8::from(wrong && offset == 0);
+            PartWrite {
+                storage: Arc::clone(storage),
+                fetch: Fetch { piece: PieceIndex(piece), attempt },
+                offset,
+                last: offset as usize + data.len() == 1 << 20,
+                buf: PartBuf::unpooled(data),
+            }
         })
     };
-    rig.disk.write_batch(parts(1).chain(parts(2)).collect());
-    let mut good = Vec::new();
-    for _ in 0..2 * payload.len() / PART_LEN as usize {
+    // The next piece goes on where the second fetching ends, and is written with it.
+    rig.disk.write_batch(parts(0, 1, true).chain(parts(0, 2, false)).chain(parts(1, 1, false)).collect());
+    let mut verdicts = Vec::new();
+    for _ in 0..3 * (1 << 20) / PART_LEN {
         let DiskAnswer::Written { fetch, result, .. } = rig.next() else { panic!("an answer") };
-        good.extend(result.map(|result| (fetch.attempt, matches!(result, PieceResult::Good))));
+        verdicts.extend(result.map(|result| (fetch.piece.0, fetch.attempt, result)));
     }
-    assert_eq!(good, [(1, true), (2, true)]);
+    verdicts.sort_by_key(|(piece, attempt, _)| (*piece, *attempt));
+    let [(0, 1, PieceResult::Bad { blocks }), (0, 2, PieceResult::Good), (1, 1, PieceResult::Good)] =
+        &verdicts[..]
+    else {
+        panic!("{verdicts:?}")
+    };
+    // As it was when it was judged: not with what came later.
+    let right: Vec<[u8; 20]> =
+        payload[..1 << 20].chunks(BLOCK_LEN as usize).map(|block| Sha1::digest(block).into()).collect();
+    assert!(blocks[0] != right[0] && blocks[1..] == right[1..]);
+    torrent.verify(dir.path());
+}
+
+#[test]
+fn a_disk_is_slow_while_each_write_takes_long_and_all_workers_wait_for_it_at_once() {
+    let torrent = single("f", 4 << 20, 1 << 20, 3);
+    let payload = torrent.payload();
+    let late = Arc::new(AtomicBool::new(true));
+    let (seen, threads) = mpsc::channel();
+    let delays = Arc::clone(&late);
+    let hook = DiskHook::new(move |_, _| {
+        if delays.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        seen.send(std::thread::current().id()).unwrap();
+        Ok(())
+    });
+    let rig = Rig::new(DiskConfig { workers: 2, hook: Some(hook), ..DiskConfig::default() });
+    let dir = tempfile::tempdir().unwrap();
+    let storage = rig.open(&torrent, dir.path());
+    let write = |piece: u32, (at, data)| {
+        let data = PartBuf::unpooled(data);
+        rig.disk.write(&storage, PieceIndex(piece).into(), at, data, at + PART_LEN == 1 << 20);
+    };
+    let pieces = |of: std::ops::Range<u32>| {
+        for piece in of.clone() {
+            for range in part_ranges(1 << 20) {
+                write(piece, cut(&payload, u64::from(piece) << 20, range));
+            }
+        }
+        (0..8 * of.len()).for_each(|_| assert!(matches!(rig.next(), DiskAnswer::Written { .. })));
+        threads.try_iter().collect::<HashSet<_>>().len()
+    };
+    assert!(!rig.disk.is_slow());
+    // Parts that go on where others end are written together: it takes some until eight writes were seen.
+    (0..100).take_while(|_| !rig.disk.is_slow()).for_each(|_| assert!(pieces(0..2) > 0));
+    assert!(rig.disk.is_slow());
+    assert_eq!(pieces(0..4), 2, "both have something to do");
+    late.store(false, Ordering::SeqCst);
+    (0..1000).take_while(|_| rig.disk.is_slow()).for_each(|_| assert!(pieces(0..2) > 0));
+    assert!(!rig.disk.is_slow());
+    torrent.verify(dir.path());
+}
+
+/// All verdicts on parts that were sent, and how many parts were answered for of each fetching.
+fn verdicts(rig: &Rig, parts: usize) -> (Vec<(Fetch, PieceResult)>, HashMap<Fetch, usize>) {
+    let (mut verdicts, mut answers) = (Vec::new(), HashMap::new());
+    for _ in 0..parts {
+        let DiskAnswer::Written { fetch, result, .. } = rig.next() else { panic!("an answer") };
+        *answers.entry(fetch).or_default() += 1;
+        verdicts.extend(result.map(|result| (fetch, result)));
+    }
+    (verdicts, answers)
+}
+
+#[test]
+fn what_lies_one_behind_the_other_is_not_always_written_together() {
+    let piece = 2 * PART_LEN;
+    // The last piece is short: it comes whole.
+    let torrent = single("f", piece as usize + 1000, piece, 5);
+    let payload = torrent.payload();
+    let rig = Rig::new(DiskConfig { workers: 1, ..DiskConfig::default() });
+    let dir = tempfile::tempdir().unwrap();
+    let storage = rig.open(&torrent, dir.path());
+    let part = |fetch, offset: u32, data: &[u8]| PartWrite {
+        storage: Arc::clone(&storage),
+        fetch,
+        offset,
+        buf: PartBuf::unpooled(data.to_vec()),
+        last: false,
+    };
+    let of = |n, attempt| Fetch { piece: PieceIndex(n), attempt };
+    let (one, two) = payload[..piece as usize].split_at(PART_LEN as usize);
+    let stored = || std::fs::read(dir.path().join("f")).unwrap();
+    let zeros_behind = |data: &[u8]| [data, &vec![0; payload.len() - data.len()]].concat();
+
+    // More than belongs to the piece.
+    rig.disk.write_batch(vec![part(of(0, 1), 0, one), part(of(0, 1), PART_LEN, &[two, b"more"].concat())]);
+    let (verdict, _) = verdicts(&rig, 2);
+    assert!(matches!(verdict[..], [(_, PieceResult::Failed(DiskError::Range { .. }))]), "{verdict:?}");
+    assert!(stored() == zeros_behind(one), "what does not fit was not written");
+
+    // Parts of two fetchings.
+    let batch = [part(of(0, 2), 0, one), part(of(0, 3), PART_LEN, two), part(of(0, 3), 0, one)];
+    rig.disk.write_batch(batch.into());
+    let (verdict, answers) = verdicts(&rig, 3);
+    assert!(matches!(verdict[..], [(_, PieceResult::Good)]) && verdict[0].0 == of(0, 3), "{verdict:?}");
+    assert_eq!(answers, HashMap::from([(of(0, 2), 1), (of(0, 3), 2)]));
+
+    // A whole piece, which is wrong.
+    let batch = [part(of(0, 4), 0, one), part(of(0, 4), PART_LEN, two), part(of(1, 1), 0, &[7; 1000])];
+    rig.disk.write_batch(batch.into());
+    let (mut verdict, _) = verdicts(&rig, 3);
+    verdict.sort_by_key(|(fetch, _)| fetch.piece);
+    assert!(matches!(verdict[..], [(_, PieceResult::Good), (_, PieceResult::Bad { .. })]), "{verdict:?}");
+    assert!(stored() == zeros_behind(&payload[..piece as usize]), "what is wrong was not written");
+}
+
+#[test]
+fn parts_of_two_torrents_never_go_to_one_file() {
+    let piece = 2 * PART_LEN;
+    let torrents = [single("a", 2 * piece as usize, piece, 5), single("b", 2 * piece as usize, piece, 6)];
+    let rig = Rig::new(DiskConfig { workers: 1, ..DiskConfig::default() });
+    let dir = tempfile::tempdir().unwrap();
+    let mut batch = Vec::new();
+    // The first piece of one, then the second of the other, and the rest.
+    for order in [[0, 1], [1, 0]] {
+        for (torrent, number) in torrents.iter().zip(order) {
+            let key = StorageKey(u32::from(torrent.name == "b"));
+            let storage = rig.disk.open(key, torrent.metainfo.clone(), dir.path().to_path_buf());
+            let payload = torrent.payload();
+            batch.extend(part_ranges(piece).into_iter().map(|range| {
+                let (offset, data) = cut(&payload, u64::from(number * piece), range);
+                let (storage, fetch) = (Arc::clone(&storage), PieceIndex(number).into());
+                PartWrite { storage, fetch, offset, buf: PartBuf::unpooled(data), last: offset > 0 }
+            }));
+        }
+        rig.disk.write_batch(std::mem::take(&mut batch));
+        let (verdict, _) = verdicts(&rig, 4);
+        assert!(verdict.iter().all(|(_, result)| matches!(result, PieceResult::Good)), "{verdict:?}");
+    }
+    torrents.iter().for_each(|torrent| torrent.verify(dir.path()));
 }

@@ -2,7 +2,8 @@
 //!
 //! What several pieces cost together when they are hashed is much less than what each costs alone, but only while what
 //! came of them is still in the caches. So a fast peer is asked for the first part of each of some pieces, then for the
-//! second part of each, and so on. Slow ones are not: their pieces would be complete late.
+//! second part of each, and so on. Slow ones are not: their pieces would be complete late. Nor is anybody
+//! while a slow disk wants neighbours together.
 
 use std::time::Instant;
 
@@ -31,7 +32,7 @@ impl Torrent {
         slot: usize,
         pool: &BufferPool,
     ) -> Option<(usize, BlockRequest)> {
-        let width = self.stripe_width(now, slot);
+        let width = self.stripe_width(now, slot, pool);
         let peer = self.peers.get_mut(slot)?;
         if peer.stripe.grows && peer.stripe.pieces.len() < width {
             let found = self.add_to_stripe(now, slot, pool);
@@ -54,11 +55,11 @@ impl Torrent {
     }
 
     /// How many pieces a peer may work on.
-    fn stripe_width(&self, now: Instant, slot: usize) -> usize {
+    fn stripe_width(&self, now: Instant, slot: usize, pool: &BufferPool) -> usize {
         let piece_len = self.cfg.geometry.piece_len();
         // Whoever reads along wants the first piece first, and other peers the first ones soon.
         let hurries = self.cfg.sequential || self.urgent.is_some() || self.is_new();
-        if hurries || piece_len <= PART_LEN {
+        if hurries || pool.keeps_together() || piece_len <= PART_LEN {
             return 1;
         }
         let rate = self.peers.get(slot).map_or(0.0, |peer| peer.down.at(now));
@@ -132,19 +133,19 @@ mod tests {
     const PARTS: u32 = 4;
 
     /// Downloads everything from a peer of this rate, bytes a second; answers which part of which piece came after which.
-    fn parts_in_order(rate: f64, tweak: impl FnOnce(&mut TorrentConfig)) -> Vec<(u32, u32)> {
+    fn parts_in_order(rate: f64, tweak: impl FnOnce(&mut TorrentConfig, &mut BufferPool)) -> Vec<(u32, u32)> {
         let key = PeerKey(1);
         let mut now = Instant::now();
         let piece_len = PARTS * PART_LEN;
         let geometry = Geometry::new(u64::from(piece_len) * 80, piece_len).unwrap();
         let mut cfg = TorrentConfig::new(InfoHash([1; 20]), PeerId([1; 20]), geometry);
-        tweak(&mut cfg);
+        let mut pool = BufferPool::new(2 << 20);
+        tweak(&mut cfg, &mut pool);
         let mut torrent = Torrent::new(cfg, now);
         let handshake =
             Handshake { reserved: Reserved::OURS, info_hash: InfoHash([1; 20]), peer_id: PeerId([2; 20]) };
         let addr = "10.0.0.2:6881".parse().unwrap();
         torrent.peer_connected(now, key, addr, Direction::Outgoing, &handshake).unwrap();
-        let mut pool = BufferPool::new(2 << 20);
         let mut greeting = Vec::new();
         Message::HaveAll.encode(&mut greeting);
         Message::Unchoke.encode(&mut greeting);
@@ -195,26 +196,32 @@ mod tests {
 
     #[test]
     fn a_fast_peer_is_asked_for_parts_of_several_pieces_in_turn() {
-        let parts = parts_in_order(400e6, |_| {});
+        let parts = parts_in_order(400e6, |_, _| {});
         assert_eq!(most_begun(&parts), 16);
         // After the first pieces, hardly ever are two parts of a piece neighbours.
         let later = &parts[parts.len() / 2..];
         let neighbours = later.windows(2).filter(|two| two[0].0 == two[1].0).count();
         assert!(neighbours < later.len() / 8, "{neighbours} of {later:?}");
-        assert_eq!(most_begun(&parts_in_order(400e6, |cfg| cfg.side_by_side = 3)), 3);
+        assert_eq!(most_begun(&parts_in_order(400e6, |cfg, _| cfg.side_by_side = 3)), 3);
     }
 
     #[test]
     fn the_slower_a_peer_the_fewer_pieces_it_works_on() {
         // A tenth of a second is two pieces and a half.
-        assert_eq!(most_begun(&parts_in_order(13e6, |_| {})), 2);
-        assert_eq!(most_begun(&parts_in_order(3e6, |_| {})), 1);
+        assert_eq!(most_begun(&parts_in_order(13e6, |_, _| {})), 2);
+        assert_eq!(most_begun(&parts_in_order(3e6, |_, _| {})), 1);
     }
 
     #[test]
     fn who_reads_along_gets_one_piece_after_the_other() {
-        let parts = parts_in_order(400e6, |cfg| cfg.sequential = true);
+        let parts = parts_in_order(400e6, |cfg, _| cfg.sequential = true);
         let expected: Vec<_> = (0..80).flat_map(|piece| (0..PARTS).map(move |part| (piece, part))).collect();
         assert_eq!(parts, expected);
+    }
+
+    #[test]
+    fn a_slow_disk_gets_one_piece_after_the_other() {
+        let parts = parts_in_order(400e6, |_, pool| pool.keep_together(true));
+        assert_eq!(most_begun(&parts), 1);
     }
 }
