@@ -19,7 +19,7 @@ use unix as back_end;
 
 pub(crate) use back_end::{
     CAN_ADVISE, Dir, advise, allocate, allocated, is_out_of_files, is_symlink_refusal, lock, next_data,
-    read_cached_at, read_vectored_at, write_at, write_vectored_at,
+    read_cached_at, read_vectored_at, write_vectored_at,
 };
 
 /// How a file is opened.
@@ -108,17 +108,6 @@ pub(crate) fn write_all_vectored_at(
 /// # Errors
 ///
 /// What the system reports; a write of nothing counts as a full disk.
-pub(crate) fn write_all_at(file: &std::fs::File, mut data: &[u8], mut offset: u64) -> io::Result<()> {
-    while !data.is_empty() {
-        match write_at(file, data, offset) {
-            Ok(0) => return Err(io::ErrorKind::StorageFull.into()),
-            Ok(n) => {
-                offset += n as u64;
-                data = &data[n..];
-            }
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
-        }
-    }
-    Ok(())
+pub(crate) fn write_all_at(file: &std::fs::File, data: &[u8], offset: u64) -> io::Result<()> {
+    write_all_vectored_at(file, &[data], offset)
 }

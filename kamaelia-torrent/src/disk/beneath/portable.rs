@@ -170,14 +170,6 @@ pub(crate) fn write_vectored_at(file: &File, slices: &[IoSlice<'_>], offset: u64
     file.write_vectored(slices)
 }
 
-/// Writes at an offset.
-pub(crate) fn write_at(file: &File, data: &[u8], offset: u64) -> io::Result<usize> {
-    let _seek = SEEK.lock().unwrap_or_else(|e| e.into_inner());
-    let mut file = file;
-    file.seek(SeekFrom::Start(offset))?;
-    file.write(data)
-}
-
 /// There are no locks here: nobody is kept from using one folder of state from two processes.
 pub(crate) fn lock(_: &File) -> io::Result<bool> {
     Ok(true)

@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::FileExt;
 use std::path::{Component, Path, PathBuf};
 #[cfg(target_os = "linux")]
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -270,11 +269,6 @@ pub(crate) fn advise(_file: &File, _offset: u64, _len: u64) {}
 /// Writes several slices at an offset with one call; answers how much of them was written.
 pub(crate) fn write_vectored_at(file: &File, slices: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
     Ok(rustix::io::pwritev(file, slices, offset)?)
-}
-
-/// Writes at an offset with one call.
-pub(crate) fn write_at(file: &File, data: &[u8], offset: u64) -> io::Result<usize> {
-    file.write_at(data, offset)
 }
 
 /// Takes a file for this process alone, until its handle is closed; false if another process has it.

@@ -67,21 +67,14 @@ mod tests {
     use super::*;
     use crate::proto::{
         buffer::BufferPool,
-        geometry::Geometry,
-        handshake::{Handshake, PeerId, Reserved},
-        info_hash::InfoHash,
-        torrent::{CheckResult, Direction, PeerKey, TorrentConfig},
-        wire::{Decoder, Event, block_header},
+        torrent::{
+            CheckResult, Direction, PeerKey,
+            testing::{block_of_sevens, connect, encoded, settings},
+        },
+        wire::{Decoder, Event},
     };
 
     const PIECES: u32 = 50;
-
-    fn connect(torrent: &mut Torrent, now: Instant, key: u64) {
-        let id = PeerId([key as u8 + 2; 20]);
-        let handshake = Handshake { reserved: Reserved::OURS, info_hash: InfoHash([1; 20]), peer_id: id };
-        let addr = std::net::SocketAddr::from(([10, 0, 0, key as u8], 6881));
-        torrent.peer_connected(now, PeerKey(key), addr, Direction::Incoming, &handshake).unwrap();
-    }
 
     fn told(torrent: &mut Torrent, now: Instant, key: u64) -> Vec<u32> {
         let mut out = Vec::new();
@@ -103,14 +96,10 @@ mod tests {
     #[test]
     fn pieces_that_come_fast_are_told_together_and_none_is_lost_or_told_twice() {
         let start = Instant::now();
-        let geometry = Geometry::new(u64::from(PIECES) * 16_384, 16_384).unwrap();
-        let cfg = TorrentConfig::new(InfoHash([1; 20]), PeerId([1; 20]), geometry);
-        let mut torrent = Torrent::new(cfg, start);
+        let mut torrent = Torrent::new(settings(u64::from(PIECES) * 16_384, 16_384), start);
         let mut pool = BufferPool::new(2 << 20);
-        (1..=3).for_each(|key| connect(&mut torrent, start, key));
-        let mut hello = Vec::new();
-        Message::HaveAll.encode(&mut hello);
-        Message::Unchoke.encode(&mut hello);
+        (1..=3).for_each(|key| connect(&mut torrent, start, PeerKey(key), Direction::Incoming));
+        let hello = encoded(&[Message::HaveAll, Message::Unchoke]);
         torrent.receive(start, PeerKey(1), &hello, &mut pool).unwrap();
         let asked = std::mem::take(&mut torrent.peers[0].asked);
         torrent.peers[0].asked.clone_from(&asked);
@@ -121,13 +110,11 @@ mod tests {
         let (mut now, mut writes) = (start, 0);
         for (n, asked) in asked.iter().enumerate().take(PIECES as usize - 1) {
             now += Duration::from_millis(1);
-            let mut bytes = block_header(&asked.block).to_vec();
-            bytes.resize(bytes.len() + 16_384, 7);
-            torrent.receive(now, PeerKey(1), &bytes, &mut pool).unwrap();
+            torrent.receive(now, PeerKey(1), &block_of_sevens(&asked.block), &mut pool).unwrap();
             let fetch = torrent.fetch_of(asked.block.piece);
             torrent.piece_checked(now, fetch, CheckResult::Good);
             if n == 30 {
-                connect(&mut torrent, now, 4);
+                connect(&mut torrent, now, PeerKey(4), Direction::Incoming);
             }
             if torrent.deadline().is_some_and(|at| at <= now) {
                 torrent.tick(now, &mut pool);
@@ -148,9 +135,7 @@ mod tests {
         }
         // The last one ends the download, and nobody waits for it.
         let last = asked[PIECES as usize - 1].block;
-        let mut bytes = block_header(&last).to_vec();
-        bytes.resize(bytes.len() + 16_384, 7);
-        torrent.receive(now, PeerKey(1), &bytes, &mut pool).unwrap();
+        torrent.receive(now, PeerKey(1), &block_of_sevens(&last), &mut pool).unwrap();
         let fetch = torrent.fetch_of(last.piece);
         torrent.piece_checked(now, fetch, CheckResult::Good);
         assert_eq!(told(&mut torrent, now, 2), [last.piece.0]);

@@ -267,9 +267,10 @@ mod tests {
     use super::*;
     use crate::proto::{
         geometry::{Geometry, PieceIndex},
-        handshake::{Handshake, PeerId, Reserved},
-        info_hash::InfoHash,
-        torrent::{CheckResult, Direction, TorrentConfig, TorrentOutput},
+        torrent::{
+            CheckResult, Direction, TorrentOutput,
+            testing::{connect, encoded, settings},
+        },
         wire::{Event, Message},
     };
 
@@ -303,18 +304,12 @@ mod tests {
     fn download(habit: Habit, lengths: &[usize]) -> (Vec<u8>, f64) {
         let now = Instant::now();
         // Two parts and a bit; the last block of a piece is short.
-        let geometry = Geometry::new(TOTAL as u64, 600_000).unwrap();
-        let payload = payload();
-        let cfg = TorrentConfig::new(InfoHash([1; 20]), PeerId([1; 20]), geometry);
+        let cfg = settings(TOTAL as u64, 600_000);
+        let (geometry, payload) = (cfg.geometry, payload());
         let mut torrent = Torrent::new(cfg, now);
-        let reserved = Reserved::OURS;
-        let handshake = Handshake { reserved, info_hash: InfoHash([1; 20]), peer_id: PeerId([2; 20]) };
-        let addr = "10.0.0.2:6881".parse().unwrap();
-        torrent.peer_connected(now, KEY, addr, Direction::Outgoing, &handshake).unwrap();
+        connect(&mut torrent, now, KEY, Direction::Outgoing);
         let mut pool = BufferPool::new(2 << 20);
-        let mut stream = Vec::new();
-        Message::HaveAll.encode(&mut stream);
-        Message::Unchoke.encode(&mut stream);
+        let mut stream = encoded(&[Message::HaveAll, Message::Unchoke]);
         let (mut written, mut decoder, mut landing) = (vec![0; TOTAL], Decoder::new(2), Landing::default());
         let (mut direct, mut lengths) = (0, lengths.iter().cycle());
         let mut parts = BTreeMap::new();

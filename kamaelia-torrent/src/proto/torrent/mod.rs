@@ -23,6 +23,8 @@ mod select;
 mod slots;
 mod sources;
 mod stripe;
+#[cfg(test)]
+mod testing;
 mod timers;
 mod types;
 mod unsure;

@@ -123,11 +123,11 @@ mod tests {
 
     use super::*;
     use crate::proto::{
-        geometry::Geometry,
-        handshake::{Handshake, PeerId, Reserved},
-        info_hash::InfoHash,
-        torrent::{CheckResult, Direction, PeerKey, TorrentConfig, TorrentOutput},
-        wire::{Decoder, Event, Message, block_header},
+        torrent::{
+            CheckResult, Direction, PeerKey, TorrentConfig, TorrentOutput,
+            testing::{block_of_sevens, connect, encoded, settings},
+        },
+        wire::{Decoder, Event, Message},
     };
 
     const PARTS: u32 = 4;
@@ -137,19 +137,12 @@ mod tests {
         let key = PeerKey(1);
         let mut now = Instant::now();
         let piece_len = PARTS * PART_LEN;
-        let geometry = Geometry::new(u64::from(piece_len) * 80, piece_len).unwrap();
-        let mut cfg = TorrentConfig::new(InfoHash([1; 20]), PeerId([1; 20]), geometry);
+        let mut cfg = settings(u64::from(piece_len) * 80, piece_len);
         let mut pool = BufferPool::new(2 << 20);
         tweak(&mut cfg, &mut pool);
         let mut torrent = Torrent::new(cfg, now);
-        let handshake =
-            Handshake { reserved: Reserved::OURS, info_hash: InfoHash([1; 20]), peer_id: PeerId([2; 20]) };
-        let addr = "10.0.0.2:6881".parse().unwrap();
-        torrent.peer_connected(now, key, addr, Direction::Outgoing, &handshake).unwrap();
-        let mut greeting = Vec::new();
-        Message::HaveAll.encode(&mut greeting);
-        Message::Unchoke.encode(&mut greeting);
-        torrent.receive(now, key, &greeting, &mut pool).unwrap();
+        connect(&mut torrent, now, key, Direction::Outgoing);
+        torrent.receive(now, key, &encoded(&[Message::HaveAll, Message::Unchoke]), &mut pool).unwrap();
         let (mut decoder, mut asked, mut parts) = (Decoder::new(80), Vec::new(), Vec::new());
         while !torrent.is_seed() {
             torrent.fill(now, &mut pool);
@@ -166,9 +159,7 @@ mod tests {
             parts.push((block.piece.0, block.begin / PART_LEN));
             now += Duration::from_secs_f64(f64::from(block.len) / rate);
             assert!(torrent.room(now, key, &mut pool) > block.len as usize);
-            let mut message = block_header(&block).to_vec();
-            message.resize(message.len() + block.len as usize, 7);
-            torrent.receive(now, key, &message, &mut pool).unwrap();
+            torrent.receive(now, key, &block_of_sevens(&block), &mut pool).unwrap();
             torrent.assert_consistent();
             while let Some(output) = torrent.poll() {
                 if let TorrentOutput::Write { fetch, data, last, .. } = output {

@@ -36,11 +36,12 @@ mod tests {
     use super::*;
     use crate::proto::{
         buffer::BufferPool,
-        geometry::{BlockRequest, Geometry},
-        handshake::{Handshake, PeerId, Reserved},
-        info_hash::InfoHash,
-        torrent::{Direction, Message, PeerKey, TorrentConfig},
-        wire::{Decoder, Event, block_header},
+        geometry::BlockRequest,
+        torrent::{
+            Direction, Message, PeerKey,
+            testing::{block_of_sevens, connect, encoded, settings},
+        },
+        wire::{Decoder, Event},
     };
 
     const KEY: PeerKey = PeerKey(1);
@@ -55,32 +56,21 @@ mod tests {
     impl Bench {
         fn new(blocks: u32) -> Bench {
             let now = Instant::now();
-            let geometry = Geometry::new(u64::from(blocks) * 16_384, 65_536).unwrap();
-            let cfg = TorrentConfig::new(InfoHash([1; 20]), PeerId([1; 20]), geometry);
-            let decoder = Decoder::new(geometry.piece_count());
+            let cfg = settings(u64::from(blocks) * 16_384, 65_536);
+            let decoder = Decoder::new(cfg.geometry.piece_count());
             let mut torrent = Torrent::new(cfg, now);
-            let theirs = Handshake {
-                reserved: Reserved::OURS,
-                info_hash: InfoHash([1; 20]),
-                peer_id: PeerId([2; 20]),
-            };
-            let addr = "10.0.0.2:6881".parse().unwrap();
-            torrent.peer_connected(now, KEY, addr, Direction::Outgoing, &theirs).unwrap();
+            connect(&mut torrent, now, KEY, Direction::Outgoing);
             Bench { torrent, pool: BufferPool::new(16 << 20), now, decoder }
         }
 
         fn say(&mut self, messages: &[Message]) {
-            let mut bytes = Vec::new();
-            messages.iter().for_each(|message| message.encode(&mut bytes));
-            self.torrent.receive(self.now, KEY, &bytes, &mut self.pool).unwrap();
+            self.torrent.receive(self.now, KEY, &encoded(messages), &mut self.pool).unwrap();
             self.torrent.assert_consistent();
         }
 
         fn answer(&mut self, blocks: &[BlockRequest]) {
             for block in blocks {
-                let mut bytes = block_header(block).to_vec();
-                bytes.resize(bytes.len() + block.len as usize, 7);
-                self.torrent.receive(self.now, KEY, &bytes, &mut self.pool).unwrap();
+                self.torrent.receive(self.now, KEY, &block_of_sevens(block), &mut self.pool).unwrap();
                 self.torrent.assert_consistent();
             }
         }

@@ -83,10 +83,11 @@ mod tests {
     use crate::proto::{
         bitfield::Bitfield,
         buffer::BufferPool,
-        geometry::{BlockRequest, Geometry, PieceIndex},
-        handshake::{Handshake, PeerId, Reserved},
-        info_hash::InfoHash,
-        torrent::{Direction, PeerKey, Torrent, TorrentConfig, TorrentOutput},
+        geometry::{BlockRequest, PieceIndex},
+        torrent::{
+            Direction, PeerKey, Torrent, TorrentOutput,
+            testing::{connect, encoded, settings},
+        },
         wire::Message,
     };
 
@@ -111,17 +112,11 @@ mod tests {
     fn a_swarm_reads_short_runs_while_others_use_the_memory() {
         let all = Uploads::default();
         let (now, key) = (Instant::now(), PeerKey(1));
-        let geometry = Geometry::new(1 << 20, 1 << 20).unwrap();
-        let mut cfg = TorrentConfig::new(InfoHash([1; 20]), PeerId([1; 20]), geometry);
+        let mut cfg = settings(1 << 20, 1 << 20);
         (cfg.uploads, cfg.have) = (all.clone(), Bitfield::full(1));
         let mut torrent = Torrent::new(cfg, now);
-        let peer_id = PeerId([2; 20]);
-        let handshake = Handshake { reserved: Reserved::OURS, info_hash: InfoHash([1; 20]), peer_id };
-        let addr = std::net::SocketAddr::from(([10, 0, 0, 1], 6881));
-        torrent.peer_connected(now, key, addr, Direction::Incoming, &handshake).unwrap();
-        let mut bytes = Vec::new();
-        Message::HaveNone.encode(&mut bytes);
-        Message::Interested.encode(&mut bytes);
+        connect(&mut torrent, now, key, Direction::Incoming);
+        let mut bytes = encoded(&[Message::HaveNone, Message::Interested]);
         let mut pool = BufferPool::new(1 << 20);
         torrent.receive(now, key, &bytes, &mut pool).unwrap();
         bytes.clear();
