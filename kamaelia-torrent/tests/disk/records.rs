@@ -47,43 +47,59 @@ fn a_resume_record_holds_for_untouched_files_only() {
     assert!(have.is_empty_set() && recheck.is_full());
 }
 
-/// Writes one of two pieces of 64 KiB.
-fn write_half(rig: &Rig, storage: &Arc<Storage>, torrent: &TestTorrent, piece: u32) {
-    let at = piece as usize * 65_536;
-    let data = torrent.payload()[at..at + 65_536].to_vec();
-    assert!(matches!(rig.write(storage, PieceIndex(piece), vec![(0, data)]), PieceResult::Good));
+/// A torrent of two pieces of 64 KiB, which are written one at a time.
+struct Halves {
+    rig: Rig,
+    torrent: TestTorrent,
+    dir: tempfile::TempDir,
+    storage: Arc<Storage>,
+}
+
+impl Halves {
+    fn new() -> Halves {
+        let (rig, torrent) = (Rig::new(DiskConfig::default()), single("f", 131_072, 65_536, 15));
+        let dir = tempfile::tempdir().unwrap();
+        let storage = rig.open(&torrent, dir.path());
+        rig.resume(&storage);
+        Halves { rig, torrent, dir, storage }
+    }
+
+    /// Writes a piece; answers with the set of it alone.
+    fn write(&self, piece: u32) -> Bitfield {
+        let at = piece as usize * 65_536;
+        let data = self.torrent.payload()[at..at + 65_536].to_vec();
+        let verdict = self.rig.write(&self.storage, PieceIndex(piece), vec![(0, data)]);
+        assert!(matches!(verdict, PieceResult::Good));
+        let mut have = Bitfield::new(2);
+        have.set(PieceIndex(piece));
+        have
+    }
+
+    /// As after a kill; answers with the new storage, and what its record says is there and is to be checked.
+    fn again(&self) -> (Arc<Storage>, Bitfield, Bitfield) {
+        let storage = self.rig.open(&self.torrent, self.dir.path());
+        let (have, recheck) = self.rig.resume(&storage);
+        (storage, have, recheck)
+    }
 }
 
 #[test]
 fn what_is_written_after_a_save_is_not_in_the_record() {
-    let torrent = single("f", 131_072, 65_536, 15);
-    let tmp = tempfile::tempdir().unwrap();
-    let rig = Rig::new(DiskConfig::default());
-    let storage = rig.open(&torrent, tmp.path());
-    rig.resume(&storage);
-    write_half(&rig, &storage, &torrent, 0);
-    let mut have = Bitfield::new(2);
-    have.set(PieceIndex(0));
-    rig.save(&storage, have);
-    // As after a kill: the file changes once more, maybe at once, and nobody saves.
-    write_half(&rig, &storage, &torrent, 1);
-    let again = rig.open(&torrent, tmp.path());
-    let (have, recheck) = rig.resume(&again);
+    let halves = Halves::new();
+    let have = halves.write(0);
+    halves.rig.save(&halves.storage, have);
+    // The file changes once more, maybe at once, and nobody saves.
+    halves.write(1);
+    let (storage, have, recheck) = halves.again();
     assert!(have.is_empty_set() && recheck.is_full());
-    let (have, ..) = rig.check(&again, recheck);
+    let (have, ..) = halves.rig.check(&storage, recheck);
     assert!(have.is_full());
 }
 
 #[test]
 fn a_record_does_not_vouch_for_what_was_written_after_the_pieces_were_counted() {
-    let torrent = single("f", 131_072, 65_536, 16);
-    let tmp = tempfile::tempdir().unwrap();
-    let rig = Rig::new(DiskConfig::default());
-    let storage = rig.open(&torrent, tmp.path());
-    rig.resume(&storage);
-    write_half(&rig, &storage, &torrent, 0);
-    let mut have = Bitfield::new(2);
-    have.set(PieceIndex(0));
+    let halves = Halves::new();
+    let have = halves.write(0);
     let snapshot = Snapshot {
         have,
         totals: Totals::default(),
@@ -92,10 +108,9 @@ fn a_record_does_not_vouch_for_what_was_written_after_the_pieces_were_counted() 
         writes: Writes::GoOn,
     };
     // The keeper is slow: meanwhile another piece comes.
-    write_half(&rig, &storage, &torrent, 1);
-    rig.disk.save_resume(&storage, snapshot);
-    assert!(matches!(rig.next(), DiskAnswer::Saved { error: None, .. }));
-    let again = rig.open(&torrent, tmp.path());
-    let (have, recheck) = rig.resume(&again);
+    halves.write(1);
+    halves.rig.disk.save_resume(&halves.storage, snapshot);
+    assert!(matches!(halves.rig.next(), DiskAnswer::Saved { error: None, .. }));
+    let (_, have, recheck) = halves.again();
     assert!(have.get(PieceIndex(1)) || recheck.get(PieceIndex(1)), "piece 1 would be fetched again");
 }
