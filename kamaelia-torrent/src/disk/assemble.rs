@@ -1,33 +1,20 @@
-//! Parts of pieces, written one by one and hashed side by side.
+//! Parts of pieces, written in as few calls as possible and hashed side by side.
 //!
 //! What several pieces cost together is much less than what each costs alone ([`sha`](super::sha)), so all parts that
-//! wait are taken at once: each is written, and then the next parts of all their pieces are hashed together.
+//! wait are taken at once: they are written, neighbours by one call, and then the next parts of all their pieces are
+//! hashed together.
 
 use std::sync::Arc;
 use std::vec;
 
 use super::hasher::{PieceHash, block_hashes_on_disk};
+use super::jobs::{PartWrite, PieceJob};
 use super::sha::{Message, update_many};
 use super::small::{self, is_small, is_whole};
-use super::worker::{Making, PieceJob, Worker};
+use super::worker::{Making, Worker};
 use super::{DiskAnswer, DiskError, PieceResult, Storage};
 use crate::proto::buffer::PartBuf;
 use crate::proto::geometry::Fetch;
-
-/// A part of a piece to be written and hashed.
-#[derive(Debug)]
-pub struct PartWrite {
-    /// The torrent.
-    pub storage: Arc<Storage>,
-    /// The piece, and which fetching of it this is.
-    pub fetch: Fetch,
-    /// Where it begins in the piece, bytes.
-    pub offset: u32,
-    /// Its bytes.
-    pub buf: PartBuf,
-    /// Whether all other parts of the piece were sent before.
-    pub last: bool,
-}
 
 /// A piece of which parts are in hand.
 struct Open {

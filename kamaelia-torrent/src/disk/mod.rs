@@ -21,6 +21,7 @@ mod error;
 mod frame;
 mod hasher;
 mod hook;
+mod jobs;
 mod keeper;
 mod layout;
 mod log;
@@ -56,12 +57,12 @@ use crate::proto::selection::Priority;
 use crate::proto::stored::Stored;
 
 pub use answers::{DiskAnswer, PieceResult};
-pub use assemble::PartWrite;
 pub use check::CheckHandle;
 pub use error::DiskError;
 pub use frame::PIECE_HEADER;
 #[doc(hidden)]
 pub use hook::{DiskHook, HookedAccess};
+pub use jobs::PartWrite;
 #[doc(hidden)]
 pub use log::scan_log;
 #[doc(hidden)]
@@ -185,11 +186,12 @@ pub struct Disk {
 use answers::{Answers, Incoming};
 use cache::FileCache;
 use check::{CheckTask, CheckTurn};
+use jobs::{AnyJob, PieceJob};
 use keeper::{Keeper, KeeperJob, Move};
 use pace::Pace;
 use shifts::Shifts;
 use store::Store;
-use worker::{AnyJob, PieceJob, Worker};
+use worker::Worker;
 
 impl Disk {
     /// Starts the threads. `notify` is called from any of them when answers are to be fetched, once until they are.

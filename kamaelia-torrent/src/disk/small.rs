@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use super::assemble::PartWrite;
 use super::hasher::block_hashes;
+use super::jobs::PartWrite;
 use super::sha::{Message, Sha1, update_many};
 use super::worker::Worker;
 use super::{DiskAnswer, PieceResult, Storage};

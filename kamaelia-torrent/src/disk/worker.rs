@@ -1,45 +1,20 @@
 //! The threads that read, write and hash.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crossbeam_channel::{Receiver, Sender, select};
 
-use super::assemble::PartWrite;
 use super::check::CheckTurn;
 use super::frame::read_framed;
 use super::hasher::{PieceHash, block_hashes, block_hashes_on_disk};
+use super::jobs::{AnyJob, PartWrite, PieceJob};
 use super::pace::Pace;
 use super::sha::Sha1;
-use super::{Answers, DiskAnswer, PieceResult, Storage, StorageKey};
+use super::{Answers, DiskAnswer, PieceResult, StorageKey};
 use crate::proto::buffer::PartBuf;
-use crate::proto::geometry::{BlockRequest, PieceIndex};
-
-/// Work that is bound to the worker of its piece, so that the parts of a piece are hashed in order.
-#[derive(Debug)]
-pub(crate) enum PieceJob {
-    /// Parts of pieces to be written and hashed.
-    Parts(Vec<PartWrite>),
-    /// A piece in the making is not wanted any more.
-    Abandon { storage: Arc<Storage>, piece: PieceIndex },
-    /// The torrent rests: its pieces in the making are forgotten, its files closed.
-    Forget(Arc<Storage>),
-}
-
-/// Work that any worker can do.
-#[derive(Debug)]
-pub(crate) enum AnyJob {
-    /// Blocks to be read into a framed buffer.
-    Read { storage: Arc<Storage>, token: u64, blocks: Vec<BlockRequest>, buf: Vec<u8> },
-    /// A range to be read as it is.
-    Range { storage: Arc<Storage>, token: u64, offset: u64, len: usize },
-    /// The hash of each block of a piece.
-    BlockHashes { storage: Arc<Storage>, piece: PieceIndex },
-    /// A file to be closed.
-    Close(File),
-}
+use crate::proto::geometry::PieceIndex;
 
 /// A piece whose parts come one at a time.
 #[derive(Debug)]
