@@ -1,130 +1,25 @@
 //! A world in one thread: nodes, lines and disks under virtual time. The same seed gives the same run.
 
+mod cast;
 mod lines;
 
 use std::{
-    cell::RefCell,
     cmp::Reverse,
-    collections::{BinaryHeap, HashMap, VecDeque},
+    collections::{BinaryHeap, VecDeque},
     net::SocketAddr,
     rc::Rc,
     time::{Duration, Instant},
 };
 
+pub(crate) use cast::{Node, NodeConfig, Payload, Script, memory};
 use kamaelia_torrent::proto::{
-    BLOCK_LEN, Bitfield, BlockRequest, Fetch, Geometry, InfoHash, PieceIndex, Priority,
-    buffer::{BufferPool, PartBuf},
+    BLOCK_LEN, Bitfield, BlockRequest, Fetch, InfoHash, PieceIndex, Priority,
     handshake::{Handshake, PeerId, Reserved},
-    limit::{Limiter, Limits},
-    torrent::{
-        CheckResult, Direction, Landing, PeerError, PeerKey, PeerSource, Torrent, TorrentConfig,
-        TorrentOutput,
-    },
+    limit::Limits,
+    torrent::{CheckResult, Direction, Landing, PeerKey, PeerSource, Torrent, TorrentConfig, TorrentOutput},
     wire::block_header,
 };
 use sha1::{Digest, Sha1};
-
-/// What everybody shares.
-pub(crate) struct Payload {
-    pub(crate) geometry: Geometry,
-    pub(crate) data: Vec<u8>,
-    hashes: Vec<[u8; 20]>,
-}
-
-impl Payload {
-    pub(crate) fn new(len: usize, piece_len: u32) -> Payload {
-        let mut data = vec![0; len];
-        fastrand::Rng::with_seed(len as u64).fill(&mut data);
-        let hashes = data.chunks(piece_len as usize).map(|piece| Sha1::digest(piece).into()).collect();
-        Payload { geometry: Geometry::new(len as u64, piece_len).unwrap(), data, hashes }
-    }
-
-    pub(crate) fn range(&self, block: &BlockRequest) -> std::ops::Range<usize> {
-        let start = self.geometry.piece_offset(block.piece) as usize + block.begin as usize;
-        start..start + block.len as usize
-    }
-}
-
-/// A peer that follows a script instead of the rules.
-pub(crate) trait Script {
-    /// What it offers in its handshake.
-    fn reserved(&self) -> Reserved {
-        Reserved::OURS
-    }
-    /// Bytes sent at once after the handshakes.
-    fn open(&mut self) -> Vec<u8> {
-        Vec::new()
-    }
-    /// Answers to bytes.
-    fn receive(&mut self, _payload: &Payload, _data: &[u8]) -> Vec<u8> {
-        Vec::new()
-    }
-    /// Bytes sent at this interval.
-    fn every(&mut self, _payload: &Payload) -> Option<(Duration, Vec<u8>)> {
-        None
-    }
-}
-
-pub(crate) struct NodeConfig {
-    /// Bytes per second out of the node.
-    pub(crate) bandwidth: f64,
-    pub(crate) latency: Duration,
-    pub(crate) disk: Duration,
-    /// One disk write in so many fails; 0 for none.
-    pub(crate) disk_faults: u32,
-    pub(crate) budget: usize,
-    /// Memory shared with other nodes, instead of that budget.
-    pub(crate) memory: Option<Memory>,
-    pub(crate) have: bool,
-    pub(crate) limits: Limits,
-    pub(crate) tweak: fn(&mut TorrentConfig),
-}
-
-impl Default for NodeConfig {
-    fn default() -> NodeConfig {
-        NodeConfig {
-            bandwidth: 10e6,
-            latency: Duration::from_millis(10),
-            disk: Duration::from_millis(2),
-            disk_faults: 0,
-            budget: 16 << 20,
-            memory: None,
-            have: false,
-            limits: Limits::NONE,
-            tweak: |_| {},
-        }
-    }
-}
-
-/// Memory for pieces.
-pub(crate) type Memory = Rc<RefCell<BufferPool>>;
-
-pub(crate) fn memory(budget: usize) -> Memory {
-    Rc::new(RefCell::new(BufferPool::new(budget)))
-}
-
-pub(crate) struct Node {
-    pub(crate) cfg: NodeConfig,
-    pub(crate) torrent: Torrent,
-    pub(crate) pool: Memory,
-    /// How often it could not read for want of a buffer.
-    pub(crate) thirsts: usize,
-    pub(crate) data: Vec<u8>,
-    pub(crate) completed: Option<Instant>,
-    pub(crate) lost: Vec<(SocketAddr, PeerError)>,
-    pub(crate) banned: Vec<SocketAddr>,
-    pub(crate) writes: usize,
-    pub(crate) disk_errors: usize,
-    pub(crate) reads: Vec<u32>,
-    down: Limiter,
-    up: Limiter,
-    deal_at: Option<Instant>,
-    unwritten: HashMap<Fetch, Vec<u8>>,
-    in_flight_writes: Vec<Option<PartBuf>>,
-    busy_until: Instant,
-    conns: HashMap<PeerKey, usize>,
-    tick_at: Option<Instant>,
-}
 
 enum Actor {
     Node(Box<Node>),
@@ -244,27 +139,7 @@ impl World {
             let end = start + self.payload.geometry.piece_size(piece) as usize;
             data[start..end].copy_from_slice(&self.payload.data[start..end]);
         }
-        let node = Node {
-            torrent: Torrent::new(torrent, self.now),
-            pool: cfg.memory.clone().unwrap_or_else(|| memory(cfg.budget)),
-            thirsts: 0,
-            data,
-            completed: None,
-            lost: Vec::new(),
-            banned: Vec::new(),
-            writes: 0,
-            disk_errors: 0,
-            reads: Vec::new(),
-            down: Limiter::default(),
-            up: Limiter::default(),
-            deal_at: None,
-            unwritten: HashMap::new(),
-            in_flight_writes: Vec::new(),
-            busy_until: self.now,
-            conns: HashMap::new(),
-            tick_at: None,
-            cfg,
-        };
+        let node = Node::new(torrent, data, cfg, self.now);
         let limits = node.cfg.limits;
         self.actors.push(Actor::Node(Box::new(node)));
         self.set_limits(id, limits);
