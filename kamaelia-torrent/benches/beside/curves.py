@@ -221,8 +221,9 @@ class Sparse(Part):
 class Slow(Dialled):
     name, title = "slow", "A slow disk"
     text = ("Download from four scripted peers in pieces of 256 KiB while each write takes that many milliseconds more. "
-            "Two workers cannot be faster than their writes; memory must stay within its budget. Processor time "
-            "rises a little: what had to wait has left the caches when it is copied, and each piece wakes a thread.")
+            "Two workers cannot be faster than their writes, so these get longer; memory must stay within its budget. "
+            "Processor time rises: what had to wait has left the caches when it is copied, and what comes together "
+            "are neighbours, not pieces to be hashed side by side.")
     plots = (("speed", "MiB/s by ms of delay of each write"), ("own", "peak memory, MiB, by ms of delay of each write"))
     cases = (0, 1, 2, 5, 10, 20)
 

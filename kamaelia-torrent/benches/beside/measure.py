@@ -79,7 +79,7 @@ def arguments():
 
 
 def versions(options):
-    """What took part, for the page."""
+    """What takes part, by program."""
     def first_line(*words):
         done = subprocess.run(words, text=True, capture_output=True, env={**os.environ, "HOME": "/nonexistent"})
         return (done.stdout + done.stderr).splitlines()[0].strip()
@@ -87,19 +87,20 @@ def versions(options):
     import libtorrent
     words = {"aria2": ("aria2c", "--version"), "qbittorrent": ("qbittorrent-nox", "--version"),
              "rqbit": ("rqbit", "--version"), "transmission": ("transmission-daemon", "--version")}
-    said = [f"libtorrent {libtorrent.__version__}"]
+    said = {Libtorrent.name: f"libtorrent {libtorrent.__version__}"}
     for name, client in options.clients.items():
         if name in words and client.installed:
-            said.append(first_line(*words[name]))
+            said[client.name] = first_line(*words[name])
     if "rtorrent" in options.clients and Rtorrent.installed:
-        said.append(subprocess.run(["rtorrent", "-h"], text=True, capture_output=True).stdout.splitlines()[0])
+        help_text = subprocess.run(["rtorrent", "-h"], text=True, capture_output=True).stdout
+        said[Rtorrent.name] = help_text.splitlines()[0].rstrip(".")
     return said
 
 
 def head(report):
     """What the page says before its tables."""
     cores, size, runs = (report.median("run", "", Ours.name, m) for m in ("cores", "size", "runs"))
-    took_part = [case for case in report.seen("run", "case") if case]
+    took_part = report.seen("took part", "case")
     text = ["A payload is %d MiB where nothing else is said. Given are medians, of %d runs unless there are fewer, with "
             "the smallest and the largest value where there are several; the programs take turns. The machine has %d "
             "cores. Memory is the peak of what is not backed by files." % (size, runs, cores)]
@@ -126,12 +127,14 @@ def main():
         for name, client in options.clients.items():
             if not client.installed:
                 print(f"{name} is not installed and does not take part")
-        print(f"{'; '.join(said)}; {os.cpu_count()} cores; {options.size} MiB; {options.runs} runs")
+        print(f"{'; '.join(said.values())}; {os.cpu_count()} cores; {options.size} MiB; {options.runs} runs")
         report.forget("run")
         for metric, value in (("cores", os.cpu_count()), ("size", options.size), ("runs", options.runs)):
             report.add("run", "", Ours.name, metric, [value])
-        for line in said:
-            report.add("run", line, "", "took part", [1])
+        for program, line in said.items():
+            # The tables of the others stay, so what is known of them does.
+            report.forget("took part", program)
+            report.add("took part", line, program, "version", [1])
         failed = []
         for part_class in options.parts:
             start = time.monotonic()

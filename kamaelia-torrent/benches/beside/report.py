@@ -48,8 +48,10 @@ class Report:
         """Enters that something took longer than it was given: a row of no runs."""
         self.rows[part, str(case), program, metric] = {"median": limit, "least": limit, "greatest": limit, "runs": 0}
 
-    def forget(self, part):
-        self.rows = {key: row for key, row in self.rows.items() if key[0] != part}
+    def forget(self, part, program=None):
+        """Drops the rows of a part, or those of one program in it."""
+        self.rows = {key: row for key, row in self.rows.items()
+                     if key[0] != part or program not in (None, key[2])}
 
     def cell(self, part, case, program, metric, spread=True):
         """A figure as it stands in a table, or a dash."""
