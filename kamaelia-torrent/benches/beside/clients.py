@@ -102,11 +102,11 @@ class Libtorrent(Client):
             raise RuntimeError(answer["error"])
         return answer
 
-    def serve(self, torrent, data):
+    def serve(self, torrent, data, **how):
         # Checked before it serves, as seeds of users are. In seed mode it would hash each piece when it is asked for it: that
         # would count as work of the seed, and it would answer piece by piece, whatever the order of the requests.
-        self.call(do="add", torrent=torrent, dir=data)
-        until("libtorrent's seed", lambda: self.call(do="state")["complete"], self.process)
+        self.call(do="add", torrent=torrent, dir=data, **how)
+        until("libtorrent's seed", self.complete, self.process)
 
     def fetch(self, torrent, data, seed):
         self.call(do="add", torrent=torrent, dir=data, peers=[seed])
@@ -126,8 +126,7 @@ class UncheckedLibtorrent(Libtorrent):
     """A seed in "seed mode"."""
 
     def serve(self, torrent, data):
-        self.call(do="add", torrent=torrent, dir=data, seed=True)
-        until("libtorrent's seed", lambda: self.call(do="state")["complete"], self.process)
+        super().serve(torrent, data, seed=True)
 
 
 class Aria2(Client):

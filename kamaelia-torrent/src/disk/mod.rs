@@ -307,7 +307,8 @@ impl Disk {
         sha::lanes()
     }
 
-    /// Whether each of the latest writes took long, however short it was: then few long ones are better than many.
+    /// Whether each of the latest writes took long, however short it was: half a millisecond more than its bytes take at
+    /// two GB/s. Then few long ones are better than many. One answer for all torrents, from what was written last.
     pub fn is_slow(&self) -> bool {
         self.slow.load(Ordering::Relaxed)
     }

@@ -79,7 +79,7 @@ pub(crate) fn read_exact_vectored_at(
 ///
 /// # Errors
 ///
-/// As of [`write_all_at`].
+/// What the system reports; a write of nothing counts as a full disk.
 pub(crate) fn write_all_vectored_at(
     file: &std::fs::File,
     slices: &[&[u8]],
@@ -107,7 +107,7 @@ pub(crate) fn write_all_vectored_at(
 ///
 /// # Errors
 ///
-/// What the system reports; a write of nothing counts as a full disk.
+/// As of [`write_all_vectored_at`].
 pub(crate) fn write_all_at(file: &std::fs::File, data: &[u8], offset: u64) -> io::Result<()> {
     write_all_vectored_at(file, &[data], offset)
 }

@@ -68,7 +68,7 @@ pub struct TorrentConfig {
     pub min_requests: u32,
     /// Whether pieces are taken in order instead of the rarest first.
     pub sequential: bool,
-    /// Pieces that are hashed together best: a fast peer is asked for parts of so many in turn, at most.
+    /// Pieces that are hashed together best: a fast peer is asked for parts of so many in turn, at most; 0 is as 1.
     pub side_by_side: usize,
     /// Tells what this swarm fetches from what an earlier swarm of the same torrent fetched ([`Fetch`]).
     pub generation: u32,
